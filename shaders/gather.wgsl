@@ -1,0 +1,45 @@
+// A mini-batch: rows of the inputs and of the targets, picked by a list of row numbers. Step s of an epoch takes the
+// list's entries from s * stride, so the same launch serves every step.
+
+struct Params {
+    rows: u32,          // of the mini-batch
+    input_cols: u32,
+    target_cols: u32,
+    stride: u32,
+    last_entry: u32,    // of the list; what would lie beyond reads this one
+    last_row: u32,      // of the data; row numbers beyond it read this one
+}
+
+struct Step {
+    step: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> order: array<u32>;
+@group(0) @binding(2) var<storage, read> inputs: array<f32>;
+@group(0) @binding(3) var<storage, read> targets: array<f32>;
+@group(0) @binding(4) var<storage, read_write> batch_inputs: array<f32>;
+@group(0) @binding(5) var<storage, read_write> batch_targets: array<f32>;
+@group(1) @binding(0) var<uniform> now: Step;
+
+@compute @workgroup_size(64)
+fn rows(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (group.y * groups.x + group.x) * 64u + lane;
+    let cols = params.input_cols + params.target_cols;
+    let row = i / cols;
+    let col = i % cols;
+    if row >= params.rows {
+        return;
+    }
+    let source = min(order[min(now.step * params.stride + row, params.last_entry)], params.last_row);
+    if col < params.input_cols {
+        batch_inputs[row * params.input_cols + col] = inputs[source * params.input_cols + col];
+    } else {
+        let t = col - params.input_cols;
+        batch_targets[row * params.target_cols + t] = targets[source * params.target_cols + t];
+    }
+}

@@ -1,0 +1,152 @@
+// C = activation(alpha * A B + beta * C + bias), with A [m, k], B [k, n], C [m, n] row-major, bias [n].
+//
+// A and B are read through strides, so the same kernel multiplies by a transpose: the forward pass, the input
+// gradient and the weight gradient of a linear layer are three calls of it. A launch covers at most 32,768 of k
+// (software drivers stop a loop after 65,535 rounds); longer sums continue in a second launch with beta = 1.
+//
+// Both entry points add the products of one output in the order of k.
+
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    a_start: u32,   // index of A[0, 0]
+    a_row: u32,     // distance between rows of A, in elements
+    a_col: u32,     // distance between columns of A
+    b_start: u32,
+    b_row: u32,
+    b_col: u32,
+    has_bias: u32,
+    activation: u32,
+    slope: f32,
+    alpha: f32,
+    beta: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> c: array<f32>;
+
+// The same function as in activation.wgsl.
+fn activate(kind: u32, slope: f32, x: f32) -> f32 {
+    switch kind {
+        case 1u: { return max(x, 0.0); }
+        case 2u: { return tanh(clamp(x, -15.0, 15.0)); }
+        case 3u: {
+            let e = exp(-abs(x));
+            return select(e, 1.0, x >= 0.0) / (1.0 + e);
+        }
+        default: { return x; }
+    }
+}
+
+fn store(row: u32, col: u32, sum: f32) {
+    if row >= params.m || col >= params.n {
+        return;
+    }
+    let at = row * params.n + col;
+    var value = params.alpha * sum;
+    if params.beta != 0.0 {
+        value += params.beta * c[at];
+    }
+    if params.has_bias != 0u {
+        value += bias[col];
+    }
+    c[at] = activate(params.activation, params.slope, value);
+}
+
+// One output per invocation, an 8 x 8 block per workgroup: for small and narrow matrices.
+@compute @workgroup_size(8, 8)
+fn small(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_id) local: vec3u,
+) {
+    let tile = group.y * groups.x + group.x;
+    let tiles_across = (params.n + 7u) / 8u;
+    let row = tile / tiles_across * 8u + local.y;
+    let col = tile % tiles_across * 8u + local.x;
+    if row >= params.m || col >= params.n {
+        return;
+    }
+    var sum = 0.0;
+    var at_a = params.a_start + row * params.a_row;
+    var at_b = params.b_start + col * params.b_col;
+    for (var p = 0u; p < params.k; p++) {
+        sum += a[at_a] * b[at_b];
+        at_a += params.a_col;
+        at_b += params.b_row;
+    }
+    store(row, col, sum);
+}
+
+// A 64 x 64 block per workgroup, 4 x 4 outputs per invocation; 16 columns of A and 16 rows of B at a time pass
+// through workgroup memory (8 KiB of the 16 KiB that every adapter has).
+var<workgroup> tile_a: array<vec4f, 256>;   // [16 of k][64 rows]
+var<workgroup> tile_b: array<vec4f, 256>;   // [16 of k][64 columns]
+
+fn load_a(row: u32, p: u32) -> f32 {
+    if row < params.m && p < params.k {
+        return a[params.a_start + row * params.a_row + p * params.a_col];
+    }
+    return 0.0;
+}
+
+fn load_b(p: u32, col: u32) -> f32 {
+    if p < params.k && col < params.n {
+        return b[params.b_start + p * params.b_row + col * params.b_col];
+    }
+    return 0.0;
+}
+
+@compute @workgroup_size(256)
+fn tiled(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = group.y * groups.x + group.x;
+    let tiles_across = (params.n + 63u) / 64u;
+    let first_row = tile / tiles_across * 64u;
+    let first_col = tile % tiles_across * 64u;
+    if first_row >= params.m {
+        return;
+    }
+    let x = lane % 16u;
+    let y = lane / 16u;
+    // Each invocation loads four neighbours of each tile.
+    let load_p = lane / 16u;
+    let load_at = lane % 16u * 4u;
+
+    var sum0 = vec4f();
+    var sum1 = vec4f();
+    var sum2 = vec4f();
+    var sum3 = vec4f();
+    for (var p = 0u; p < params.k; p += 16u) {
+        let row = first_row + load_at;
+        let col = first_col + load_at;
+        let q = p + load_p;
+        tile_a[lane] = vec4f(load_a(row, q), load_a(row + 1u, q), load_a(row + 2u, q), load_a(row + 3u, q));
+        tile_b[lane] = vec4f(load_b(q, col), load_b(q, col + 1u), load_b(q, col + 2u), load_b(q, col + 3u));
+        workgroupBarrier();
+        for (var i = 0u; i < 16u; i++) {
+            let rows = tile_a[i * 16u + y];
+            let cols = tile_b[i * 16u + x];
+            sum0 += rows.x * cols;
+            sum1 += rows.y * cols;
+            sum2 += rows.z * cols;
+            sum3 += rows.w * cols;
+        }
+        workgroupBarrier();
+    }
+    let row = first_row + y * 4u;
+    let col = first_col + x * 4u;
+    for (var j = 0u; j < 4u; j++) {
+        store(row, col + j, sum0[j]);
+        store(row + 1u, col + j, sum1[j]);
+        store(row + 2u, col + j, sum2[j]);
+        store(row + 3u, col + j, sum3[j]);
+    }
+}

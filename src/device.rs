@@ -1,0 +1,417 @@
+//! The device: the one seam between the GPU and the CPU path. Nothing above this file knows which it runs on.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use crate::cpu::Cpu;
+use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "gpu")]
+use crate::gpu::{self, Gpu};
+use crate::recording::Recording;
+
+/// Where tensors live and kernels run: a GPU adapter, or the CPU.
+///
+/// A device is a handle: clones are the same device. Tensors of different devices don't mix.
+///
+/// ```
+/// use wgrad::Device;
+///
+/// let device = Device::cpu();
+/// assert_eq!(device.name(), "cpu");
+/// println!("{}", device.describe());
+/// ```
+#[derive(Clone)]
+pub struct Device(Arc<Backend>);
+
+enum Backend {
+    Cpu(Cpu),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<Gpu>),
+}
+
+/// The words of a device name that are not part of an adapter's name, as error messages list them.
+const WORDS: &str = "auto, cpu, gpu, vulkan, metal, dx12, gl";
+
+/// What is known about a device, as [`Device::list`] and [`Device::describe`] give it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceInfo {
+    /// The adapter's name, as its driver gives it; `cpu` for the CPU path.
+    pub name: String,
+    /// `discrete`, `integrated`, `virtual`, `software` (a GPU driver that runs on the CPU), `other`, or `cpu`.
+    pub kind: &'static str,
+    /// `vulkan`, `metal`, `dx12`, `gl`, `webgpu`, or `cpu`.
+    pub backend: &'static str,
+    /// The driver's name and version.
+    pub driver: String,
+    /// The largest matrix it takes, in bytes.
+    pub max_tensor_bytes: u64,
+    /// Workgroup memory in bytes; 0 on the CPU.
+    pub workgroup_memory: u32,
+}
+
+impl fmt::Display for DeviceInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind == "cpu" {
+            return write!(f, "cpu ({})", self.driver);
+        }
+        write!(
+            f,
+            "{} ({}, {}, {}; matrices to {} MiB, workgroup memory {} KiB)",
+            self.name,
+            self.kind,
+            self.backend,
+            self.driver,
+            self.max_tensor_bytes >> 20,
+            self.workgroup_memory >> 10
+        )
+    }
+}
+
+/// How to open a device, where [`Device::named`] is not enough.
+///
+/// ```
+/// use wgrad::DeviceOptions;
+///
+/// let device = DeviceOptions::new("cpu").checked_shaders(true).open()?;
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct DeviceOptions {
+    pub(crate) name: String,
+    pub(crate) checked_shaders: bool,
+    pub(crate) default_limits: bool,
+}
+
+impl DeviceOptions {
+    /// Options for the device of this name: the words of [`Device::named`].
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), checked_shaders: false, default_limits: false }
+    }
+
+    /// Keep bounds checks and loop bounds in wgrad's own kernels (off: shapes are checked before a launch, and the
+    /// checks cost up to half the speed). For tests, and for drivers that are in doubt.
+    pub fn checked_shaders(mut self, checked: bool) -> Self {
+        self.checked_shaders = checked;
+        self
+    }
+
+    /// Use no more than WebGPU's default limits (128 MiB a matrix), as a browser would.
+    pub fn default_limits(mut self, only: bool) -> Self {
+        self.default_limits = only;
+        self
+    }
+
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// See [`Device::named`].
+    pub fn open(&self) -> Result<Device> {
+        match self.name.to_lowercase().as_str() {
+            "auto" | "" => self.open_best(),
+            "cpu" => Ok(Device::cpu()),
+            _ => self.open_gpu(),
+        }
+    }
+
+    #[cfg(feature = "gpu")]
+    fn open_gpu(&self) -> Result<Device> {
+        Ok(Device(Arc::new(Backend::Gpu(Box::new(Gpu::open(self)?)))))
+    }
+
+    #[cfg(not(feature = "gpu"))]
+    fn open_gpu(&self) -> Result<Device> {
+        Err(Error::new(
+            ErrorKind::NoDevice,
+            "device",
+            format!("'{}' needs a GPU, and wgrad was built without its feature 'gpu'; present: cpu", self.name),
+        ))
+    }
+
+    fn open_best(&self) -> Result<Device> {
+        #[cfg(feature = "gpu")]
+        if gpu::has_hardware() {
+            return self.open_gpu();
+        }
+        log::warn!(
+            "no hardware GPU found, so this runs on the CPU (a software GPU can be named: {WORDS}, or its name)"
+        );
+        Ok(Device::cpu())
+    }
+}
+
+impl Device {
+    /// The device that `WGRAD_DEVICE` names (the words of [`Device::named`]); else the best hardware adapter:
+    /// discrete before integrated before virtual; else the CPU, with a warning through the `log` crate.
+    ///
+    /// A software adapter (llvmpipe, SwiftShader, WARP) is never taken unless named.
+    ///
+    /// # Errors
+    /// `WGRAD_DEVICE` names no device, or the adapter can't be opened.
+    pub fn auto() -> Result<Self> {
+        let name = std::env::var("WGRAD_DEVICE").unwrap_or_else(|_| "auto".into());
+        DeviceOptions::new(name).open()
+    }
+
+    /// The CPU path.
+    pub fn cpu() -> Self {
+        Self(Arc::new(Backend::Cpu(Cpu::new())))
+    }
+
+    /// The best GPU adapter there is, hardware first, a software adapter otherwise.
+    ///
+    /// # Errors
+    /// No adapter at all.
+    pub fn gpu() -> Result<Self> {
+        Self::named("gpu")
+    }
+
+    /// The device of this name: `auto`, `cpu`, `gpu`, a backend (`vulkan`, `metal`, `dx12`, `gl`), or a part of an
+    /// adapter's name (`nvidia`, `llvmpipe`), in any case.
+    ///
+    /// ```
+    /// let error = wgrad::Device::named("voodoo2").unwrap_err();
+    /// assert!(error.to_string().contains("present: "));
+    /// ```
+    ///
+    /// # Errors
+    /// No such device: the message lists those present.
+    pub fn named(name: &str) -> Result<Self> {
+        DeviceOptions::new(name).open()
+    }
+
+    /// All devices present, in the order in which [`Device::auto`] prefers them, the CPU path last.
+    pub fn list() -> Vec<DeviceInfo> {
+        #[cfg(feature = "gpu")]
+        let mut devices = gpu::list();
+        #[cfg(not(feature = "gpu"))]
+        let mut devices = Vec::new();
+        devices.push(Cpu::info());
+        devices
+    }
+
+    /// The adapter's name, `cpu` for the CPU path.
+    pub fn name(&self) -> &str {
+        match &*self.0 {
+            Backend::Cpu(_) => "cpu",
+            #[cfg(feature = "gpu")]
+            Backend::Gpu(gpu) => &gpu.info().name,
+        }
+    }
+
+    /// Name, type, backend, driver, and the limits that matter.
+    pub fn describe(&self) -> DeviceInfo {
+        match &*self.0 {
+            Backend::Cpu(_) => Cpu::info(),
+            #[cfg(feature = "gpu")]
+            Backend::Gpu(gpu) => gpu.info().clone(),
+        }
+    }
+
+    /// Waits until everything run so far is done.
+    ///
+    /// # Errors
+    /// A lost device, or an error it reported since the last call.
+    pub fn wait(&self) -> Result<()> {
+        match &*self.0 {
+            Backend::Cpu(_) => Ok(()),
+            #[cfg(feature = "gpu")]
+            Backend::Gpu(gpu) => gpu.wait(),
+        }
+    }
+
+    /// How often this device was made to wait for a result, and how many kernels it was told to launch, since it was
+    /// opened: what tests of the schedule count.
+    pub fn counters(&self) -> Counters {
+        match &*self.0 {
+            Backend::Cpu(cpu) => cpu.counters(),
+            #[cfg(feature = "gpu")]
+            Backend::Gpu(gpu) => gpu.counters(),
+        }
+    }
+
+    pub(crate) fn allocate(&self, len: usize) -> Result<Arc<Buffer>> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        let storage = match &*self.0 {
+            Backend::Cpu(cpu) => Storage::Cpu(cpu.allocate(len)?),
+            #[cfg(feature = "gpu")]
+            Backend::Gpu(gpu) => Storage::Gpu(gpu.allocate(len)?),
+        };
+        Ok(Arc::new(Buffer { device: self.clone(), id: NEXT_ID.fetch_add(1, Ordering::Relaxed), storage }))
+    }
+
+    pub(crate) fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
+        match &*self.0 {
+            Backend::Cpu(cpu) => cpu.run(recording, steps),
+            #[cfg(feature = "gpu")]
+            Backend::Gpu(gpu) => gpu.run(recording, steps),
+        }
+    }
+}
+
+/// Two handles are equal when they are the same opened device.
+impl PartialEq for Device {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Device {}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Device({})", self.describe())
+    }
+}
+
+/// What a device was asked to do since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Kernel launches.
+    pub launches: u64,
+    /// Command buffers handed to the driver (one for each run on the CPU).
+    pub submits: u64,
+    /// Results asked for.
+    pub reads: u64,
+}
+
+/// What a backend makes of a recording at its first run.
+pub(crate) enum Prepared {
+    #[cfg(feature = "gpu")]
+    Gpu(gpu::Prepared),
+}
+
+/// A stretch of a device's memory, in f32 elements; freed with its last tensor.
+pub(crate) struct Buffer {
+    device: Device,
+    id: u64,
+    storage: Storage,
+}
+
+enum Storage {
+    Cpu(usize),
+    #[cfg(feature = "gpu")]
+    Gpu(wgpu::Buffer),
+}
+
+impl Buffer {
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Unique in this process.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The buffer's place in the CPU path's memory; `None` on a GPU.
+    pub(crate) fn cpu_slot(&self) -> Option<usize> {
+        match self.storage {
+            Storage::Cpu(slot) => Some(slot),
+            #[cfg(feature = "gpu")]
+            Storage::Gpu(_) => None,
+        }
+    }
+
+    /// The GPU's buffer; `None` on the CPU path.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn gpu_buffer(&self) -> Option<&wgpu::Buffer> {
+        match &self.storage {
+            Storage::Cpu(_) => None,
+            Storage::Gpu(buffer) => Some(buffer),
+        }
+    }
+
+    pub(crate) fn write(&self, offset: usize, values: &[f32]) -> Result<()> {
+        match (&*self.device.0, &self.storage) {
+            (Backend::Cpu(cpu), Storage::Cpu(slot)) => cpu.write(*slot, offset, values),
+            #[cfg(feature = "gpu")]
+            (Backend::Gpu(gpu), Storage::Gpu(buffer)) => gpu.write(buffer, offset, values),
+            #[cfg(feature = "gpu")]
+            _ => Err(mixed()),
+        }
+    }
+
+    pub(crate) fn read(&self, offset: usize, len: usize) -> Result<PendingRead> {
+        match (&*self.device.0, &self.storage) {
+            (Backend::Cpu(cpu), Storage::Cpu(slot)) => {
+                Ok(PendingRead(Pending::Ready(cpu.read(*slot, offset..offset + len)?)))
+            }
+            #[cfg(feature = "gpu")]
+            (Backend::Gpu(gpu), Storage::Gpu(buffer)) => {
+                Ok(PendingRead(Pending::Gpu(gpu.read(buffer, offset, len)?, self.device.clone())))
+            }
+            #[cfg(feature = "gpu")]
+            _ => Err(mixed()),
+        }
+    }
+}
+
+#[cfg(feature = "gpu")]
+fn mixed() -> Error {
+    Error::new(ErrorKind::InvalidInput, "buffer", "a buffer of one backend on a device of another")
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let (Backend::Cpu(cpu), Storage::Cpu(slot)) = (&*self.device.0, &self.storage) {
+            cpu.free(*slot);
+        }
+    }
+}
+
+/// Values on their way back from a device: a future, or something to [`wait`](PendingRead::wait) for.
+///
+/// The values are those at the time of [`Tensor::read_async`](crate::Tensor::read_async), whatever runs later.
+#[must_use = "await it or call `wait`"]
+pub struct PendingRead(Pending);
+
+enum Pending {
+    Ready(Vec<f32>),
+    #[cfg(feature = "gpu")]
+    Gpu(gpu::Readback, Device),
+}
+
+impl PendingRead {
+    /// Waits for the values. Not in a browser: nothing may block there; `.await` instead.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn wait(self) -> Result<Vec<f32>> {
+        match self.0 {
+            Pending::Ready(values) => Ok(values),
+            #[cfg(feature = "gpu")]
+            Pending::Gpu(readback, device) => match &*device.0 {
+                Backend::Gpu(gpu) => readback.wait(gpu),
+                Backend::Cpu(_) => Err(mixed()),
+            },
+        }
+    }
+}
+
+impl Future for PendingRead {
+    type Output = Result<Vec<f32>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Pending::Ready(values) => Poll::Ready(Ok(std::mem::take(values))),
+            #[cfg(feature = "gpu")]
+            Pending::Gpu(readback, device) => match &*device.0 {
+                Backend::Gpu(gpu) => readback.poll(gpu, context),
+                Backend::Cpu(_) => Poll::Ready(Err(mixed())),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for PendingRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PendingRead")
+    }
+}

@@ -1,0 +1,192 @@
+//! Parameters, and the flat buffers in which they lie on a device.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::nn::{Init, Module};
+use crate::ops;
+use crate::recording::Recording;
+use crate::tensor::{ALIGNMENT, Tensor};
+
+/// A matrix that training changes: its shape and how its initial values are drawn, and, once [`Parameters::new`] has
+/// placed it on a device, its value and its gradient.
+///
+/// A handle: clones are the same parameter, which is how two modules share weights.
+#[derive(Clone)]
+pub struct Parameter(Arc<Inner>);
+
+struct Inner {
+    shape: [usize; 2],
+    fans: [usize; 2],
+    init: Init,
+    placed: RwLock<Option<Placed>>,
+}
+
+#[derive(Clone)]
+struct Placed {
+    value: Tensor,
+    gradient: Tensor,
+}
+
+impl Parameter {
+    /// A parameter of `rows x cols`: a layer's weight [out, in] for [`Init`].
+    pub fn new(rows: usize, cols: usize, init: Init) -> Self {
+        Self::from_parts([rows, cols], [cols, rows], init)
+    }
+
+    fn from_parts(shape: [usize; 2], fans: [usize; 2], init: Init) -> Self {
+        Self(Arc::new(Inner { shape, fans, init, placed: RwLock::new(None) }))
+    }
+
+    /// A new parameter of the same shape that belongs to a layer from `inputs` to `outputs` columns.
+    pub fn fans(&self, inputs: usize, outputs: usize) -> Self {
+        Self::from_parts(self.0.shape, [inputs, outputs], self.0.init)
+    }
+
+    /// A new parameter of the same shape with other initial values.
+    pub fn init(&self, init: Init) -> Self {
+        Self::from_parts(self.0.shape, self.0.fans, init)
+    }
+
+    /// `[rows, cols]`.
+    pub fn shape(&self) -> [usize; 2] {
+        self.0.shape
+    }
+
+    /// The value, on its device.
+    ///
+    /// # Errors
+    /// It was not placed on a device.
+    pub fn value(&self) -> Result<Tensor> {
+        self.placed().map(|placed| placed.value)
+    }
+
+    /// The gradient, on its device.
+    ///
+    /// # Errors
+    /// It was not placed on a device.
+    pub fn gradient(&self) -> Result<Tensor> {
+        self.placed().map(|placed| placed.gradient)
+    }
+
+    fn placed(&self) -> Result<Placed> {
+        self.0.placed.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| {
+            let [rows, cols] = self.0.shape;
+            Error::input(
+                "parameter",
+                format!("a {rows} x {cols} parameter is on no device yet; call Parameters::new(&device, &model, seed)"),
+            )
+        })
+    }
+}
+
+impl PartialEq for Parameter {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Parameter({} x {})", self.0.shape[0], self.0.shape[1])
+    }
+}
+
+/// All parameters of a model on a device: one flat buffer of values and one of gradients, in which each parameter is
+/// a view, so that one launch updates them all.
+///
+/// ```
+/// use wgrad::Device;
+/// use wgrad::nn::{Linear, Parameters};
+///
+/// let parameters = Parameters::new(&Device::cpu(), &Linear::new(2, 3), 0)?;
+/// let (name, weight) = parameters.named().next().unwrap();
+/// assert_eq!((name, weight.shape()), ("weight", [3, 2]));
+/// assert_eq!(weight.value()?.read()?.len(), 6);
+/// assert_eq!(parameters.count(), 9);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    device: Device,
+    named: Vec<(String, Parameter)>,
+    values: Tensor,
+    gradients: Tensor,
+}
+
+impl Parameters {
+    /// Places the model's parameters on a device and draws their initial values, in the order of their names.
+    ///
+    /// # Errors
+    /// A model without parameters, an empty parameter, or one that does not fit the device.
+    pub fn new(device: &Device, model: &dyn Module, seed: u64) -> Result<Self> {
+        let mut named = model.named_parameters();
+        let mut seen = HashSet::new();
+        named.retain(|(_, parameter)| seen.insert(Arc::as_ptr(&parameter.0)));
+        let mut starts = Vec::new();
+        let mut end = 0;
+        for (name, parameter) in &named {
+            let [rows, cols] = parameter.0.shape;
+            if rows == 0 || cols == 0 {
+                return Err(Error::shape("parameters", format!("{name} is {rows} x {cols}; give at least 1 x 1")));
+            }
+            starts.push(end);
+            end += (rows * cols).next_multiple_of(ALIGNMENT);
+        }
+        if end == 0 {
+            return Err(Error::input("parameters", "the model has no parameters: nothing to train"));
+        }
+        let (values, gradients) = (Tensor::zeros(device, 1, end)?, Tensor::zeros(device, 1, end)?);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut initial = vec![0.0; end];
+        for ((_, parameter), start) in named.iter().zip(starts) {
+            let Inner { shape: [rows, cols], fans, init, ref placed } = *parameter.0;
+            let drawn = init.draw(rows * cols, fans, &mut rng)?;
+            initial[start..start + rows * cols].copy_from_slice(&drawn);
+            let value = values.view(start, rows, cols)?;
+            let gradient = gradients.view(start, rows, cols)?;
+            *placed.write().unwrap_or_else(PoisonError::into_inner) = Some(Placed { value, gradient });
+        }
+        values.write(&initial)?;
+        Ok(Self { device: device.clone(), named, values, gradients })
+    }
+
+    /// The parameters with their names; one that two modules share, under its first.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Parameter)> {
+        self.named.iter().map(|(name, parameter)| (name.as_str(), parameter))
+    }
+
+    /// How many numbers are trained.
+    pub fn count(&self) -> usize {
+        self.named.iter().map(|(_, parameter)| parameter.0.shape.iter().product::<usize>()).sum()
+    }
+
+    /// The device that holds them.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// All values in one row, with zeros between parameters.
+    pub fn values(&self) -> &Tensor {
+        &self.values
+    }
+
+    /// All gradients in one row, laid out as the values.
+    pub fn gradients(&self) -> &Tensor {
+        &self.gradients
+    }
+
+    /// The launch that zeroes the gradients.
+    ///
+    /// # Errors
+    /// Never, on the parameters' own device.
+    pub fn record_zero_grad(&self, recording: &mut Recording) -> Result<()> {
+        ops::fill::fill(recording, 0.0, &self.gradients)
+    }
+}

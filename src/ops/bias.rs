@@ -1,0 +1,100 @@
+//! A row added to every row, and the sums of columns that are its gradient: `shaders/bias.wgsl`.
+
+use crate::error::Result;
+use crate::kernel::{Call, Kernel, kernel};
+use crate::ops::{expect_shape, grid, put, same_shape, size};
+use crate::recording::Recording;
+use crate::tape::{Tape, Var};
+use crate::tensor::Tensor;
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    cols: u32,
+    first_row: u32,
+    accumulate: u32,
+}
+
+pub(crate) static FORWARD: Kernel =
+    kernel!("bias", "forward", [64, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference);
+pub(crate) static BACKWARD: Kernel =
+    kernel!("bias", "backward", [16, 16, 1], Params, inputs: 1, outputs: 1, step: false, backward_reference);
+
+/// Rows of one launch of the column sums: 16 invocations share them, 32,768 rounds each.
+const MAX_ROWS: usize = 16 * 32_768;
+
+/// `y[r, c] = x[r, c] + bias[c]`, with x and y [n, c] and bias [1, c].
+///
+/// # Errors
+/// Other shapes.
+pub fn forward(recording: &mut Recording, x: &Tensor, bias: &Tensor, y: &Tensor) -> Result<()> {
+    expect_shape("bias", "bias", bias, [1, x.cols()], "to have an entry for each column")?;
+    same_shape("bias", &[("x", x), ("y", y)])?;
+    let params = Params { rows: size(x.rows()), cols: size(x.cols()), first_row: 0, accumulate: 0 };
+    recording.push(&FORWARD, grid(x.len(), 64), params, &[x, bias], &[y], x.len() as u64)
+}
+
+/// `sums[c] = sum over r of x[r, c]`, or `sums[c] += ...` with `accumulate`; x [n, c], sums [1, c].
+///
+/// # Errors
+/// Other shapes.
+pub fn backward(recording: &mut Recording, x: &Tensor, sums: &Tensor, accumulate: bool) -> Result<()> {
+    expect_shape("bias backward", "sums", sums, [1, x.cols()], "to have an entry for each column")?;
+    for first_row in (0..x.rows()).step_by(MAX_ROWS) {
+        let end = x.rows().min(first_row + MAX_ROWS);
+        let params = Params {
+            rows: size(end),
+            cols: size(x.cols()),
+            first_row: size(first_row),
+            accumulate: (accumulate || first_row > 0).into(),
+        };
+        let work = (end - first_row) * x.cols();
+        recording.push(&BACKWARD, grid(x.cols(), 16), params, &[x], &[sums], work as u64)?;
+    }
+    Ok(())
+}
+
+fn forward_reference(call: Call<'_>) {
+    let [x, bias, ..] = call.inputs;
+    let [y, ..] = call.outputs;
+    for (y, x) in y.chunks_exact_mut(bias.len()).zip(x.chunks_exact(bias.len())) {
+        for ((y, x), bias) in y.iter_mut().zip(x).zip(bias) {
+            *y = x + bias;
+        }
+    }
+}
+
+fn backward_reference(call: Call<'_>) {
+    let params: Params = call.params();
+    let [x, ..] = call.inputs;
+    let [sums, ..] = call.outputs;
+    let cols = params.cols as usize;
+    for sum in sums.iter_mut() {
+        put(sum, 0.0, params.accumulate != 0);
+    }
+    for row in x[params.first_row as usize * cols..params.rows as usize * cols].chunks_exact(cols) {
+        for (sum, x) in sums.iter_mut().zip(row) {
+            *sum += x;
+        }
+    }
+}
+
+impl Tape {
+    /// `x[r, c] + bias[c]`, with x [n, c] and bias [1, c].
+    ///
+    /// # Errors
+    /// Other shapes; a value of another tape.
+    pub fn add_row(&mut self, x: Var, bias: Var) -> Result<Var> {
+        let (input, row) = (self.tensor(x)?, self.tensor(bias)?);
+        let out = self.zeros(input.rows(), input.cols())?;
+        forward(self.recording(), &input, &row, &out)?;
+        self.push(out, &[x, bias], move |backward_pass, dy| {
+            backward_pass.add(x, dy)?;
+            if let Some(sums) = backward_pass.sink(bias)? {
+                backward(backward_pass.recording(), dy, &sums.tensor, sums.accumulate)?;
+            }
+            Ok(())
+        })
+    }
+}

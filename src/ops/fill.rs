@@ -1,0 +1,32 @@
+//! One value everywhere: `shaders/fill.wgsl`.
+
+use crate::error::Result;
+use crate::kernel::{Call, Kernel, kernel};
+use crate::ops::{grid, size};
+use crate::recording::Recording;
+use crate::tensor::Tensor;
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    len: u32,
+    value: f32,
+}
+
+pub(crate) static FILL: Kernel =
+    kernel!("fill", "fill", [64, 1, 1], Params, inputs: 0, outputs: 1, step: false, reference);
+
+/// `out = value`, everywhere.
+///
+/// # Errors
+/// A tensor of another device.
+pub fn fill(recording: &mut Recording, value: f32, out: &Tensor) -> Result<()> {
+    let params = Params { len: size(out.len()), value };
+    recording.push(&FILL, grid(out.len(), 64), params, &[], &[out], out.len() as u64)
+}
+
+fn reference(call: Call<'_>) {
+    let value = call.params::<Params>().value;
+    let [out, ..] = call.outputs;
+    out.fill(value);
+}

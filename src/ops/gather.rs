@@ -1,0 +1,71 @@
+//! Mini-batches by row numbers: `shaders/gather.wgsl`.
+
+use crate::error::{Error, Result};
+use crate::kernel::{Call, Kernel, kernel};
+use crate::ops::{expect_shape, grid, size};
+use crate::recording::Recording;
+use crate::tensor::Tensor;
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    input_cols: u32,
+    target_cols: u32,
+    stride: u32,
+    last_entry: u32,
+    last_row: u32,
+}
+
+pub(crate) static ROWS: Kernel =
+    kernel!("gather", "rows", [64, 1, 1], Params, inputs: 3, outputs: 2, step: true, reference);
+
+/// Rows of inputs [n, i] and targets [n, t], as many as the outputs `batch` ([b, i] and [b, t]) have: at step s row
+/// r of both outputs is the data's row `order[s * stride + r]`.
+///
+/// `order` is a matrix of `u32` row numbers, stored as bits. Beyond the end of the list its last entry counts, and a
+/// row number beyond the data is its last row.
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn gather(
+    recording: &mut Recording,
+    order: &Tensor,
+    [inputs, targets]: [&Tensor; 2],
+    batch: [&Tensor; 2],
+    stride: usize,
+) -> Result<()> {
+    if inputs.rows() != targets.rows() {
+        return Err(Error::shape(
+            "gather",
+            format!("{} rows of inputs and {} rows of targets; they go in pairs", inputs.rows(), targets.rows()),
+        ));
+    }
+    let rows = batch[0].rows();
+    expect_shape("gather", "the inputs' batch", batch[0], [rows, inputs.cols()], "as the inputs have")?;
+    expect_shape("gather", "the targets' batch", batch[1], [rows, targets.cols()], "as the targets have")?;
+    let params = Params {
+        rows: size(rows),
+        input_cols: size(inputs.cols()),
+        target_cols: size(targets.cols()),
+        stride: size(stride),
+        last_entry: size(order.len() - 1),
+        last_row: size(inputs.rows() - 1),
+    };
+    let elements = rows * (inputs.cols() + targets.cols());
+    recording.push(&ROWS, grid(elements, 64), params, &[order, inputs, targets], &batch, elements as u64)
+}
+
+fn reference(call: Call<'_>) {
+    let params: Params = call.params();
+    let [order, inputs, targets, ..] = call.inputs;
+    let [batch_inputs, batch_targets, ..] = call.outputs;
+    let order: &[u32] = bytemuck::cast_slice(order);
+    let (i, t) = (params.input_cols as usize, params.target_cols as usize);
+    let first = call.step * params.stride as usize;
+    for row in 0..params.rows as usize {
+        let source = order[(first + row).min(params.last_entry as usize)].min(params.last_row) as usize;
+        batch_inputs[row * i..][..i].copy_from_slice(&inputs[source * i..][..i]);
+        batch_targets[row * t..][..t].copy_from_slice(&targets[source * t..][..t]);
+    }
+}

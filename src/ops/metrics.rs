@@ -1,0 +1,64 @@
+//! Counts of right answers: `shaders/metrics.wgsl`.
+
+use crate::error::Result;
+use crate::kernel::{Call, Kernel, kernel};
+use crate::ops::{grid, reduce, same_shape, size};
+use crate::recording::Recording;
+use crate::tensor::Tensor;
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    cols: u32,
+    threshold: f32,
+    padding: u32,
+}
+
+pub(crate) static COUNT_CORRECT: Kernel =
+    kernel!("metrics", "count_correct", [256, 1, 1], Params, inputs: 2, outputs: 1, step: false, reference);
+
+/// Rows that one workgroup counts.
+const BLOCK: usize = 256;
+
+/// `count[min(step, count.len() - 1)]` = how many rows are classified right: the largest prediction stands where the
+/// largest target stands (of equals, the first); with a single column both lie on the same side of `threshold`.
+///
+/// # Errors
+/// Prediction and target of different shapes.
+pub fn count_correct(
+    recording: &mut Recording,
+    prediction: &Tensor,
+    target: &Tensor,
+    threshold: f32,
+    count: &Tensor,
+) -> Result<()> {
+    same_shape("accuracy", &[("the prediction", prediction), ("the target", target)])?;
+    let (rows, cols) = (prediction.rows(), prediction.cols());
+    let counts = Tensor::zeros(prediction.device(), 1, rows.div_ceil(BLOCK))?;
+    let params = Params { rows: size(rows), cols: size(cols), threshold, padding: 0 };
+    let work = prediction.len() as u64;
+    recording.push(&COUNT_CORRECT, grid(rows, BLOCK), params, &[prediction, target], &[&counts], work)?;
+    reduce::sum(recording, &counts, 1.0, count)
+}
+
+fn reference(call: Call<'_>) {
+    let params: Params = call.params();
+    let [prediction, target, ..] = call.inputs;
+    let [counts, ..] = call.outputs;
+    let cols = params.cols as usize;
+    let is_right = |(prediction, target): (&[f32], &[f32])| match (prediction, target) {
+        ([p], [t]) => (*p > params.threshold) == (*t > params.threshold),
+        _ => argmax(prediction) == argmax(target),
+    };
+    let block = BLOCK * cols;
+    for ((count, prediction), target) in counts.iter_mut().zip(prediction.chunks(block)).zip(target.chunks(block)) {
+        let rows = prediction.chunks_exact(cols).zip(target.chunks_exact(cols));
+        *count = rows.filter(|pair| is_right(*pair)).count() as f32;
+    }
+}
+
+/// Where the largest value stands; of equals, the first.
+fn argmax(row: &[f32]) -> usize {
+    (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
+}

@@ -1,0 +1,92 @@
+//! The operations: one file for each shader, with its parameters, its launchers, its CPU references, and the
+//! operations on a [`Tape`](crate::Tape) that use them.
+//!
+//! A launcher checks shapes and pushes one kernel launch (rarely two or three) onto a
+//! [`Recording`]. Outputs are overwritten unless the launcher says otherwise, and must not
+//! share a buffer with an input.
+
+pub mod activation;
+pub mod bias;
+pub mod fill;
+pub mod gather;
+pub mod loss;
+pub mod matmul;
+pub mod metrics;
+pub mod optim;
+pub mod reduce;
+
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+pub use activation::Activation;
+pub use gather::gather;
+pub use loss::Reduction;
+pub use matmul::matmul;
+
+/// WebGPU's limit on workgroups in one dimension of a launch.
+const MAX_WORKGROUPS: usize = 65_535;
+
+/// Workgroups for `items` things, `per_group` to a workgroup, folded into two dimensions when one does not reach:
+/// kernels number their workgroup `y * num_workgroups.x + x` and ignore those past the end.
+fn grid(items: usize, per_group: usize) -> [u32; 2] {
+    let groups = items.div_ceil(per_group);
+    let x = groups.clamp(1, MAX_WORKGROUPS);
+    [x as u32, groups.div_ceil(x).max(1) as u32]
+}
+
+/// A size as the kernels take it; tensors have at most 2^31 elements.
+fn size(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// An error unless all tensors have the shape of the first.
+fn same_shape(operation: &str, tensors: &[(&str, &Tensor)]) -> Result<()> {
+    let Some(((first_name, first), others)) = tensors.split_first() else { return Ok(()) };
+    for (name, tensor) in others {
+        if tensor.shape() != first.shape() {
+            return Err(Error::shape(
+                operation,
+                format!(
+                    "{first_name} is {} x {} but {name} is {} x {}; they must have one shape",
+                    first.rows(),
+                    first.cols(),
+                    tensor.rows(),
+                    tensor.cols()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// An error unless the tensor has this shape; `because` says where the shape comes from.
+fn expect_shape(operation: &str, name: &str, tensor: &Tensor, shape: [usize; 2], because: &str) -> Result<()> {
+    if tensor.shape() == shape {
+        return Ok(());
+    }
+    Err(Error::shape(
+        operation,
+        format!("{name} is {} x {}; it must be {} x {} {because}", tensor.rows(), tensor.cols(), shape[0], shape[1]),
+    ))
+}
+
+/// `sink = value`, or `sink += value` when gradients add up.
+fn put(sink: &mut f32, value: f32, accumulate: bool) {
+    *sink = if accumulate { *sink + value } else { value };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grid;
+
+    #[test]
+    fn grids_reach_every_item_within_the_limits() {
+        for items in [1, 63, 64, 65, 4_194_240, 4_194_241, 300_000_000, 1 << 31] {
+            let [x, y] = grid(items, 64);
+            assert!(x <= 65_535 && y <= 65_535, "{items}: {x} x {y}");
+            assert!(u64::from(x) * u64::from(y) * 64 >= items as u64, "{items}: {x} x {y}");
+        }
+        assert_eq!(grid(1, 64), [1, 1]);
+        assert_eq!(grid(65, 64), [2, 1]);
+    }
+}

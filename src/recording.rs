@@ -1,0 +1,203 @@
+//! A list of kernel launches: made once, printed, compared, and replayed every step.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use crate::device::{Device, Prepared};
+use crate::error::{Error, Result};
+use crate::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS};
+use crate::tensor::Tensor;
+
+/// One kernel launch: which kernel, how many workgroups, its parameters, and the tensors it reads and writes.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    pub(crate) kernel: &'static Kernel,
+    pub(crate) workgroups: [u32; 2],
+    pub(crate) params: Vec<u8>,
+    pub(crate) inputs: Vec<Tensor>,
+    pub(crate) outputs: Vec<Tensor>,
+    /// Roughly how many multiplications and additions the launch costs, to bound the length of a submit.
+    pub(crate) work: u64,
+}
+
+/// A list of kernel launches on one device, in the order in which they run.
+///
+/// Operations push onto it ([`ops`](crate::ops)); [`Recording::run`] runs it as often as wanted. What the GPU needs
+/// for that (pipelines, bind groups, parameter buffers) is made once, at the first run.
+///
+/// Printed, it shows one launch a line, with buffers numbered in the order of their first use:
+///
+/// ```
+/// use wgrad::{Device, Recording, Tensor, ops};
+///
+/// let device = Device::cpu();
+/// let x = Tensor::new(&device, 2, 2, &[1.0, 2.0, 3.0, 4.0])?;
+/// let sum = Tensor::zeros(&device, 1, 1)?;
+/// let mut recording = Recording::new(&device);
+/// ops::reduce::sum(&mut recording, &x, 1.0, &sum)?;
+/// assert_eq!(recording.to_string(), "reduce.sum [1, 1] (b0[2 x 2]) -> b1[1 x 1]\n");
+/// recording.run()?;
+/// assert_eq!(sum.read()?, [10.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub struct Recording {
+    device: Device,
+    dispatches: Vec<Dispatch>,
+    prepared: OnceLock<Prepared>,
+}
+
+impl Recording {
+    /// An empty list.
+    pub fn new(device: &Device) -> Self {
+        Self { device: device.clone(), dispatches: Vec::new(), prepared: OnceLock::new() }
+    }
+
+    /// Adds a launch of `workgroups` (x, y) workgroups. `work` is about how many multiplications and additions it
+    /// costs; long replays are cut into submits by it.
+    ///
+    /// # Errors
+    /// Tensors of another device, parameters or a number of tensors other than the kernel's, and a buffer that is
+    /// written while it is bound a second time (which no GPU allows).
+    pub fn push<P: bytemuck::NoUninit>(
+        &mut self,
+        kernel: &'static Kernel,
+        workgroups: [u32; 2],
+        params: P,
+        inputs: &[&Tensor],
+        outputs: &[&Tensor],
+        work: u64,
+    ) -> Result<()> {
+        let fail = |detail: String| Err(Error::input(kernel.name, detail));
+        if size_of::<P>() != kernel.params_size {
+            return fail(format!("parameters of {} bytes; it takes {}", size_of::<P>(), kernel.params_size));
+        }
+        if inputs.len() != kernel.inputs || outputs.len() != kernel.outputs {
+            return fail(format!(
+                "{} inputs and {} outputs; it takes {} and {}",
+                inputs.len(),
+                outputs.len(),
+                kernel.inputs,
+                kernel.outputs
+            ));
+        }
+        if kernel.inputs > MAX_INPUTS || kernel.outputs > MAX_OUTPUTS {
+            return fail(format!("a kernel has at most {MAX_INPUTS} inputs and {MAX_OUTPUTS} outputs"));
+        }
+        if let Some(stranger) = inputs.iter().chain(outputs).find(|t| *t.device() != self.device) {
+            return fail(format!(
+                "a tensor on {} in a recording on {}; make both on one Device (clones of it are the same)",
+                stranger.device().name(),
+                self.device.name()
+            ));
+        }
+        for (i, output) in outputs.iter().enumerate() {
+            let others = inputs.iter().chain(&outputs[..i]);
+            if others.into_iter().any(|other| other.buffer.id() == output.buffer.id()) {
+                return fail("a buffer that it writes is bound twice; write to a tensor of its own".into());
+            }
+        }
+        self.dispatches.push(Dispatch {
+            kernel,
+            workgroups,
+            params: bytemuck::bytes_of(&params).to_vec(),
+            inputs: inputs.iter().map(|t| (*t).clone()).collect(),
+            outputs: outputs.iter().map(|t| (*t).clone()).collect(),
+            work,
+        });
+        self.prepared = OnceLock::new();
+        Ok(())
+    }
+
+    /// Appends a copy of another recording's launches.
+    ///
+    /// # Errors
+    /// A recording of another device.
+    pub fn append(&mut self, other: &Recording) -> Result<()> {
+        if other.device != self.device {
+            return Err(Error::input("append", "a recording of another device; record both on one Device"));
+        }
+        self.dispatches.extend(other.dispatches.iter().cloned());
+        self.prepared = OnceLock::new();
+        Ok(())
+    }
+
+    /// Runs the list once, as step 0.
+    ///
+    /// On a GPU this returns as soon as the work is queued; [`Tensor::read`] waits for it.
+    ///
+    /// # Errors
+    /// A lost device, or an error it reported since the last call.
+    pub fn run(&self) -> Result<()> {
+        self.run_steps(0..1)
+    }
+
+    /// Runs the list once for each step, in order, in as few submits as their estimated time allows. Kernels that
+    /// use the step see its number: a mini-batch's place in the epoch, an entry of the learning-rate schedule.
+    ///
+    /// # Errors
+    /// See [`Recording::run`].
+    pub fn run_steps(&self, steps: Range<u32>) -> Result<()> {
+        self.device.run(self, steps)
+    }
+
+    /// The number of launches.
+    pub fn len(&self) -> usize {
+        self.dispatches.len()
+    }
+
+    /// Whether nothing is recorded.
+    pub fn is_empty(&self) -> bool {
+        self.dispatches.is_empty()
+    }
+
+    /// The device it runs on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub(crate) fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
+    }
+
+    /// What the backend made of the list at its first run.
+    pub(crate) fn prepared(&self, prepare: impl FnOnce() -> Result<Prepared>) -> Result<&Prepared> {
+        if self.prepared.get().is_none() {
+            // Of two threads that get here, one wins and the other's work is dropped.
+            let _ = self.prepared.set(prepare()?);
+        }
+        self.prepared.get().ok_or_else(|| Error::input("run", "the recording could not be prepared"))
+    }
+}
+
+impl fmt::Display for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut numbers = HashMap::new();
+        for dispatch in &self.dispatches {
+            let mut name = |tensor: &Tensor| {
+                let next = numbers.len();
+                let number = numbers.entry(tensor.buffer.id()).or_insert(next);
+                let at = if tensor.offset == 0 { String::new() } else { format!("+{}", tensor.offset) };
+                format!("b{number}{at}[{} x {}]", tensor.rows(), tensor.cols())
+            };
+            let inputs: Vec<_> = dispatch.inputs.iter().map(&mut name).collect();
+            let outputs: Vec<_> = dispatch.outputs.iter().map(&mut name).collect();
+            writeln!(
+                f,
+                "{} {:?} ({}) -> {}",
+                dispatch.kernel.name,
+                dispatch.workgroups,
+                inputs.join(", "),
+                outputs.join(", ")
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Recording of {} launches on {}:\n{self}", self.len(), self.device.name())
+    }
+}

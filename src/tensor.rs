@@ -1,0 +1,157 @@
+//! A matrix of f32 on a device.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::device::{Buffer, Device, PendingRead};
+use crate::error::{Error, Result};
+
+/// Elements between the starts of two tensors in one buffer: 256 bytes, the coarsest binding offset of any adapter.
+pub(crate) const ALIGNMENT: usize = 64;
+
+/// The most elements of a tensor: kernels count in u32, and round up to whole rows of workgroups.
+pub(crate) const MAX_ELEMENTS: usize = 1 << 31;
+
+/// A `rows x cols` matrix of `f32` in a device's memory, row by row.
+///
+/// A tensor is a handle: clones share the numbers. It does no arithmetic itself; operations on a
+/// [`Tape`](crate::Tape) or in [`ops`](crate::ops) record kernels that do.
+///
+/// ```
+/// use wgrad::{Device, Tensor};
+///
+/// let x = Tensor::new(&Device::cpu(), 2, 2, &[1.0, 2.0, 3.0, 4.0])?;
+/// assert_eq!(x.read()?, [1.0, 2.0, 3.0, 4.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Tensor {
+    pub(crate) buffer: Arc<Buffer>,
+    pub(crate) offset: usize,
+    rows: usize,
+    cols: usize,
+}
+
+impl Tensor {
+    /// A matrix with these values, row by row.
+    ///
+    /// # Errors
+    /// An empty matrix, a number of values other than `rows * cols`, or a matrix that does not fit the device.
+    pub fn new(device: &Device, rows: usize, cols: usize, values: &[f32]) -> Result<Self> {
+        let tensor = Self::zeros(device, rows, cols)?;
+        tensor.write(values)?;
+        Ok(tensor)
+    }
+
+    /// A matrix of zeros.
+    ///
+    /// # Errors
+    /// An empty matrix, or one that does not fit the device.
+    pub fn zeros(device: &Device, rows: usize, cols: usize) -> Result<Self> {
+        let len = checked_len(rows, cols)?;
+        Ok(Self { buffer: device.allocate(len)?, offset: 0, rows, cols })
+    }
+
+    /// A matrix of row numbers for [`gather`](crate::ops::gather) (stored as the bits of `u32`).
+    pub(crate) fn indices(device: &Device, indices: &[u32]) -> Result<Self> {
+        Self::new(device, 1, indices.len(), bytemuck::cast_slice(indices))
+    }
+
+    /// A matrix within this tensor's buffer, from element `start`, a multiple of [`ALIGNMENT`].
+    pub(crate) fn view(&self, start: usize, rows: usize, cols: usize) -> Result<Self> {
+        let len = checked_len(rows, cols)?;
+        if !start.is_multiple_of(ALIGNMENT) || start + len > self.len() {
+            return Err(Error::shape(
+                "tensor view",
+                format!("{rows} x {cols} from element {start} of {self:?}; views start at multiples of {ALIGNMENT}"),
+            ));
+        }
+        Ok(Self { buffer: self.buffer.clone(), offset: self.offset + start, rows, cols })
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// `[rows, cols]`.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.rows, self.cols]
+    }
+
+    /// The number of elements, `rows * cols`.
+    #[expect(clippy::len_without_is_empty, reason = "no tensor is empty")]
+    pub fn len(&self) -> usize {
+        self.rows * self.cols
+    }
+
+    /// The device that holds the matrix.
+    pub fn device(&self) -> &Device {
+        self.buffer.device()
+    }
+
+    /// Replaces all values, row by row. On a GPU the new values are there for everything run after this call.
+    ///
+    /// # Errors
+    /// A number of values other than [`Tensor::len`]; a lost device.
+    pub fn write(&self, values: &[f32]) -> Result<()> {
+        if values.len() != self.len() {
+            return Err(Error::shape(
+                "tensor",
+                format!(
+                    "{} values for a {} x {} matrix; it takes {}, row by row",
+                    values.len(),
+                    self.rows,
+                    self.cols,
+                    self.len()
+                ),
+            ));
+        }
+        self.buffer.write(self.offset, values)
+    }
+
+    /// Waits for all work recorded so far and returns the values, row by row.
+    ///
+    /// In a browser nothing may block: use [`Tensor::read_async`].
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn read(&self) -> Result<Vec<f32>> {
+        self.read_async()?.wait()
+    }
+
+    /// Asks for the values as they are after all work run so far, without waiting: `.await` the result, or call
+    /// [`PendingRead::wait`] later.
+    ///
+    /// ```
+    /// # use wgrad::{Device, Tensor};
+    /// # async fn show(x: &Tensor) -> wgrad::Result<()> {
+    /// let values = x.read_async()?.await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn read_async(&self) -> Result<PendingRead> {
+        self.buffer.read(self.offset, self.len())
+    }
+}
+
+fn checked_len(rows: usize, cols: usize) -> Result<usize> {
+    match rows.checked_mul(cols) {
+        Some(len) if len > 0 => Ok(len),
+        Some(_) => Err(Error::shape("tensor", format!("a {rows} x {cols} matrix is empty; give at least 1 x 1"))),
+        None => Err(Error::shape("tensor", format!("a {rows} x {cols} matrix has more elements than can be counted"))),
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor({} x {} on {})", self.rows, self.cols, self.device().name())
+    }
+}
