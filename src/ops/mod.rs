@@ -2,7 +2,7 @@
 //! operations on a [`Tape`](crate::Tape) that use them.
 //!
 //! A launcher checks shapes and pushes one kernel launch (rarely two or three) onto a
-//! [`Recording`]. Outputs are overwritten unless the launcher says otherwise, and must not
+//! [`Recording`](crate::Recording). Outputs are overwritten unless the launcher says otherwise, and must not
 //! share a buffer with an input.
 
 pub mod activation;
