@@ -18,7 +18,7 @@ struct Params {
     b_col: u32,
     has_bias: u32,
     activation: u32,
-    slope: f32,
+    activation_a: f32,
     alpha: f32,
     beta: f32,
 }
@@ -29,15 +29,32 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
 
-// The same function as in activation.wgsl.
-fn activate(kind: u32, slope: f32, x: f32) -> f32 {
+// The next three are those of activation.wgsl, letter by letter (a test compares them).
+
+fn sigmoid(x: f32) -> f32 {
+    let e = exp(-abs(x));
+    return select(e, 1.0, x >= 0.0) / (1.0 + e);
+}
+
+fn normal_cdf(x: f32) -> f32 {
+    let z = abs(x) * 0.70710678;
+    let t = 1.0 / (1.0 + 0.3275911 * z);
+    let p = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
+    let tail = 0.5 * p * exp(-z * z);
+    return select(tail, 1.0 - tail, x >= 0.0);
+}
+
+fn activate(kind: u32, a: f32, x: f32) -> f32 {
     switch kind {
         case 1u: { return max(x, 0.0); }
         case 2u: { return tanh(clamp(x, -15.0, 15.0)); }
-        case 3u: {
-            let e = exp(-abs(x));
-            return select(e, 1.0, x >= 0.0) / (1.0 + e);
-        }
+        case 3u: { return sigmoid(x); }
+        case 4u: { return select(a * x, x, x > 0.0); }
+        case 5u: { return select(a * (exp(min(x, 0.0)) - 1.0), x, x > 0.0); }
+        case 6u: { return x * normal_cdf(x); }
+        case 7u: { return 0.5 * x * (1.0 + tanh(clamp(0.79788456 * (x + 0.044715 * x * x * x), -15.0, 15.0))); }
+        case 8u: { return x * sigmoid(x); }
+        case 9u: { return max(x, 0.0) + log(1.0 + exp(-abs(x))); }
         default: { return x; }
     }
 }
@@ -54,7 +71,7 @@ fn store(row: u32, col: u32, sum: f32) {
     if params.has_bias != 0u {
         value += bias[col];
     }
-    c[at] = activate(params.activation, params.slope, value);
+    c[at] = activate(params.activation, params.activation_a, value);
 }
 
 // One output per invocation, an 8 x 8 block per workgroup: for small and narrow matrices.

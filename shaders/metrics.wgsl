@@ -1,11 +1,12 @@
 // How many rows are classified right: the largest prediction stands where the largest target stands (of equals, the
-// first); with a single column, prediction and target lie on the same side of the threshold.
+// first); with a single column, prediction and target lie on the same side of the threshold. A single column of
+// targets for several of predictions holds class numbers.
 
 struct Params {
     rows: u32,
     cols: u32,
     threshold: f32,
-    padding: u32,
+    target_cols: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -20,11 +21,14 @@ fn is_right(row: u32) -> bool {
     }
     var best_prediction = first;
     var best_target = first;
+    if params.target_cols == 1u {
+        best_target = first + u32(max(targets[row], 0.0));
+    }
     for (var i = first + 1u; i < first + params.cols; i++) {
         if predictions[i] > predictions[best_prediction] {
             best_prediction = i;
         }
-        if targets[i] > targets[best_target] {
+        if params.target_cols > 1u && targets[i] > targets[best_target] {
             best_target = i;
         }
     }

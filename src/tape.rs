@@ -2,11 +2,12 @@
 //! backward pass.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::Parameter;
+use crate::ops::dropout::hash;
 use crate::ops::{Activation, activation};
 use crate::recording::Recording;
 use crate::tensor::Tensor;
@@ -50,6 +51,20 @@ pub struct Tape {
     id: u64,
     nodes: Vec<Node>,
     forward: Recording,
+    training: bool,
+    random: Random,
+}
+
+/// What operations with random numbers draw from.
+#[derive(Clone, Debug, Default)]
+struct Random {
+    seed: u32,
+    /// How many operations have drawn a key.
+    operations: u32,
+    /// Holds the number of runs so far; made when the first operation draws.
+    clock: Option<Tensor>,
+    /// Whether the clock is advanced by someone else than the graph.
+    shared: bool,
 }
 
 type Backward = dyn Fn(&mut BackwardPass<'_>, &Tensor) -> Result<()>;
@@ -84,7 +99,42 @@ impl Tape {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             nodes: Vec::new(),
             forward: Recording::new(device),
+            training: true,
+            random: Random::default(),
         }
+    }
+
+    /// An empty tape for evaluation, on which nothing is random: dropout passes its input on.
+    pub fn for_evaluation(device: &Device) -> Self {
+        Self { training: false, ..Self::new(device) }
+    }
+
+    /// A tape whose random numbers follow from a seed and a clock that the caller advances.
+    pub(crate) fn with_clock(device: &Device, seed: u64, clock: &Tensor) -> Self {
+        let seed = (seed ^ (seed >> 32)) as u32;
+        let random = Random { seed, operations: 0, clock: Some(clock.clone()), shared: true };
+        Self { random, ..Self::new(device) }
+    }
+
+    /// The same tape with another seed for its random operations (0 unless set).
+    pub fn seed(mut self, seed: u32) -> Self {
+        self.random.seed = seed;
+        self
+    }
+
+    /// Whether the tape is for training, not evaluation.
+    pub fn is_training(&self) -> bool {
+        self.training
+    }
+
+    /// The clock, and a key of its own for an operation that draws random numbers.
+    pub(crate) fn random_key(&mut self) -> Result<(Tensor, u32)> {
+        let clock = match &self.random.clock {
+            Some(clock) => clock.clone(),
+            None => self.random.clock.insert(self.zeros(1, 1)?).clone(),
+        };
+        self.random.operations += 1;
+        Ok((clock, hash(self.random.seed ^ hash(self.random.operations))))
     }
 
     /// The device on which the operations run.
@@ -118,7 +168,7 @@ impl Tape {
             return Ok(Var { tape: self.id, index });
         }
         let source = Source::Parameter(parameter.clone(), parameter.gradient()?);
-        self.leaf(&parameter.value()?, true, source)
+        self.leaf(&parameter.value()?, !parameter.is_frozen(), source)
     }
 
     fn leaf(&mut self, tensor: &Tensor, needs_gradient: bool, source: Source) -> Result<Var> {
@@ -142,6 +192,14 @@ impl Tape {
     /// A value of another tape.
     pub fn tensor(&self, var: Var) -> Result<Tensor> {
         Ok(self.nodes[self.index(var)?].value.clone())
+    }
+
+    /// Whether a gradient flows to this value: whether a parameter or a variable is among what it is computed from.
+    ///
+    /// # Errors
+    /// A value of another tape.
+    pub fn needs_gradient(&self, var: Var) -> Result<bool> {
+        Ok(self.nodes[self.index(var)?].needs_gradient)
     }
 
     fn index(&self, var: Var) -> Result<usize> {
@@ -184,30 +242,6 @@ impl Tape {
         Ok(self.node(Node { value: out, needs_gradient, source: Source::Operation(Box::new(backward)) }))
     }
 
-    /// `max(x, 0)`: see [`Tape::activation`].
-    ///
-    /// # Errors
-    /// A value of another tape.
-    pub fn relu(&mut self, x: Var) -> Result<Var> {
-        self.activation(x, Activation::ReLU)
-    }
-
-    /// `tanh(x)`: see [`Tape::activation`].
-    ///
-    /// # Errors
-    /// A value of another tape.
-    pub fn tanh(&mut self, x: Var) -> Result<Var> {
-        self.activation(x, Activation::Tanh)
-    }
-
-    /// `1 / (1 + exp(-x))`: see [`Tape::activation`].
-    ///
-    /// # Errors
-    /// A value of another tape.
-    pub fn sigmoid(&mut self, x: Var) -> Result<Var> {
-        self.activation(x, Activation::Sigmoid)
-    }
-
     /// The recorded operations, without gradients: for prediction.
     pub fn finish(self) -> Recording {
         self.forward
@@ -245,7 +279,10 @@ impl Tape {
             ));
         }
         if !node.needs_gradient {
-            return Err(Error::input("backward", "the loss depends on no parameter and no variable: nothing to train"));
+            return Err(Error::input(
+                "backward",
+                "the loss depends on no parameter and no variable: nothing to train (frozen parameters don't count)",
+            ));
         }
         let seed = Tensor::new(&self.device, 1, 1, &[1.0])?;
         let mut gradients: Vec<Option<Tensor>> = vec![None; self.nodes.len()];
@@ -259,7 +296,8 @@ impl Tape {
             }
         }
         let (backward, gradients) = (pass.recording, pass.gradients);
-        Ok(Graph { tape: self.id, forward: self.forward, backward, gradients })
+        let clock = self.random.clock.filter(|_| !self.random.shared);
+        Ok(Graph { tape: self.id, forward: self.forward, backward, gradients, clock, runs: AtomicU32::new(0) })
     }
 }
 
@@ -338,6 +376,8 @@ pub struct Graph {
     forward: Recording,
     backward: Recording,
     gradients: Vec<Option<Tensor>>,
+    clock: Option<Tensor>,
+    runs: AtomicU32,
 }
 
 impl Graph {
@@ -346,6 +386,9 @@ impl Graph {
     /// # Errors
     /// A lost device.
     pub fn forward(&self) -> Result<()> {
+        if let Some(clock) = &self.clock {
+            clock.write(&[f32::from_bits(self.runs.fetch_add(1, Ordering::Relaxed))])?;
+        }
         self.forward.run()
     }
 

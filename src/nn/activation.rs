@@ -10,3 +10,23 @@ impl Module for Activation {
         tape.activation(x, *self)
     }
 }
+
+/// The softmax of each row: `exp(x) / (sum over the row of exp(x))`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Softmax;
+
+impl Module for Softmax {
+    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
+        tape.softmax(x)
+    }
+}
+
+/// The logarithm of the softmax of each row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogSoftmax;
+
+impl Module for LogSoftmax {
+    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
+        tape.log_softmax(x)
+    }
+}

@@ -1,17 +1,22 @@
 //! Modules: what a network is made of. They schedule operations on a [`Tape`] and hold no gradients' code.
 
 mod activation;
+mod dropout;
 mod init;
 mod linear;
 mod loss;
+mod normalization;
 mod parameter;
 mod sequential;
 
-pub use crate::ops::Activation::{self, Identity, ReLU, Sigmoid, Tanh};
+pub use crate::ops::Activation::{self, ELU, GELU, Identity, LeakyReLU, ReLU, SiLU, Sigmoid, Softplus, Tanh};
 pub use crate::ops::Reduction;
+pub use activation::{LogSoftmax, Softmax};
+pub use dropout::Dropout;
 pub use init::Init;
 pub use linear::Linear;
-pub use loss::{Loss, Mse};
+pub use loss::{BceWithLogits, CrossEntropy, Huber, Loss, Mae, Mse};
+pub use normalization::LayerNorm;
 pub use parameter::{Parameter, Parameters};
 pub use sequential::Sequential;
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rand::SeedableRng;
@@ -26,6 +27,7 @@ struct Inner {
     fans: [usize; 2],
     init: Init,
     placed: RwLock<Option<Placed>>,
+    frozen: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -41,7 +43,7 @@ impl Parameter {
     }
 
     fn from_parts(shape: [usize; 2], fans: [usize; 2], init: Init) -> Self {
-        Self(Arc::new(Inner { shape, fans, init, placed: RwLock::new(None) }))
+        Self(Arc::new(Inner { shape, fans, init, placed: RwLock::new(None), frozen: AtomicBool::new(false) }))
     }
 
     /// A new parameter of the same shape that belongs to a layer from `inputs` to `outputs` columns.
@@ -59,6 +61,17 @@ impl Parameter {
         self.0.shape
     }
 
+    /// Takes the parameter out of training, or puts it back: tapes made from now on schedule no gradient for it, and
+    /// optimisers leave it as it is. (`requires_grad_(False)` in PyTorch.)
+    pub fn set_frozen(&self, frozen: bool) {
+        self.0.frozen.store(frozen, Ordering::Relaxed);
+    }
+
+    /// Whether it is left out of training.
+    pub fn is_frozen(&self) -> bool {
+        self.0.frozen.load(Ordering::Relaxed)
+    }
+
     /// The value, on its device.
     ///
     /// # Errors
@@ -73,6 +86,12 @@ impl Parameter {
     /// It was not placed on a device.
     pub fn gradient(&self) -> Result<Tensor> {
         self.placed().map(|placed| placed.gradient)
+    }
+
+    /// Its length in the flat buffers.
+    fn padded_len(&self) -> usize {
+        let [rows, cols] = self.0.shape;
+        (rows * cols).next_multiple_of(ALIGNMENT)
     }
 
     fn placed(&self) -> Result<Placed> {
@@ -120,6 +139,13 @@ pub struct Parameters {
     gradients: Tensor,
 }
 
+/// Neighbouring parameters in the flat buffers.
+pub(crate) struct FlatStretch {
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+    pub(crate) group: Option<usize>,
+}
+
 impl Parameters {
     /// Places the model's parameters on a device and draws their initial values, in the order of their names.
     ///
@@ -137,7 +163,7 @@ impl Parameters {
                 return Err(Error::shape("parameters", format!("{name} is {rows} x {cols}; give at least 1 x 1")));
             }
             starts.push(end);
-            end += (rows * cols).next_multiple_of(ALIGNMENT);
+            end += parameter.padded_len();
         }
         if end == 0 {
             return Err(Error::input("parameters", "the model has no parameters: nothing to train"));
@@ -146,7 +172,7 @@ impl Parameters {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut initial = vec![0.0; end];
         for ((_, parameter), start) in named.iter().zip(starts) {
-            let Inner { shape: [rows, cols], fans, init, ref placed } = *parameter.0;
+            let Inner { shape: [rows, cols], fans, init, ref placed, .. } = *parameter.0;
             let drawn = init.draw(rows * cols, fans, &mut rng)?;
             initial[start..start + rows * cols].copy_from_slice(&drawn);
             let value = values.view(start, rows, cols)?;
@@ -160,6 +186,24 @@ impl Parameters {
     /// The parameters with their names; one that two modules share, under its first.
     pub fn named(&self) -> impl Iterator<Item = (&str, &Parameter)> {
         self.named.iter().map(|(name, parameter)| (name.as_str(), parameter))
+    }
+
+    /// The runs of neighbouring parameters that are not frozen and are of one group, by name.
+    pub(crate) fn stretches(&self, group_of: impl Fn(&str) -> Option<usize>) -> Vec<FlatStretch> {
+        let mut stretches: Vec<FlatStretch> = Vec::new();
+        let mut start = 0;
+        for (name, parameter) in &self.named {
+            let len = parameter.padded_len();
+            let group = group_of(name);
+            if !parameter.is_frozen() {
+                match stretches.last_mut() {
+                    Some(last) if last.group == group && last.start + last.len == start => last.len += len,
+                    _ => stretches.push(FlatStretch { start, len, group }),
+                }
+            }
+            start += len;
+        }
+        stretches
     }
 
     /// How many numbers are trained.

@@ -1,4 +1,6 @@
-//! Activations, element by element: `shaders/activation.wgsl`.
+//! Functions of one variable, element by element: `shaders/activation.wgsl`.
+
+use std::f32::consts::{FRAC_1_SQRT_2, PI};
 
 use crate::error::Result;
 use crate::kernel::{Call, Kernel, kernel};
@@ -7,9 +9,9 @@ use crate::recording::Recording;
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
-/// An activation function, applied to each element.
+/// A function of one variable, applied to each element: an activation, or exp, log, a power, an affine map.
 ///
-/// Each is also a [`Module`](crate::nn::Module), and an epilogue of [`matmul`](crate::ops::matmul()).
+/// Each is also a [`Module`](crate::nn::Module); those up to Softplus can end a [`matmul`](crate::ops::matmul()).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {
@@ -22,9 +24,46 @@ pub enum Activation {
     Tanh,
     /// `y = 1 / (1 + exp(-x))`.
     Sigmoid,
+    /// `y = x` where x > 0, else `slope x` (PyTorch's default slope is 0.01).
+    LeakyReLU {
+        /// The derivative where x <= 0.
+        slope: f32,
+    },
+    /// `y = x` where x > 0, else `alpha (exp(x) - 1)` (PyTorch's default alpha is 1).
+    ELU {
+        /// Minus the value that y tends to for small x.
+        alpha: f32,
+    },
+    /// `y = x Φ(x)`, with Φ the normal distribution function (Hendrycks & Gimpel 2016), to 1.5e-7 |x|.
+    GELU,
+    /// `y = x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))`: PyTorch's `GELU(approximate="tanh")`.
+    GELUTanh,
+    /// `y = x / (1 + exp(-x))`, also called swish.
+    SiLU,
+    /// `y = log(1 + exp(x))`.
+    Softplus,
+    /// `y = exp(x)`.
+    Exp,
+    /// `y = log(x)`: -infinity at 0, NaN for negative x.
+    Log,
+    /// `y = x^exponent`: NaN for negative x, unless the exponent is a whole number.
+    Pow {
+        /// The exponent.
+        exponent: f32,
+    },
+    /// `y = scale x + shift`.
+    Affine {
+        /// The slope.
+        scale: f32,
+        /// The value at 0.
+        shift: f32,
+    },
 }
 
 impl Activation {
+    /// The last kind that `shaders/matmul.wgsl` knows, too.
+    pub(crate) const LAST_EPILOGUE: u32 = 9;
+
     /// The number by which the shaders know it.
     pub(crate) fn kind(self) -> u32 {
         match self {
@@ -32,6 +71,47 @@ impl Activation {
             Self::ReLU => 1,
             Self::Tanh => 2,
             Self::Sigmoid => 3,
+            Self::LeakyReLU { .. } => 4,
+            Self::ELU { .. } => 5,
+            Self::GELU => 6,
+            Self::GELUTanh => 7,
+            Self::SiLU => 8,
+            Self::Softplus => 9,
+            Self::Exp => 10,
+            Self::Log => 11,
+            Self::Pow { .. } => 12,
+            Self::Affine { .. } => 13,
+        }
+    }
+
+    /// The constants `a` and `b` of the shaders.
+    pub(crate) fn constants(self) -> [f32; 2] {
+        match self {
+            Self::LeakyReLU { slope } => [slope, 0.0],
+            Self::ELU { alpha } => [alpha, 0.0],
+            Self::Pow { exponent } => [exponent, 0.0],
+            Self::Affine { scale, shift } => [scale, shift],
+            _ => [0.0; 2],
+        }
+    }
+
+    /// The inverse of `kind` and `constants`.
+    pub(crate) fn from_kind(kind: u32, [a, b]: [f32; 2]) -> Self {
+        match kind {
+            1 => Self::ReLU,
+            2 => Self::Tanh,
+            3 => Self::Sigmoid,
+            4 => Self::LeakyReLU { slope: a },
+            5 => Self::ELU { alpha: a },
+            6 => Self::GELU,
+            7 => Self::GELUTanh,
+            8 => Self::SiLU,
+            9 => Self::Softplus,
+            10 => Self::Exp,
+            11 => Self::Log,
+            12 => Self::Pow { exponent: a },
+            13 => Self::Affine { scale: a, shift: b },
+            _ => Self::Identity,
         }
     }
 
@@ -41,35 +121,101 @@ impl Activation {
     /// use wgrad::ops::Activation;
     /// assert_eq!(Activation::ReLU.apply(-2.0), 0.0);
     /// assert_eq!(Activation::Sigmoid.apply(0.0), 0.5);
+    /// assert_eq!(Activation::LeakyReLU { slope: 0.5 }.apply(-2.0), -1.0);
     /// ```
     pub fn apply(self, x: f32) -> f32 {
         match self {
             Self::Identity => x,
             Self::ReLU => x.max(0.0),
             Self::Tanh => x.tanh(),
-            Self::Sigmoid => {
-                let e = (-x.abs()).exp();
-                (if x >= 0.0 { 1.0 } else { e }) / (1.0 + e)
+            Self::Sigmoid => sigmoid(x),
+            Self::LeakyReLU { slope } => {
+                if x > 0.0 {
+                    x
+                } else {
+                    slope * x
+                }
             }
+            Self::ELU { alpha } => {
+                if x > 0.0 {
+                    x
+                } else {
+                    alpha * x.exp_m1()
+                }
+            }
+            Self::GELU => x * normal_cdf(x),
+            Self::GELUTanh => 0.5 * x * (1.0 + gelu_angle(x).tanh()),
+            Self::SiLU => x * sigmoid(x),
+            Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            Self::Exp => x.exp(),
+            Self::Log => x.ln(),
+            Self::Pow { exponent } => x.powf(exponent),
+            Self::Affine { scale, shift } => scale * x + shift,
         }
     }
 
     /// The derivative at `x`, where the function has the value `y`.
-    pub fn derivative(self, _x: f32, y: f32) -> f32 {
+    pub fn derivative(self, x: f32, y: f32) -> f32 {
         match self {
             Self::Identity => 1.0,
-            Self::ReLU => f32::from(u8::from(y > 0.0)),
+            Self::ReLU => {
+                if y > 0.0 {
+                    1.0
+                } else {
+                    0.0
+                }
+            }
             Self::Tanh => 1.0 - y * y,
             Self::Sigmoid => y * (1.0 - y),
+            Self::LeakyReLU { slope } => {
+                if x > 0.0 {
+                    1.0
+                } else {
+                    slope
+                }
+            }
+            Self::ELU { alpha } => {
+                if x > 0.0 {
+                    1.0
+                } else {
+                    y + alpha
+                }
+            }
+            Self::GELU => normal_cdf(x) + x * (-0.5 * x * x).exp() / (2.0 * PI).sqrt(),
+            Self::GELUTanh => {
+                let t = gelu_angle(x).tanh();
+                0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * (2.0 / PI).sqrt() * (1.0 + 0.134145 * x * x)
+            }
+            Self::SiLU => {
+                let s = sigmoid(x);
+                s * (1.0 + x * (1.0 - s))
+            }
+            Self::Softplus => sigmoid(x),
+            Self::Exp => y,
+            Self::Log => 1.0 / x,
+            Self::Pow { exponent } => exponent * x.powf(exponent - 1.0),
+            Self::Affine { scale, .. } => scale,
         }
     }
+}
 
-    pub(crate) fn from_kind(kind: u32) -> Self {
-        [Self::Identity, Self::ReLU, Self::Tanh, Self::Sigmoid]
-            .into_iter()
-            .find(|a| a.kind() == kind)
-            .unwrap_or_default()
-    }
+/// `exp` only sees numbers that are not positive, so nothing overflows.
+fn sigmoid(x: f32) -> f32 {
+    let e = (-x.abs()).exp();
+    (if x >= 0.0 { 1.0 } else { e }) / (1.0 + e)
+}
+
+/// 1/2 + erf(x / √2) / 2, with erf by Abramowitz & Stegun 7.1.26, as in the shader.
+fn normal_cdf(x: f32) -> f32 {
+    let z = x.abs() * FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * z);
+    let p = ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_7) * t - 0.284_496_74) * t + 0.254_829_6) * t;
+    let tail = 0.5 * p * (-z * z).exp();
+    if x >= 0.0 { 1.0 - tail } else { tail }
+}
+
+fn gelu_angle(x: f32) -> f32 {
+    (2.0 / PI).sqrt() * (x + 0.044715 * x * x * x)
 }
 
 #[repr(C)]
@@ -77,8 +223,20 @@ impl Activation {
 struct Params {
     len: u32,
     kind: u32,
-    slope: f32,
+    a: f32,
+    b: f32,
     accumulate: u32,
+}
+
+impl Params {
+    fn new(activation: Activation, len: usize, accumulate: bool) -> Self {
+        let [a, b] = activation.constants();
+        Self { len: size(len), kind: activation.kind(), a, b, accumulate: accumulate.into() }
+    }
+
+    fn activation(&self) -> Activation {
+        Activation::from_kind(self.kind, [self.a, self.b])
+    }
 }
 
 pub(crate) static FORWARD: Kernel =
@@ -92,7 +250,7 @@ pub(crate) static BACKWARD: Kernel =
 /// Different shapes.
 pub fn forward(recording: &mut Recording, activation: Activation, x: &Tensor, out: &Tensor) -> Result<()> {
     same_shape("activation", &[("x", x), ("out", out)])?;
-    let params = Params { len: size(x.len()), kind: activation.kind(), slope: 0.0, accumulate: 0 };
+    let params = Params::new(activation, x.len(), false);
     recording.push(&FORWARD, grid(x.len(), 64), params, &[x], &[out], 10 * x.len() as u64)
 }
 
@@ -108,12 +266,12 @@ pub fn backward(
     accumulate: bool,
 ) -> Result<()> {
     same_shape("activation backward", &[("x", x), ("y", y), ("dy", dy), ("dx", dx)])?;
-    let params = Params { len: size(x.len()), kind: activation.kind(), slope: 0.0, accumulate: accumulate.into() };
+    let params = Params::new(activation, x.len(), accumulate);
     recording.push(&BACKWARD, grid(x.len(), 64), params, &[x, y, dy], &[dx], 4 * x.len() as u64)
 }
 
 fn forward_reference(call: Call<'_>) {
-    let activation = Activation::from_kind(call.params::<Params>().kind);
+    let activation = call.params::<Params>().activation();
     let [x, ..] = call.inputs;
     let [out, ..] = call.outputs;
     for (out, x) in out.iter_mut().zip(x) {
@@ -123,12 +281,50 @@ fn forward_reference(call: Call<'_>) {
 
 fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
-    let activation = Activation::from_kind(params.kind);
+    let activation = params.activation();
     let [x, y, dy, ..] = call.inputs;
     let [dx, ..] = call.outputs;
     for (((dx, x), y), dy) in dx.iter_mut().zip(x).zip(y).zip(dy) {
         put(dx, dy * activation.derivative(*x, *y), params.accumulate != 0);
     }
+}
+
+/// One method for each function, named as in PyTorch.
+macro_rules! unary {
+    ($($(#[$doc:meta])* $name:ident($($argument:ident),*) = $activation:expr;)*) => {
+        impl Tape {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// A value of another tape.
+                pub fn $name(&mut self, x: Var $(, $argument: f32)*) -> Result<Var> {
+                    self.activation(x, $activation)
+                }
+            )*
+        }
+    };
+}
+
+unary! {
+    /// `max(x, 0)`.
+    relu() = Activation::ReLU;
+    /// `tanh(x)`.
+    tanh() = Activation::Tanh;
+    /// `1 / (1 + exp(-x))`.
+    sigmoid() = Activation::Sigmoid;
+    /// `exp(x)`.
+    exp() = Activation::Exp;
+    /// `log(x)`: -infinity at 0, NaN for negative x.
+    log() = Activation::Log;
+    /// `x^exponent`: NaN for negative x, unless the exponent is a whole number.
+    pow(exponent) = Activation::Pow { exponent };
+    /// `-x`.
+    neg() = Activation::Affine { scale: -1.0, shift: 0.0 };
+    /// `x + number`.
+    add_scalar(number) = Activation::Affine { scale: 1.0, shift: number };
+    /// `x * number`.
+    mul_scalar(number) = Activation::Affine { scale: number, shift: 0.0 };
 }
 
 impl Tape {

@@ -1,4 +1,4 @@
-//! Losses: `shaders/loss.wgsl`.
+//! Losses that add up errors element by element: `shaders/loss.wgsl`.
 
 use crate::error::Result;
 use crate::kernel::{Call, Kernel, kernel};
@@ -8,25 +8,11 @@ use crate::recording::Recording;
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    len: u32,
-    scale: f32,
-    accumulate: u32,
-    padding: u32,
-}
-
-pub(crate) static MSE_FORWARD: Kernel =
-    kernel!("loss", "mse_forward", [256, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference);
-pub(crate) static MSE_BACKWARD: Kernel =
-    kernel!("loss", "mse_backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference);
-
 /// How a loss adds up the errors of a batch of n samples (rows) with c outputs (columns).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reduction {
-    /// The mean over all n c elements: PyTorch's default.
+    /// The mean over all n c elements (cross-entropy: over the samples): PyTorch's default.
     #[default]
     Mean,
     /// The sum over all elements.
@@ -54,23 +40,111 @@ impl Reduction {
     }
 }
 
-/// `loss = scale * sum of (prediction - target)²`, with prediction and target [n, c] and loss [1, 1].
+/// The error of one prediction p with its target t.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Elementwise {
+    /// `(p - t)²`.
+    Squared,
+    /// `|p - t|`; its derivative at 0 is 0.
+    Absolute,
+    /// Huber 1964: `(p - t)² / 2` up to a difference of delta, then `delta (|p - t| - delta / 2)`.
+    Huber {
+        /// Where the parabola turns into a line; positive.
+        delta: f32,
+    },
+    /// Binary cross-entropy of a logit p with a probability t: `-t log σ(p) - (1 - t) log(1 - σ(p))`, computed as
+    /// `max(p, 0) - p t + log(1 + exp(-|p|))`, which stays finite.
+    BceWithLogits,
+}
+
+impl Elementwise {
+    fn kind(self) -> u32 {
+        match self {
+            Self::Squared => 0,
+            Self::Absolute => 1,
+            Self::Huber { .. } => 2,
+            Self::BceWithLogits => 3,
+        }
+    }
+
+    fn delta(self) -> f32 {
+        if let Self::Huber { delta } = self { delta } else { 0.0 }
+    }
+
+    fn from_kind(kind: u32, delta: f32) -> Self {
+        match kind {
+            1 => Self::Absolute,
+            2 => Self::Huber { delta },
+            3 => Self::BceWithLogits,
+            _ => Self::Squared,
+        }
+    }
+
+    /// The error.
+    pub fn error(self, p: f32, t: f32) -> f32 {
+        let e = p - t;
+        match self {
+            Self::Squared => e * e,
+            Self::Absolute => e.abs(),
+            Self::Huber { delta } if e.abs() <= delta => 0.5 * e * e,
+            Self::Huber { delta } => delta * (e.abs() - 0.5 * delta),
+            Self::BceWithLogits => p.max(0.0) - p * t + (-p.abs()).exp().ln_1p(),
+        }
+    }
+
+    /// The error's derivative by the prediction.
+    pub fn derivative(self, p: f32, t: f32) -> f32 {
+        let e = p - t;
+        match self {
+            Self::Squared => 2.0 * e,
+            Self::Absolute if e == 0.0 => 0.0,
+            Self::Absolute => e.signum(),
+            Self::Huber { delta } => e.clamp(-delta, delta),
+            Self::BceWithLogits => super::Activation::Sigmoid.apply(p) - t,
+        }
+    }
+
+    fn derivative_by_target(self, p: f32, t: f32) -> f32 {
+        // The others depend on the difference alone.
+        if self == Self::BceWithLogits { -p } else { -self.derivative(p, t) }
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    len: u32,
+    kind: u32,
+    delta: f32,
+    scale: f32,
+    by_target: u32,
+    accumulate: u32,
+}
+
+pub(crate) static FORWARD: Kernel =
+    kernel!("loss", "forward", [256, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference);
+pub(crate) static BACKWARD: Kernel =
+    kernel!("loss", "backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference);
+
+/// `loss = scale * sum of error(prediction, target)`, with prediction and target [n, c] and loss [1, 1].
 ///
 /// # Errors
 /// Other shapes.
-pub fn mse_forward(
+pub fn forward(
     recording: &mut Recording,
-    prediction: &Tensor,
-    target: &Tensor,
+    error: Elementwise,
+    [prediction, target]: [&Tensor; 2],
     scale: f32,
     loss: &Tensor,
 ) -> Result<()> {
-    same_shape("mse", &[("the prediction", prediction), ("the target", target)])?;
-    expect_shape("mse", "loss", loss, [1, 1], "to hold the sum")?;
+    same_shape("loss", &[("the prediction", prediction), ("the target", target)])?;
+    expect_shape("loss", "loss", loss, [1, 1], "to hold the sum")?;
     let len = prediction.len();
+    let (kind, delta) = (error.kind(), error.delta());
     let mut push = |scale: f32, sums: &Tensor| {
-        let params = Params { len: size(len), scale, accumulate: 0, padding: 0 };
-        recording.push(&MSE_FORWARD, grid(len, BLOCK), params, &[prediction, target], &[sums], 3 * len as u64)
+        let params = Params { len: size(len), kind, delta, scale, by_target: 0, accumulate: 0 };
+        recording.push(&FORWARD, grid(len, BLOCK), params, &[prediction, target], &[sums], 4 * len as u64)
     };
     if len <= BLOCK {
         return push(scale, loss);
@@ -80,43 +154,54 @@ pub fn mse_forward(
     reduce::sum(recording, &partial, scale, loss)
 }
 
-/// `gradient = d_loss * 2 scale (prediction - target)`, or `gradient += ...` with `accumulate`; d_loss [1, 1], the
-/// others of one shape. With a negative scale, and the rest the same, the gradient of the target.
+/// `gradient = d_loss * scale * error'(prediction, target)`, or `gradient += ...` with `accumulate`; with `by_target`
+/// the gradient of the target. d_loss [1, 1], the others of one shape.
 ///
 /// # Errors
 /// Other shapes.
-pub fn mse_backward(
+pub fn backward(
     recording: &mut Recording,
+    (error, by_target): (Elementwise, bool),
     [prediction, target, d_loss]: [&Tensor; 3],
     scale: f32,
     gradient: &Tensor,
     accumulate: bool,
 ) -> Result<()> {
-    same_shape("mse backward", &[("the prediction", prediction), ("the target", target), ("the gradient", gradient)])?;
-    expect_shape("mse backward", "the loss's gradient", d_loss, [1, 1], "as the loss")?;
+    same_shape("loss backward", &[("the prediction", prediction), ("the target", target), ("the gradient", gradient)])?;
+    expect_shape("loss backward", "the loss's gradient", d_loss, [1, 1], "as the loss")?;
     let len = prediction.len();
-    let params = Params { len: size(len), scale, accumulate: accumulate.into(), padding: 0 };
+    let params = Params {
+        len: size(len),
+        kind: error.kind(),
+        delta: error.delta(),
+        scale,
+        by_target: by_target.into(),
+        accumulate: accumulate.into(),
+    };
     let inputs = [prediction, target, d_loss];
-    recording.push(&MSE_BACKWARD, grid(len, 64), params, &inputs, &[gradient], 3 * len as u64)
+    recording.push(&BACKWARD, grid(len, 64), params, &inputs, &[gradient], 4 * len as u64)
 }
 
 fn forward_reference(call: Call<'_>) {
     let params: Params = call.params();
+    let error = Elementwise::from_kind(params.kind, params.delta);
     let [prediction, target, ..] = call.inputs;
     let [sums, ..] = call.outputs;
     for ((sum, prediction), target) in sums.iter_mut().zip(prediction.chunks(BLOCK)).zip(target.chunks(BLOCK)) {
-        let squares = prediction.iter().zip(target).map(|(p, t)| (p - t) * (p - t));
-        *sum = params.scale * squares.sum::<f32>();
+        let errors = prediction.iter().zip(target).map(|(p, t)| error.error(*p, *t));
+        *sum = params.scale * errors.sum::<f32>();
     }
 }
 
 fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
+    let error = Elementwise::from_kind(params.kind, params.delta);
     let [prediction, target, d_loss, ..] = call.inputs;
     let [gradient, ..] = call.outputs;
-    let factor = d_loss[0] * (2.0 * params.scale);
+    let factor = d_loss[0] * params.scale;
+    let derivative = if params.by_target != 0 { Elementwise::derivative_by_target } else { Elementwise::derivative };
     for ((gradient, prediction), target) in gradient.iter_mut().zip(prediction).zip(target) {
-        put(gradient, factor * (prediction - target), params.accumulate != 0);
+        put(gradient, factor * derivative(error, *prediction, *target), params.accumulate != 0);
     }
 }
 
@@ -126,14 +211,30 @@ impl Tape {
     /// # Errors
     /// Different shapes; a value of another tape.
     pub fn mse(&mut self, prediction: Var, target: Var, reduction: Reduction) -> Result<Var> {
+        self.elementwise_loss(Elementwise::Squared, prediction, target, reduction)
+    }
+
+    /// An error of each element, reduced to [1, 1].
+    ///
+    /// # Errors
+    /// Different shapes; a value of another tape.
+    pub fn elementwise_loss(
+        &mut self,
+        error: Elementwise,
+        prediction: Var,
+        target: Var,
+        reduction: Reduction,
+    ) -> Result<Var> {
         let (p, t) = (self.tensor(prediction)?, self.tensor(target)?);
         let scale = reduction.scale(p.rows(), p.cols());
         let out = self.zeros(1, 1)?;
-        mse_forward(self.recording(), &p, &t, scale, &out)?;
+        forward(self.recording(), error, [&p, &t], scale, &out)?;
         self.push(out, &[prediction, target], move |backward_pass, d_loss| {
-            for (var, scale) in [(prediction, scale), (target, -scale)] {
+            for (var, by_target) in [(prediction, false), (target, true)] {
                 if let Some(sink) = backward_pass.sink(var)? {
-                    mse_backward(backward_pass.recording(), [&p, &t, d_loss], scale, &sink.tensor, sink.accumulate)?;
+                    let tensors = [&p, &t, d_loss];
+                    let recording = backward_pass.recording();
+                    backward(recording, (error, by_target), tensors, scale, &sink.tensor, sink.accumulate)?;
                 }
             }
             Ok(())

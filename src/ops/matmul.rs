@@ -21,7 +21,7 @@ struct Params {
     b_col: u32,
     has_bias: u32,
     activation: u32,
-    slope: f32,
+    activation_a: f32,
     alpha: f32,
     beta: f32,
 }
@@ -131,6 +131,12 @@ pub fn matmul<'a>(
     if let Some(bias) = epilogue.bias {
         expect_shape("matmul", "bias", bias, [1, n], "to have an entry for each column of the product")?;
     }
+    if epilogue.activation.kind() > Activation::LAST_EPILOGUE {
+        return Err(Error::input(
+            "matmul",
+            format!("{:?} is no epilogue; apply it to the product with ops::activation", epilogue.activation),
+        ));
+    }
     let ([a_row, a_col], [b_row, b_col]) = (a.strides(), b.strides());
     let (kernel, tile) = choose(m, n, k);
     let workgroups = grid(m.div_ceil(tile) * n.div_ceil(tile), 1);
@@ -151,7 +157,7 @@ pub fn matmul<'a>(
             b_col,
             has_bias: bias.is_some().into(),
             activation: activation.kind(),
-            slope: 0.0,
+            activation_a: activation.constants()[0],
             alpha: epilogue.alpha,
             beta: if start == 0 { epilogue.beta } else { 1.0 },
         };
@@ -207,7 +213,7 @@ fn reference(call: Call<'_>) {
             }
         }
     }
-    let activation = Activation::from_kind(params.activation);
+    let activation = Activation::from_kind(params.activation, [params.activation_a, 0.0]);
     if activation != Activation::Identity {
         for c in c {
             *c = activation.apply(*c);

@@ -12,7 +12,7 @@ struct Params {
     rows: u32,
     cols: u32,
     threshold: f32,
-    padding: u32,
+    target_cols: u32,
 }
 
 pub(crate) static COUNT_CORRECT: Kernel =
@@ -22,10 +22,11 @@ pub(crate) static COUNT_CORRECT: Kernel =
 const BLOCK: usize = 256;
 
 /// `count[min(step, count.len() - 1)]` = how many rows are classified right: the largest prediction stands where the
-/// largest target stands (of equals, the first); with a single column both lie on the same side of `threshold`.
+/// largest target stands (of equals, the first); with a single column both lie on the same side of `threshold`. Targets [n, 1] for several columns of predictions are
+/// class numbers.
 ///
 /// # Errors
-/// Prediction and target of different shapes.
+/// Other shapes.
 pub fn count_correct(
     recording: &mut Recording,
     prediction: &Tensor,
@@ -33,10 +34,12 @@ pub fn count_correct(
     threshold: f32,
     count: &Tensor,
 ) -> Result<()> {
-    same_shape("accuracy", &[("the prediction", prediction), ("the target", target)])?;
+    if target.shape() != [prediction.rows(), 1] {
+        same_shape("accuracy", &[("the prediction", prediction), ("the target", target)])?;
+    }
     let (rows, cols) = (prediction.rows(), prediction.cols());
     let counts = Tensor::zeros(prediction.device(), 1, rows.div_ceil(BLOCK))?;
-    let params = Params { rows: size(rows), cols: size(cols), threshold, padding: 0 };
+    let params = Params { rows: size(rows), cols: size(cols), threshold, target_cols: size(target.cols()) };
     let work = prediction.len() as u64;
     recording.push(&COUNT_CORRECT, grid(rows, BLOCK), params, &[prediction, target], &[&counts], work)?;
     reduce::sum(recording, &counts, 1.0, count)
@@ -49,11 +52,13 @@ fn reference(call: Call<'_>) {
     let cols = params.cols as usize;
     let is_right = |(prediction, target): (&[f32], &[f32])| match (prediction, target) {
         ([p], [t]) => (*p > params.threshold) == (*t > params.threshold),
+        (_, [class]) => argmax(prediction) == *class as usize,
         _ => argmax(prediction) == argmax(target),
     };
-    let block = BLOCK * cols;
-    for ((count, prediction), target) in counts.iter_mut().zip(prediction.chunks(block)).zip(target.chunks(block)) {
-        let rows = prediction.chunks_exact(cols).zip(target.chunks_exact(cols));
+    let target_cols = params.target_cols as usize;
+    let blocks = prediction.chunks(BLOCK * cols).zip(target.chunks(BLOCK * target_cols));
+    for (count, (prediction, target)) in counts.iter_mut().zip(blocks) {
+        let rows = prediction.chunks_exact(cols).zip(target.chunks_exact(target_cols));
         *count = rows.filter(|pair| is_right(*pair)).count() as f32;
     }
 }

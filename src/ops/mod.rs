@@ -7,6 +7,10 @@
 
 pub mod activation;
 pub mod bias;
+pub mod broadcast;
+pub mod copy;
+pub mod cross_entropy;
+pub mod dropout;
 pub mod fill;
 pub mod gather;
 pub mod loss;
@@ -14,6 +18,7 @@ pub mod matmul;
 pub mod metrics;
 pub mod optim;
 pub mod reduce;
+pub mod softmax;
 
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;

@@ -1,37 +1,197 @@
 //! Optimiser updates over the flat parameter buffer: `shaders/optim.wgsl`.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{grid, same_shape, size};
 use crate::recording::Recording;
 use crate::tensor::Tensor;
 
+/// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all rules share.
 #[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    len: u32,
-    last_rate: u32,
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Update {
+    /// Elements: set by the launcher.
+    pub len: u32,
+    /// The last row of rates: set by the launcher.
+    pub last_rate: u32,
+    /// Multiplies the learning rate.
+    pub rate_factor: f32,
+    /// Weight decay that is added to the gradient.
+    pub decay: f32,
+    /// Weight decay apart from the gradient: values shrink by rate * this.
+    pub decoupled_decay: f32,
+    /// Values shrink by this share, whatever the rate.
+    pub shrink: f32,
+    /// Gradients are clamped to ± this.
+    pub clip_value: f32,
+    /// Gradients are scaled down to this norm; 0 leaves them.
+    pub clip_norm: f32,
+    /// The share of the last velocity that is kept.
+    pub momentum: f32,
+    /// 1 for Nesterov's momentum.
+    pub nesterov: u32,
+    /// Adam's decay of the mean.
+    pub beta1: f32,
+    /// Adam's and RMSProp's decay of the mean square.
+    pub beta2: f32,
+    /// What keeps the divisor from 0.
+    pub epsilon: f32,
+}
+
+impl Default for Update {
+    fn default() -> Self {
+        Self { rate_factor: 1.0, clip_value: f32::MAX, ..bytemuck::Zeroable::zeroed() }
+    }
+}
+
+/// What an update reads and writes, all of one length: gradients, values, and as much state as the rule has.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch<'a> {
+    /// Read.
+    pub gradients: &'a Tensor,
+    /// Changed.
+    pub values: &'a Tensor,
+    /// Changed.
+    pub state: &'a [Tensor],
+    /// Rows of rate, 1 / (1 - beta1^t), 1 / (1 - beta2^t), unused: [steps, 4].
+    pub rates: &'a Tensor,
+    /// The squared norm of all gradients, [1, 1]; read when clipping by norm.
+    pub squared_norm: &'a Tensor,
 }
 
 pub(crate) static SGD: Kernel =
-    kernel!("optim", "sgd", [64, 1, 1], Params, inputs: 2, outputs: 1, step: true, sgd_reference);
+    kernel!("optim", "sgd", [64, 1, 1], Update, inputs: 3, outputs: 1, step: true, sgd_reference);
+pub(crate) static MOMENTUM: Kernel =
+    kernel!("optim", "momentum", [64, 1, 1], Update, inputs: 3, outputs: 2, step: true, momentum_reference);
+pub(crate) static ADAM: Kernel =
+    kernel!("optim", "adam", [64, 1, 1], Update, inputs: 3, outputs: 3, step: true, adam_reference);
+pub(crate) static RMSPROP: Kernel =
+    kernel!("optim", "rmsprop", [64, 1, 1], Update, inputs: 3, outputs: 3, step: true, rmsprop_reference);
 
-/// `values -= rate * gradients`, where step s takes the rate `rates[min(s, rates.len() - 1)]`.
+/// `value -= rate * gradient`; no state.
 ///
 /// # Errors
-/// Values and gradients of different shapes.
-pub fn sgd(recording: &mut Recording, gradients: &Tensor, rates: &Tensor, values: &Tensor) -> Result<()> {
-    same_shape("sgd", &[("values", values), ("gradients", gradients)])?;
-    let params = Params { len: size(values.len()), last_rate: size(rates.len() - 1) };
-    recording.push(&SGD, grid(values.len(), 64), params, &[gradients, rates], &[values], 2 * values.len() as u64)
+/// Tensors of different shapes.
+pub fn sgd(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
+    push(recording, &SGD, update, on)
+}
+
+/// SGD with momentum; one state, the velocity.
+///
+/// # Errors
+/// Tensors of different shapes.
+pub fn momentum(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
+    push(recording, &MOMENTUM, update, on)
+}
+
+/// Adam (Kingma & Ba 2015); two states, the means of the gradient and of its square.
+///
+/// # Errors
+/// Tensors of different shapes.
+pub fn adam(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
+    push(recording, &ADAM, update, on)
+}
+
+/// RMSProp (Hinton 2012); two states, the velocity and the mean square of the gradient.
+///
+/// # Errors
+/// Tensors of different shapes.
+pub fn rmsprop(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
+    push(recording, &RMSPROP, update, on)
+}
+
+fn push(recording: &mut Recording, kernel: &'static Kernel, update: Update, on: Stretch<'_>) -> Result<()> {
+    same_shape(kernel.name, &[("values", on.values), ("gradients", on.gradients)])?;
+    for state in on.state {
+        same_shape(kernel.name, &[("values", on.values), ("the state", state)])?;
+    }
+    if on.rates.cols() != 4 {
+        return Err(Error::shape(kernel.name, format!("rates of {} columns; it takes 4", on.rates.cols())));
+    }
+    let len = on.values.len();
+    let params = Update { len: size(len), last_rate: size(on.rates.rows() - 1), ..update };
+    let outputs: Vec<_> = std::iter::once(on.values).chain(on.state).collect();
+    let inputs = [on.gradients, on.rates, on.squared_norm];
+    recording.push(kernel, grid(len, 64), params, &inputs, &outputs, 4 * len as u64)
+}
+
+/// What the references share: the constants, the step's row of rates, and each gradient made ready.
+struct Ready {
+    update: Update,
+    rate: f32,
+    corrections: [f32; 2],
+    norm_scale: f32,
+}
+
+impl Ready {
+    fn new(call: &Call<'_>) -> Self {
+        let update: Update = call.params();
+        let [_, rates, squared_norm, ..] = call.inputs;
+        let row = &rates[4 * call.step.min(update.last_rate as usize)..][..4];
+        let norm_scale =
+            if update.clip_norm > 0.0 { (update.clip_norm / (squared_norm[0].sqrt() + 1e-6)).min(1.0) } else { 1.0 };
+        Self { update, rate: row[0] * update.rate_factor, corrections: [row[1], row[2]], norm_scale }
+    }
+
+    fn gradient(&self, gradient: f32, value: f32) -> f32 {
+        let clip = self.update.clip_value;
+        gradient.clamp(-clip, clip) * self.norm_scale + self.update.decay * value
+    }
+
+    /// What is left of a value after its decay.
+    fn kept(&self) -> f32 {
+        1.0 - self.rate * self.update.decoupled_decay - self.update.shrink
+    }
 }
 
 fn sgd_reference(call: Call<'_>) {
-    let params: Params = call.params();
-    let [gradients, rates, ..] = call.inputs;
+    let ready = Ready::new(&call);
+    let kept = ready.kept();
+    let [gradients, ..] = call.inputs;
     let [values, ..] = call.outputs;
-    let rate = rates[call.step.min(params.last_rate as usize)];
     for (value, gradient) in values.iter_mut().zip(gradients) {
-        *value -= rate * gradient;
+        *value = *value * kept - ready.rate * ready.gradient(*gradient, *value);
+    }
+}
+
+fn momentum_reference(call: Call<'_>) {
+    let ready = Ready::new(&call);
+    let (kept, momentum) = (ready.kept(), ready.update.momentum);
+    let [gradients, ..] = call.inputs;
+    let [values, velocities, ..] = call.outputs;
+    for ((value, velocity), gradient) in values.iter_mut().zip(velocities).zip(gradients) {
+        let g = ready.gradient(*gradient, *value);
+        *velocity = momentum * *velocity + g;
+        let direction = if ready.update.nesterov != 0 { g + momentum * *velocity } else { *velocity };
+        *value = *value * kept - ready.rate * direction;
+    }
+}
+
+fn adam_reference(call: Call<'_>) {
+    let ready = Ready::new(&call);
+    let Update { beta1, beta2, epsilon, .. } = ready.update;
+    let [correct1, correct2] = ready.corrections;
+    let kept = ready.kept();
+    let [gradients, ..] = call.inputs;
+    let [values, means, squares] = call.outputs;
+    for (((value, m), v), gradient) in values.iter_mut().zip(means).zip(squares).zip(gradients) {
+        let g = ready.gradient(*gradient, *value);
+        *m = beta1 * *m + (1.0 - beta1) * g;
+        *v = beta2 * *v + (1.0 - beta2) * g * g;
+        *value = *value * kept - ready.rate * (*m * correct1) / ((*v * correct2).sqrt() + epsilon);
+    }
+}
+
+fn rmsprop_reference(call: Call<'_>) {
+    let ready = Ready::new(&call);
+    let Update { momentum, beta2, epsilon, .. } = ready.update;
+    let kept = ready.kept();
+    let [gradients, ..] = call.inputs;
+    let [values, velocities, squares] = call.outputs;
+    for (((value, velocity), v), gradient) in values.iter_mut().zip(velocities).zip(squares).zip(gradients) {
+        let g = ready.gradient(*gradient, *value);
+        *v = beta2 * *v + (1.0 - beta2) * g * g;
+        *velocity = momentum * *velocity + g / (v.sqrt() + epsilon);
+        *value = *value * kept - ready.rate * *velocity;
     }
 }

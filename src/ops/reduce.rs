@@ -1,9 +1,10 @@
 //! Sums in a fixed order: `shaders/reduce.wgsl`.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{Call, Kernel, kernel};
-use crate::ops::{grid, size};
+use crate::ops::{bias, copy, expect_shape, grid, put, size};
 use crate::recording::Recording;
+use crate::tape::{BackwardPass, Tape, Var};
 use crate::tensor::Tensor;
 
 #[repr(C)]
@@ -12,14 +13,28 @@ struct Params {
     len: u32,
     scale: f32,
     last_slot: u32,
-    padding: u32,
+    square: u32,
+    accumulate: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct RowParams {
+    rows: u32,
+    cols: u32,
+    scale: f32,
+    accumulate: u32,
 }
 
 pub(crate) static SUM: Kernel =
     kernel!("reduce", "sum", [256, 1, 1], Params, inputs: 1, outputs: 1, step: true, reference);
+pub(crate) static ROWS: Kernel =
+    kernel!("reduce", "rows", [64, 1, 1], RowParams, inputs: 1, outputs: 1, step: false, rows_reference);
 
 /// Elements that one workgroup adds.
 pub(crate) const BLOCK: usize = 4096;
+/// Columns that the 64 invocations of a row's workgroup add, 32,768 rounds each.
+const MAX_COLS: usize = 64 * 32_768;
 
 /// `out[min(step, out.len() - 1)] = scale * (sum of all elements of x)`: with an output of one element a plain sum,
 /// with more a history of one sum a step.
@@ -27,18 +42,58 @@ pub(crate) const BLOCK: usize = 4096;
 /// # Errors
 /// No memory for the partial sums of a large matrix.
 pub fn sum(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor) -> Result<()> {
+    sum_of(recording, x, scale, out, Sum { square: false, accumulate: false })
+}
+
+/// `out = sum of the squares of all elements of x`, [1, 1].
+///
+/// # Errors
+/// See [`sum`].
+pub fn sum_of_squares(recording: &mut Recording, x: &Tensor, out: &Tensor) -> Result<()> {
+    sum_of(recording, x, 1.0, out, Sum { square: true, accumulate: false })
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Sum {
+    pub(crate) square: bool,
+    pub(crate) accumulate: bool,
+}
+
+pub(crate) fn sum_of(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, mut how: Sum) -> Result<()> {
+    let mut push = |x: &Tensor, scale: f32, out: &Tensor, last_slot: usize, how: Sum| {
+        let params = Params {
+            len: size(x.len()),
+            scale,
+            last_slot: size(last_slot),
+            square: how.square.into(),
+            accumulate: how.accumulate.into(),
+        };
+        recording.push(&SUM, grid(x.len(), BLOCK), params, &[x], &[out], x.len() as u64)
+    };
     let mut x = x.clone();
     while x.len() > BLOCK {
         let partial = Tensor::zeros(x.device(), 1, x.len().div_ceil(BLOCK))?;
-        push(recording, &x, 1.0, &partial, 0)?;
+        push(&x, 1.0, &partial, 0, Sum { accumulate: false, ..how })?;
         x = partial;
+        how.square = false;
     }
-    push(recording, &x, scale, out, size(out.len() - 1))
+    push(&x, scale, out, out.len() - 1, how)
 }
 
-fn push(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, last_slot: u32) -> Result<()> {
-    let params = Params { len: size(x.len()), scale, last_slot, padding: 0 };
-    recording.push(&SUM, grid(x.len(), BLOCK), params, &[x], &[out], x.len() as u64)
+/// `out[r] = scale * (sum over c of x[r, c])`, or `out[r] += ...` with `accumulate`; x [n, c], out [n, 1].
+///
+/// # Errors
+/// Other shapes; more than 2,097,152 columns.
+pub fn rows(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, accumulate: bool) -> Result<()> {
+    expect_shape("sum of rows", "out", out, [x.rows(), 1], "to have an entry for each row")?;
+    if x.cols() > MAX_COLS {
+        return Err(Error::shape(
+            "sum of rows",
+            format!("{} columns; it takes at most {MAX_COLS}: transpose the matrix", x.cols()),
+        ));
+    }
+    let params = RowParams { rows: size(x.rows()), cols: size(x.cols()), scale, accumulate: accumulate.into() };
+    recording.push(&ROWS, grid(x.rows(), 1), params, &[x], &[out], x.len() as u64)
 }
 
 fn reference(call: Call<'_>) {
@@ -47,6 +102,90 @@ fn reference(call: Call<'_>) {
     let [sums, ..] = call.outputs;
     let slot = call.step.min(params.last_slot as usize);
     for (sum, block) in sums[slot..].iter_mut().zip(x.chunks(BLOCK)) {
-        *sum = params.scale * block.iter().sum::<f32>();
+        let total: f32 = if params.square != 0 { block.iter().map(|x| x * x).sum() } else { block.iter().sum() };
+        put(sum, params.scale * total, params.accumulate != 0);
     }
+}
+
+fn rows_reference(call: Call<'_>) {
+    let params: RowParams = call.params();
+    let [x, ..] = call.inputs;
+    let [sums, ..] = call.outputs;
+    for (sum, row) in sums.iter_mut().zip(x.chunks_exact(params.cols as usize)) {
+        put(sum, params.scale * row.iter().sum::<f32>(), params.accumulate != 0);
+    }
+}
+
+impl Tape {
+    /// The sum of all elements, [1, 1].
+    ///
+    /// # Errors
+    /// A value of another tape.
+    pub fn sum(&mut self, x: Var) -> Result<Var> {
+        self.scaled_sum(x, |_, _| 1.0)
+    }
+
+    /// The mean of all elements, [1, 1].
+    ///
+    /// # Errors
+    /// A value of another tape.
+    pub fn mean(&mut self, x: Var) -> Result<Var> {
+        self.scaled_sum(x, |rows, cols| 1.0 / (rows * cols) as f32)
+    }
+
+    fn scaled_sum(&mut self, x: Var, scale: impl Fn(usize, usize) -> f32) -> Result<Var> {
+        let input = self.tensor(x)?;
+        let scale = scale(input.rows(), input.cols());
+        let out = self.zeros(1, 1)?;
+        sum(self.recording(), &input, scale, &out)?;
+        self.push(out, &[x], move |backward_pass, dy| spread(backward_pass, x, dy, scale))
+    }
+
+    /// The sum over the rows, [1, c]: `sum(dim=0)` in PyTorch.
+    ///
+    /// # Errors
+    /// A value of another tape.
+    pub fn sum_rows(&mut self, x: Var) -> Result<Var> {
+        let input = self.tensor(x)?;
+        let out = self.zeros(1, input.cols())?;
+        bias::backward(self.recording(), &input, &out, false)?;
+        self.push(out, &[x], move |backward_pass, dy| spread(backward_pass, x, dy, 1.0))
+    }
+
+    /// The sum over the columns, [n, 1]: `sum(dim=1)` in PyTorch.
+    ///
+    /// # Errors
+    /// More than 2,097,152 columns; a value of another tape.
+    pub fn sum_cols(&mut self, x: Var) -> Result<Var> {
+        let input = self.tensor(x)?;
+        let out = self.zeros(input.rows(), 1)?;
+        rows(self.recording(), &input, 1.0, &out, false)?;
+        self.push(out, &[x], move |backward_pass, dy| spread(backward_pass, x, dy, 1.0))
+    }
+
+    /// The mean over the rows, [1, c]: `mean(dim=0)` in PyTorch.
+    ///
+    /// # Errors
+    /// A value of another tape.
+    pub fn mean_rows(&mut self, x: Var) -> Result<Var> {
+        let rows = self.tensor(x)?.rows();
+        let sum = self.sum_rows(x)?;
+        self.mul_scalar(sum, 1.0 / rows as f32)
+    }
+
+    /// The mean over the columns, [n, 1]: `mean(dim=1)` in PyTorch.
+    ///
+    /// # Errors
+    /// See [`Tape::sum_cols`].
+    pub fn mean_cols(&mut self, x: Var) -> Result<Var> {
+        let cols = self.tensor(x)?.cols();
+        let sum = self.sum_cols(x)?;
+        self.mul_scalar(sum, 1.0 / cols as f32)
+    }
+}
+
+/// The backward of a sum: every element of a row, a column or all gets the sum's gradient.
+fn spread(backward_pass: &mut BackwardPass<'_>, x: Var, dy: &Tensor, scale: f32) -> Result<()> {
+    let Some(dx) = backward_pass.sink(x)? else { return Ok(()) };
+    copy::broadcast(backward_pass.recording(), dy, scale, &dx.tensor, dx.accumulate)
 }

@@ -53,7 +53,7 @@ impl Evaluation {
             let t = Tensor::zeros(&trainer.device, rows, data.targets.cols())?;
             let mut pass = Recording::new(&trainer.device);
             ops::gather(&mut pass, &order, [&data.inputs, &data.targets], [&x, &t], CHUNK_ROWS)?;
-            let mut tape = Tape::new(&trainer.device);
+            let mut tape = Tape::for_evaluation(&trainer.device);
             let (x, target) = (tape.input(&x)?, tape.input(&t)?);
             let prediction = trainer.model.forward(&mut tape, x)?;
             let loss = trainer.loss.forward(&mut tape, prediction, target)?;

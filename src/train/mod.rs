@@ -45,7 +45,10 @@ pub struct Trainer {
     loss: Box<dyn Loss>,
     parameters: Parameters,
     optimizer: Optimizer,
+    seed: u64,
     shuffle: ChaCha8Rng,
+    /// Steps so far, for what is random within them.
+    clock: Tensor,
     history: History,
 }
 
@@ -163,7 +166,7 @@ impl Trainer {
         device: &Device,
         model: impl Module + 'static,
         loss: impl Loss + 'static,
-        rule: impl Rule,
+        rule: impl Rule + 'static,
         seed: u64,
     ) -> Result<Self> {
         let parameters = Parameters::new(device, &model, seed)?;
@@ -177,7 +180,9 @@ impl Trainer {
             loss: Box::new(loss),
             parameters,
             optimizer,
+            seed,
             shuffle,
+            clock: Tensor::zeros(device, 1, 1)?,
             history: History::default(),
         })
     }
@@ -193,8 +198,8 @@ impl Trainer {
     }
 
     /// The optimiser: its learning rate can be changed between calls of [`Trainer::fit`].
-    pub fn optimizer(&self) -> &Optimizer {
-        &self.optimizer
+    pub fn optimizer(&mut self) -> &mut Optimizer {
+        &mut self.optimizer
     }
 
     /// The epochs so far, over all calls of [`Trainer::fit`], also after one that failed.
@@ -222,7 +227,11 @@ impl Trainer {
             ));
         }
         let start = Instant::now();
+        for data in std::iter::once(train).chain(fit.validation) {
+            self.loss.check_targets(data, self.output_cols(data)?)?;
+        }
         let data = Resident::new(&self.device, train)?;
+        self.optimizer.reserve(train.len().div_ceil(fit.batch_size))?;
         let epoch_plan = self.record_epoch(&data, fit.batch_size, fit.drop_last)?;
         let evaluation = Evaluation::new(self, data)?;
         let validation = match fit.validation {
@@ -235,6 +244,8 @@ impl Trainer {
         let mut pending = VecDeque::new();
         for epoch in 1..=fit.epochs {
             order.shuffle(&mut self.shuffle);
+            self.clock.write(&[f32::from_bits(self.optimizer.steps() as u32)])?;
+            self.optimizer.begin_epoch(epoch_plan.step_rows.len())?;
             epoch_plan.run(&order, fit.steps_per_submit)?;
             let measure = epoch == fit.epochs || (fit.evaluate_every > 0 && epoch.is_multiple_of(fit.evaluate_every));
             pending.push_back(PendingEpoch {
@@ -312,7 +323,7 @@ impl Trainer {
         for chunk in inputs.chunks(evaluation::CHUNK_ROWS.min(rows) * input_cols) {
             if network.as_ref().is_none_or(|(x, ..)| x.len() != chunk.len()) {
                 let x = Tensor::zeros(&self.device, chunk.len() / input_cols, input_cols)?;
-                let mut tape = Tape::new(&self.device);
+                let mut tape = Tape::for_evaluation(&self.device);
                 let input = tape.input(&x)?;
                 let output = self.model.forward(&mut tape, input)?;
                 network = Some((x, tape.tensor(output)?, tape.finish()));
@@ -324,6 +335,14 @@ impl Trainer {
             }
         }
         Ok(outputs)
+    }
+
+    /// Columns of the model's output for this data.
+    fn output_cols(&self, data: &Dataset) -> Result<usize> {
+        let mut tape = Tape::for_evaluation(&self.device);
+        let x = tape.input(&Tensor::zeros(&self.device, 1, data.input_cols())?)?;
+        let y = self.model.forward(&mut tape, x)?;
+        Ok(tape.tensor(y)?.cols())
     }
 
     fn record_epoch(&self, data: &Resident, batch_size: usize, drop_last: bool) -> Result<Epoch> {
@@ -359,7 +378,7 @@ impl Trainer {
         );
         let mut step = Recording::new(&self.device);
         ops::gather(&mut step, order, [&data.inputs, &data.targets], [&x, &t], batch_size)?;
-        let mut tape = Tape::new(&self.device);
+        let mut tape = Tape::with_clock(&self.device, self.seed, &self.clock);
         let (x, t) = (tape.input(&x)?, tape.input(&t)?);
         let y = self.model.forward(&mut tape, x)?;
         let loss = self.loss.forward(&mut tape, y, t)?;

@@ -1,0 +1,80 @@
+// Arithmetic on two matrices, either of which may be a row, a column or a number that is repeated: a distance of 0
+// between rows or columns repeats. `kind` is `Binary::kind` in src/ops/broadcast.rs.
+
+struct Params {
+    rows: u32,
+    cols: u32,
+    kind: u32,
+    a_row: u32,     // distance between rows of a, in elements; 0 repeats
+    a_col: u32,
+    b_row: u32,
+    b_col: u32,
+    accumulate: u32,    // backward only; 1: add to the output, 0: overwrite it
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+
+// out[r, c] = a[r, c] (+ - * /) b[r, c]
+@compute @workgroup_size(64)
+fn forward(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (group.y * groups.x + group.x) * 64u + lane;
+    let row = i / params.cols;
+    let col = i % params.cols;
+    if row >= params.rows {
+        return;
+    }
+    let x = a[row * params.a_row + col * params.a_col];
+    let y = b[row * params.b_row + col * params.b_col];
+    switch params.kind {
+        case 0u: { out[i] = x + y; }
+        case 1u: { out[i] = x - y; }
+        case 2u: { out[i] = x * y; }
+        default: { out[i] = x / y; }
+    }
+}
+
+@group(0) @binding(3) var<storage, read> dy: array<f32>;
+@group(0) @binding(4) var<storage, read_write> gradient: array<f32>;
+
+// The derivative of a (+ - * /) b by a (kinds 0 to 3) or by b (kinds 4 to 7).
+fn partial(kind: u32, x: f32, y: f32) -> f32 {
+    switch kind {
+        case 1u, 0u, 4u: { return 1.0; }
+        case 2u: { return y; }
+        case 3u: { return 1.0 / y; }
+        case 5u: { return -1.0; }
+        case 6u: { return x; }
+        default: { return -x / (y * y); }
+    }
+}
+
+// gradient[r, c] = dy[r, c] * partial(a[r, c], b[r, c])
+@compute @workgroup_size(64)
+fn backward(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (group.y * groups.x + group.x) * 64u + lane;
+    let row = i / params.cols;
+    let col = i % params.cols;
+    if row >= params.rows {
+        return;
+    }
+    let x = a[row * params.a_row + col * params.a_col];
+    let y = b[row * params.b_row + col * params.b_col];
+    let value = dy[i] * partial(params.kind, x, y);
+    if params.accumulate != 0u {
+        gradient[i] += value;
+    } else {
+        gradient[i] = value;
+    }
+}

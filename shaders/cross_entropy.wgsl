@@ -1,0 +1,109 @@
+// Cross-entropy of logits z with targets t, row by row: -sum over j of t[j] * log_softmax(z)[j]. With a single column
+// of targets each is the number of a class, which stands for 1 there and 0 elsewhere.
+
+struct Params {
+    rows: u32,
+    cols: u32,          // classes
+    target_cols: u32,   // 1: class numbers, otherwise probabilities
+    scale: f32,
+    accumulate: u32,    // backward only; 1: add to the gradient, 0: overwrite it
+    nan: f32,           // what a class number that is none gives
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> targets: array<f32>;
+
+@group(0) @binding(3) var<storage, read_write> sums: array<f32>;
+
+// log(sum of exp(z)), taken relative to the largest z so that nothing overflows.
+fn log_sum_exp(first: u32) -> f32 {
+    var largest = logits[first];
+    for (var j = 1u; j < params.cols; j++) {
+        largest = max(largest, logits[first + j]);
+    }
+    var sum = 0.0;
+    for (var j = 0u; j < params.cols; j++) {
+        sum += exp(logits[first + j] - largest);
+    }
+    return largest + log(sum);
+}
+
+fn target_at(row: u32, j: u32) -> f32 {
+    if params.target_cols > 1u {
+        return targets[row * params.cols + j];
+    }
+    let class_number = targets[row];
+    if class_number < 0.0 || class_number >= f32(params.cols) || class_number != floor(class_number) {
+        return params.nan;
+    }
+    return select(0.0, 1.0, u32(class_number) == j);
+}
+
+var<workgroup> partial: array<f32, 256>;
+
+// sums[workgroup] = scale * (sum of the workgroup's 256 rows' cross-entropies)
+@compute @workgroup_size(256)
+fn forward(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let block = group.y * groups.x + group.x;
+    let row = block * 256u + lane;
+    var total = 0.0;
+    if row < params.rows {
+        let first = row * params.cols;
+        let normaliser = log_sum_exp(first);
+        for (var j = 0u; j < params.cols; j++) {
+            let t = target_at(row, j);
+            // 0 times an infinite logarithm counts as 0.
+            if t != 0.0 {
+                total += t * (normaliser - logits[first + j]);
+            }
+        }
+    }
+    partial[lane] = total;
+    workgroupBarrier();
+    for (var half = 128u; half > 0u; half /= 2u) {
+        if lane < half {
+            partial[lane] += partial[lane + half];
+        }
+        workgroupBarrier();
+    }
+    if lane == 0u && block * 256u < params.rows {
+        sums[block] = params.scale * partial[0];
+    }
+}
+
+@group(0) @binding(3) var<storage, read> d_loss: array<f32>;
+@group(0) @binding(4) var<storage, read_write> gradient: array<f32>;
+
+// gradient[j] = d_loss * scale * (softmax(z)[j] * (sum of t) - t[j]), a row to an invocation
+@compute @workgroup_size(64)
+fn backward(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = (group.y * groups.x + group.x) * 64u + lane;
+    if row >= params.rows {
+        return;
+    }
+    let first = row * params.cols;
+    let normaliser = log_sum_exp(first);
+    var total = 0.0;
+    for (var j = 0u; j < params.cols; j++) {
+        total += target_at(row, j);
+    }
+    for (var j = 0u; j < params.cols; j++) {
+        let at = first + j;
+        let slope = exp(logits[at] - normaliser) * total - target_at(row, j);
+        let value = d_loss[0] * params.scale * slope;
+        if params.accumulate != 0u {
+            gradient[at] += value;
+        } else {
+            gradient[at] = value;
+        }
+    }
+}

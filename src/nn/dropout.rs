@@ -1,0 +1,28 @@
+//! Dropout.
+
+use crate::error::Result;
+use crate::nn::Module;
+use crate::tape::{Tape, Var};
+
+/// Drops each element with probability p while training and scales the others by 1 / (1 - p) (Srivastava et al. 2014);
+/// passes its input on in evaluation.
+///
+/// Which elements are dropped follows from the trainer's seed, the number of the step and the element's place: the
+/// same on every device and in every run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    p: f32,
+}
+
+impl Dropout {
+    /// Drops with this probability, from 0 to below 1.
+    pub fn new(p: f32) -> Self {
+        Self { p }
+    }
+}
+
+impl Module for Dropout {
+    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
+        tape.dropout(x, self.p)
+    }
+}

@@ -1,0 +1,198 @@
+//! Copies between blocks of matrices: `shaders/copy.wgsl`.
+
+use crate::error::{Error, Result};
+use crate::kernel::{Call, Kernel, kernel};
+use crate::ops::{expect_shape, fill, grid, put, size};
+use crate::recording::Recording;
+use crate::tape::{Tape, Var};
+use crate::tensor::Tensor;
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    cols: u32,
+    x_start: u32,
+    x_row: u32,
+    x_col: u32,
+    out_start: u32,
+    out_row: u32,
+    scale: f32,
+    accumulate: u32,
+}
+
+pub(crate) static BLOCK: Kernel =
+    kernel!("copy", "block", [64, 1, 1], Params, inputs: 1, outputs: 1, step: false, reference);
+
+/// A block of a matrix: its first element, and the distances between its rows and its columns.
+#[derive(Clone, Copy)]
+struct Block {
+    start: usize,
+    row: usize,
+    col: usize,
+}
+
+fn push(
+    recording: &mut Recording,
+    [rows, cols]: [usize; 2],
+    (x, from): (&Tensor, Block),
+    (out, to): (&Tensor, Block),
+    scale: f32,
+    accumulate: bool,
+) -> Result<()> {
+    let params = Params {
+        rows: size(rows),
+        cols: size(cols),
+        x_start: size(from.start),
+        x_row: size(from.row),
+        x_col: size(from.col),
+        out_start: size(to.start),
+        out_row: size(to.row),
+        scale,
+        accumulate: accumulate.into(),
+    };
+    recording.push(&BLOCK, grid(rows * cols, 64), params, &[x], &[out], (rows * cols) as u64)
+}
+
+fn whole(x: &Tensor) -> Block {
+    Block { start: 0, row: x.cols(), col: 1 }
+}
+
+/// Distances that repeat x where it has one row or one column, to fill `shape`.
+pub(crate) fn repeating(operation: &str, x: &Tensor, [rows, cols]: [usize; 2]) -> Result<[usize; 2]> {
+    let fits = |have: usize, want: usize| have == want || have == 1;
+    if !fits(x.rows(), rows) || !fits(x.cols(), cols) {
+        return Err(Error::shape(
+            operation,
+            format!("{} x {} does not broadcast to {rows} x {cols}; each side must be equal or 1", x.rows(), x.cols()),
+        ));
+    }
+    Ok([if x.rows() == 1 { 0 } else { x.cols() }, usize::from(x.cols() > 1)])
+}
+
+/// `out[r, c] = scale * x[r, c]`, or `out += ...` with `accumulate`, where x may be [1, c], [r, 1] or [1, 1] and is
+/// repeated.
+///
+/// # Errors
+/// Other shapes.
+pub fn broadcast(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, accumulate: bool) -> Result<()> {
+    let [row, col] = repeating("broadcast", x, out.shape())?;
+    push(recording, out.shape(), (x, Block { start: 0, row, col }), (out, whole(out)), scale, accumulate)
+}
+
+/// `out[c, r] = x[r, c]`, or `out += ...` with `accumulate`; x [n, c], out [c, n].
+///
+/// # Errors
+/// Other shapes.
+pub fn transpose(recording: &mut Recording, x: &Tensor, out: &Tensor, accumulate: bool) -> Result<()> {
+    expect_shape("transpose", "out", out, [x.cols(), x.rows()], "to hold the transpose")?;
+    let from = Block { start: 0, row: 1, col: x.cols() };
+    push(recording, out.shape(), (x, from), (out, whole(out)), 1.0, accumulate)
+}
+
+/// Columns `x_col..` of x to columns `out_col..` of out, as many as fit the narrower; x [n, a], out [n, b].
+///
+/// # Errors
+/// Different numbers of rows; a first column past the end.
+pub fn columns(
+    recording: &mut Recording,
+    (x, x_col): (&Tensor, usize),
+    (out, out_col): (&Tensor, usize),
+    accumulate: bool,
+) -> Result<()> {
+    if x.rows() != out.rows() || x_col >= x.cols() || out_col >= out.cols() {
+        return Err(Error::shape(
+            "columns",
+            format!(
+                "columns from {x_col} of {} x {} to columns from {out_col} of {} x {}; the rows must be as many",
+                x.rows(),
+                x.cols(),
+                out.rows(),
+                out.cols()
+            ),
+        ));
+    }
+    let cols = (x.cols() - x_col).min(out.cols() - out_col);
+    let (from, to) = (Block { start: x_col, ..whole(x) }, Block { start: out_col, ..whole(out) });
+    push(recording, [x.rows(), cols], (x, from), (out, to), 1.0, accumulate)
+}
+
+fn reference(call: Call<'_>) {
+    let params: Params = call.params();
+    let [x, ..] = call.inputs;
+    let [out, ..] = call.outputs;
+    for row in 0..params.rows as usize {
+        let from = params.x_start as usize + row * params.x_row as usize;
+        let to = params.out_start as usize + row * params.out_row as usize;
+        for (col, out) in out[to..][..params.cols as usize].iter_mut().enumerate() {
+            put(out, params.scale * x[from + col * params.x_col as usize], params.accumulate != 0);
+        }
+    }
+}
+
+impl Tape {
+    /// xᵀ, [c, n].
+    ///
+    /// # Errors
+    /// A value of another tape.
+    pub fn transpose(&mut self, x: Var) -> Result<Var> {
+        let input = self.tensor(x)?;
+        let out = self.zeros(input.cols(), input.rows())?;
+        transpose(self.recording(), &input, &out, false)?;
+        self.push(out, &[x], move |backward_pass, dy| {
+            let Some(dx) = backward_pass.sink(x)? else { return Ok(()) };
+            transpose(backward_pass.recording(), dy, &dx.tensor, dx.accumulate)
+        })
+    }
+
+    /// Columns `first..end` of x, [n, end - first].
+    ///
+    /// # Errors
+    /// An empty range, or one beyond the columns; a value of another tape.
+    pub fn slice_cols(&mut self, x: Var, first: usize, end: usize) -> Result<Var> {
+        let input = self.tensor(x)?;
+        if first >= end || end > input.cols() {
+            return Err(Error::shape(
+                "slice_cols",
+                format!("columns {first}..{end} of {}; give a range within them, not empty", input.cols()),
+            ));
+        }
+        let out = self.zeros(input.rows(), end - first)?;
+        columns(self.recording(), (&input, first), (&out, 0), false)?;
+        self.push(out, &[x], move |backward_pass, dy| {
+            let Some(dx) = backward_pass.sink(x)? else { return Ok(()) };
+            if !dx.accumulate {
+                fill::fill(backward_pass.recording(), 0.0, &dx.tensor)?;
+            }
+            columns(backward_pass.recording(), (dy, 0), (&dx.tensor, first), true)
+        })
+    }
+
+    /// Matrices of equally many rows side by side, [n, sum of the columns]: `cat(dim=1)` in PyTorch.
+    ///
+    /// # Errors
+    /// No matrices, or different numbers of rows; a value of another tape.
+    pub fn concat_cols(&mut self, parts: &[Var]) -> Result<Var> {
+        let tensors = parts.iter().map(|part| self.tensor(*part)).collect::<Result<Vec<_>>>()?;
+        let Some(first) = tensors.first() else {
+            return Err(Error::input("concat_cols", "no matrices; give at least one"));
+        };
+        let out = self.zeros(first.rows(), tensors.iter().map(Tensor::cols).sum())?;
+        let mut starts = Vec::new();
+        let mut start = 0;
+        for tensor in &tensors {
+            columns(self.recording(), (tensor, 0), (&out, start), false)?;
+            starts.push(start);
+            start += tensor.cols();
+        }
+        let inputs = parts.to_vec();
+        self.push(out, parts, move |backward_pass, dy| {
+            for (part, start) in inputs.iter().zip(&starts) {
+                if let Some(sink) = backward_pass.sink(*part)? {
+                    columns(backward_pass.recording(), (dy, *start), (&sink.tensor, 0), sink.accumulate)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! Cross-entropy of logits: `shaders/cross_entropy.wgsl`.
+
+use crate::error::{Error, Result};
+use crate::kernel::{Call, Kernel, kernel};
+use crate::ops::{Reduction, expect_shape, grid, put, reduce, same_shape, size};
+use crate::recording::Recording;
+use crate::tape::{Tape, Var};
+use crate::tensor::Tensor;
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    cols: u32,
+    target_cols: u32,
+    scale: f32,
+    accumulate: u32,
+    nan: f32,
+}
+
+pub(crate) static FORWARD: Kernel =
+    kernel!("cross_entropy", "forward", [256, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference);
+pub(crate) static BACKWARD: Kernel =
+    kernel!("cross_entropy", "backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference);
+
+/// Rows that one workgroup adds.
+const BLOCK: usize = 256;
+/// An invocation goes four times through a row, and some drivers end its loops silently after 65,535 rounds in all.
+const MAX_CLASSES: usize = 16_000;
+
+fn check(logits: &Tensor, target: &Tensor) -> Result<()> {
+    let [rows, classes] = logits.shape();
+    if !(2..=MAX_CLASSES).contains(&classes) {
+        return Err(Error::shape(
+            "cross_entropy",
+            format!("logits of {classes} classes; it takes 2 to {MAX_CLASSES} (for one logit use BceWithLogits)"),
+        ));
+    }
+    if target.shape() != [rows, 1] && target.shape() != [rows, classes] {
+        return Err(Error::shape(
+            "cross_entropy",
+            format!(
+                "the logits are {rows} x {classes} but the target is {} x {}; it takes {rows} x 1 class numbers or \
+                 {rows} x {classes} probabilities",
+                target.rows(),
+                target.cols()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn params(logits: &Tensor, target: &Tensor, scale: f32, accumulate: bool) -> Params {
+    Params {
+        rows: size(logits.rows()),
+        cols: size(logits.cols()),
+        target_cols: size(target.cols()),
+        scale,
+        accumulate: accumulate.into(),
+        nan: f32::NAN,
+    }
+}
+
+/// `loss = -scale * sum of t log_softmax(z)`, with logits z [n, c], loss [1, 1] and targets t: probabilities [n, c],
+/// or class numbers [n, 1] from 0. A number that is no class gives NaN. Probabilities need not sum to 1.
+///
+/// # Errors
+/// Other shapes; one class, or more than 16,000.
+pub fn forward(recording: &mut Recording, [logits, target]: [&Tensor; 2], scale: f32, loss: &Tensor) -> Result<()> {
+    check(logits, target)?;
+    expect_shape("cross_entropy", "loss", loss, [1, 1], "to hold the sum")?;
+    let mut push = |scale: f32, sums: &Tensor| {
+        let params = params(logits, target, scale, false);
+        let work = 20 * logits.len() as u64;
+        recording.push(&FORWARD, grid(logits.rows(), BLOCK), params, &[logits, target], &[sums], work)
+    };
+    if logits.rows() <= BLOCK {
+        return push(scale, loss);
+    }
+    let partial = Tensor::zeros(logits.device(), 1, logits.rows().div_ceil(BLOCK))?;
+    push(1.0, &partial)?;
+    reduce::sum(recording, &partial, scale, loss)
+}
+
+/// `gradient = d_loss * scale * (softmax(z) * (sum of t) - t)`, or `gradient += ...` with `accumulate`; d_loss
+/// [1, 1], gradient [n, c].
+///
+/// # Errors
+/// See [`forward`].
+pub fn backward(
+    recording: &mut Recording,
+    [logits, target, d_loss]: [&Tensor; 3],
+    scale: f32,
+    gradient: &Tensor,
+    accumulate: bool,
+) -> Result<()> {
+    check(logits, target)?;
+    same_shape("cross_entropy backward", &[("the logits", logits), ("the gradient", gradient)])?;
+    expect_shape("cross_entropy backward", "the loss's gradient", d_loss, [1, 1], "as the loss")?;
+    let params = params(logits, target, scale, accumulate);
+    let work = 20 * logits.len() as u64;
+    recording.push(&BACKWARD, grid(logits.rows(), 64), params, &[logits, target, d_loss], &[gradient], work)
+}
+
+/// log(sum of exp(z)), relative to the largest z.
+fn log_sum_exp(z: &[f32]) -> f32 {
+    let largest = z.iter().fold(f32::NEG_INFINITY, |largest, z| largest.max(*z));
+    largest + z.iter().map(|z| (z - largest).exp()).sum::<f32>().ln()
+}
+
+/// The target of class j, from a row of probabilities or a class number.
+fn target_at(target: &[f32], classes: usize, j: usize) -> f32 {
+    match target {
+        [class] if *class < 0.0 || *class >= classes as f32 || class.fract() != 0.0 => f32::NAN,
+        [class] => f32::from(u8::from(*class as usize == j)),
+        probabilities => probabilities[j],
+    }
+}
+
+fn forward_reference(call: Call<'_>) {
+    let params: Params = call.params();
+    let (classes, target_cols) = (params.cols as usize, params.target_cols as usize);
+    let [logits, target, ..] = call.inputs;
+    let [sums, ..] = call.outputs;
+    let row_loss = |(z, t): (&[f32], &[f32])| {
+        let normaliser = log_sum_exp(z);
+        let terms = z.iter().enumerate().map(|(j, z)| (target_at(t, classes, j), normaliser - z));
+        // 0 times an infinite logarithm counts as 0.
+        terms.filter(|(t, _)| *t != 0.0).map(|(t, minus_log)| t * minus_log).sum::<f32>()
+    };
+    let blocks = logits.chunks(BLOCK * classes).zip(target.chunks(BLOCK * target_cols));
+    for (sum, (logits, target)) in sums.iter_mut().zip(blocks) {
+        let rows = logits.chunks_exact(classes).zip(target.chunks_exact(target_cols));
+        *sum = params.scale * rows.map(row_loss).sum::<f32>();
+    }
+}
+
+fn backward_reference(call: Call<'_>) {
+    let params: Params = call.params();
+    let (classes, target_cols) = (params.cols as usize, params.target_cols as usize);
+    let [logits, target, d_loss, ..] = call.inputs;
+    let [gradient, ..] = call.outputs;
+    let factor = d_loss[0] * params.scale;
+    let rows = logits.chunks_exact(classes).zip(target.chunks_exact(target_cols));
+    for (gradient, (z, t)) in gradient.chunks_exact_mut(classes).zip(rows) {
+        let normaliser = log_sum_exp(z);
+        let total: f32 = (0..classes).map(|j| target_at(t, classes, j)).sum();
+        for (j, (gradient, z)) in gradient.iter_mut().zip(z).enumerate() {
+            let slope = (z - normaliser).exp() * total - target_at(t, classes, j);
+            put(gradient, factor * slope, params.accumulate != 0);
+        }
+    }
+}
+
+impl Tape {
+    /// The cross-entropy of logits [n, c] with class numbers [n, 1] or probabilities [n, c], reduced to [1, 1];
+    /// `Mean` and `SampleMean` both divide by n, as PyTorch does.
+    ///
+    /// # Errors
+    /// Other shapes; a target that wants a gradient; a value of another tape.
+    pub fn cross_entropy(&mut self, logits: Var, target: Var, reduction: Reduction) -> Result<Var> {
+        if self.needs_gradient(target)? {
+            return Err(Error::input(
+                "cross_entropy",
+                "the target needs a gradient; write it with log_softmax, mul and sum, which give one",
+            ));
+        }
+        let (z, t) = (self.tensor(logits)?, self.tensor(target)?);
+        let scale = match reduction {
+            Reduction::Mean => Reduction::SampleMean,
+            other => other,
+        }
+        .scale(z.rows(), z.cols());
+        let out = self.zeros(1, 1)?;
+        forward(self.recording(), [&z, &t], scale, &out)?;
+        self.push(out, &[logits], move |backward_pass, d_loss| {
+            let Some(sink) = backward_pass.sink(logits)? else { return Ok(()) };
+            backward(backward_pass.recording(), [&z, &t, d_loss], scale, &sink.tensor, sink.accumulate)
+        })
+    }
+}

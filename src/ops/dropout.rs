@@ -1,0 +1,89 @@
+//! Dropout: `shaders/dropout.wgsl`.
+
+use crate::error::{Error, Result};
+use crate::kernel::{Call, Kernel, kernel};
+use crate::ops::{expect_shape, grid, put, same_shape, size};
+use crate::recording::Recording;
+use crate::tape::{Tape, Var};
+use crate::tensor::Tensor;
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    len: u32,
+    key: u32,
+    threshold: u32,
+    scale: f32,
+    accumulate: u32,
+}
+
+pub(crate) static APPLY: Kernel =
+    kernel!("dropout", "apply", [64, 1, 1], Params, inputs: 2, outputs: 1, step: true, reference);
+
+/// `out = x / (1 - p)` where an element is kept, 0 where it is dropped, or `out += ...` with `accumulate`. Each is
+/// dropped with probability p, by a hash of `key`, `clock` + step and its place: the same launch with the gradient for
+/// x is the backward pass. x and out have one shape; clock is [1, 1] and holds the bits of a `u32`.
+///
+/// # Errors
+/// Other shapes; p outside [0, 1).
+pub fn apply(
+    recording: &mut Recording,
+    [x, clock]: [&Tensor; 2],
+    (p, key): (f32, u32),
+    out: &Tensor,
+    accumulate: bool,
+) -> Result<()> {
+    if !(0.0..1.0).contains(&p) {
+        return Err(Error::input("dropout", format!("a probability of {p}; give one from 0 to below 1")));
+    }
+    same_shape("dropout", &[("x", x), ("out", out)])?;
+    expect_shape("dropout", "clock", clock, [1, 1], "to hold one number")?;
+    let params = Params {
+        len: size(x.len()),
+        key,
+        threshold: (f64::from(p) * 2f64.powi(32)) as u32,
+        scale: 1.0 / (1.0 - p),
+        accumulate: accumulate.into(),
+    };
+    recording.push(&APPLY, grid(x.len(), 64), params, &[x, clock], &[out], 10 * x.len() as u64)
+}
+
+/// The permutation of PCG-RXS-M-XS-32 (O'Neill 2014).
+pub(crate) fn hash(value: u32) -> u32 {
+    let state = value.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+    let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
+    (word >> 22) ^ word
+}
+
+fn reference(call: Call<'_>) {
+    let params: Params = call.params();
+    let [x, clock, ..] = call.inputs;
+    let [out, ..] = call.outputs;
+    let run = clock[0].to_bits().wrapping_add(call.step as u32).wrapping_add(hash(params.key));
+    let run = hash(run);
+    for (i, (out, x)) in (0u32..).zip(out.iter_mut().zip(x)) {
+        let kept = hash(i ^ run) >= params.threshold;
+        put(out, if kept { params.scale * x } else { 0.0 }, params.accumulate != 0);
+    }
+}
+
+impl Tape {
+    /// Drops each element with probability p and scales the others by 1 / (1 - p); on a tape for evaluation, x as it
+    /// is. Every run draws anew.
+    ///
+    /// # Errors
+    /// p outside [0, 1); a value of another tape.
+    pub fn dropout(&mut self, x: Var, p: f32) -> Result<Var> {
+        if !self.is_training() {
+            return Ok(x);
+        }
+        let input = self.tensor(x)?;
+        let out = self.zeros(input.rows(), input.cols())?;
+        let (clock, key) = self.random_key()?;
+        apply(self.recording(), [&input, &clock], (p, key), &out, false)?;
+        self.push(out, &[x], move |backward_pass, dy| {
+            let Some(dx) = backward_pass.sink(x)? else { return Ok(()) };
+            apply(backward_pass.recording(), [dy, &clock], (p, key), &dx.tensor, dx.accumulate)
+        })
+    }
+}

@@ -1,0 +1,309 @@
+//! The rules: SGD, Adam, RMSProp, and the settings that all of them have.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::ops::optim::{self, Stretch, Update};
+use crate::optim::Schedule;
+use crate::recording::Recording;
+
+/// A rule by which parameters are updated: [`Sgd`], [`Adam`], [`RmsProp`], or one of your own.
+pub trait Rule: Send + Sync {
+    /// The learning rate, decay, clipping, schedule and groups.
+    fn settings(&self) -> &Settings;
+
+    /// How many numbers the rule keeps for each parameter.
+    fn states(&self) -> usize;
+
+    /// The constants of an update, of which the optimiser fills in those of the [`Settings`].
+    fn update(&self) -> Update;
+
+    /// Pushes the launches that update a stretch of parameters.
+    ///
+    /// # Errors
+    /// Tensors of different shapes.
+    fn record(&self, recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()>;
+}
+
+/// What all rules have in common. Each rule has a method for each of these.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub(super) learning_rate: f32,
+    pub(super) schedule: Schedule,
+    pub(super) decay: f32,
+    pub(super) decoupled_decay: f32,
+    pub(super) shrink: f32,
+    pub(super) clip_value: f32,
+    pub(super) clip_norm: f32,
+    pub(super) groups: Vec<Group>,
+}
+
+/// Parameters with a learning rate and a weight decay of their own.
+#[derive(Clone)]
+pub(super) struct Group {
+    pub(super) has: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    pub(super) learning_rate: f32,
+    pub(super) decay: f32,
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Group(rate {}, decay {})", self.learning_rate, self.decay)
+    }
+}
+
+impl Settings {
+    /// A constant learning rate, and nothing else.
+    pub fn new(learning_rate: f32) -> Self {
+        Self {
+            learning_rate,
+            schedule: Schedule::constant(),
+            decay: 0.0,
+            decoupled_decay: 0.0,
+            shrink: 0.0,
+            clip_value: f32::MAX,
+            clip_norm: 0.0,
+            groups: Vec::new(),
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let group_values =
+            self.groups.iter().flat_map(|g| [("learning rate", g.learning_rate), ("weight decay", g.decay)]);
+        let values = [
+            ("learning rate", self.learning_rate),
+            ("weight decay", self.decay),
+            ("decoupled weight decay", self.decoupled_decay),
+            ("shrink", self.shrink),
+            ("value to clip to", self.clip_value),
+            ("norm to clip to", self.clip_norm),
+        ];
+        for (name, value) in values.into_iter().chain(group_values) {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(Error::input("optimizer", format!("a {name} of {value}; give a finite one from 0")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The methods that set [`Settings`].
+macro_rules! settings {
+    ($rule:ident) => {
+        impl $rule {
+            /// Changes the learning rate over time.
+            pub fn schedule(mut self, schedule: Schedule) -> Self {
+                self.settings.schedule = schedule;
+                self
+            }
+
+            /// Weight decay that is added to the gradient: `∇ + decay θ`, as PyTorch's `weight_decay` of SGD and Adam.
+            pub fn weight_decay(mut self, decay: f32) -> Self {
+                self.settings.decay = decay;
+                self
+            }
+
+            /// Weight decay apart from the gradient (Loshchilov & Hutter 2019): `θ -= rate decay θ`.
+            pub fn decoupled_weight_decay(mut self, decay: f32) -> Self {
+                self.settings.decoupled_decay = decay;
+                self
+            }
+
+            /// Values shrink by this share each step, whatever the rate: `θ -= share θ`. With a rate of 0.01, a
+            /// hundred times as much as the same number of decoupled weight decay.
+            pub fn shrink(mut self, share: f32) -> Self {
+                self.settings.shrink = share;
+                self
+            }
+
+            /// Clamps each gradient to ± this.
+            pub fn clip_value(mut self, limit: f32) -> Self {
+                self.settings.clip_value = limit;
+                self
+            }
+
+            /// Scales the gradients down to this norm, taken over all parameters, where it is larger.
+            pub fn clip_norm(mut self, limit: f32) -> Self {
+                self.settings.clip_norm = limit;
+                self
+            }
+
+            /// Gives the parameters whose name `has` accepts, and that no earlier group has, their own learning rate
+            /// and weight decay (added to the gradient). The schedule multiplies all rates.
+            pub fn group(
+                mut self,
+                has: impl Fn(&str) -> bool + Send + Sync + 'static,
+                learning_rate: f32,
+                decay: f32,
+            ) -> Self {
+                self.settings.groups.push(Group { has: Arc::new(has), learning_rate, decay });
+                self
+            }
+        }
+    };
+}
+
+/// Stochastic gradient descent: `θ -= rate ∇`, with momentum `v = μ v + ∇; θ -= rate v`.
+///
+/// ```
+/// use wgrad::optim::{Schedule, Sgd};
+///
+/// let rule = Sgd::new(0.1).momentum(0.9).weight_decay(1e-4).schedule(Schedule::step(30, 0.1));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sgd {
+    settings: Settings,
+    momentum: f32,
+    nesterov: bool,
+}
+
+settings!(Sgd);
+
+impl Sgd {
+    /// With this learning rate.
+    pub fn new(learning_rate: f32) -> Self {
+        Self { settings: Settings::new(learning_rate), momentum: 0.0, nesterov: false }
+    }
+
+    /// Keeps this share of the velocity from step to step.
+    pub fn momentum(mut self, momentum: f32) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// Nesterov's momentum: `θ -= rate (∇ + μ v)`, as PyTorch has it.
+    pub fn nesterov(mut self, nesterov: bool) -> Self {
+        self.nesterov = nesterov;
+        self
+    }
+}
+
+impl Rule for Sgd {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn states(&self) -> usize {
+        usize::from(self.momentum != 0.0)
+    }
+
+    fn update(&self) -> Update {
+        Update { momentum: self.momentum, nesterov: self.nesterov.into(), ..Update::default() }
+    }
+
+    fn record(&self, recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
+        if self.momentum == 0.0 { optim::sgd(recording, update, on) } else { optim::momentum(recording, update, on) }
+    }
+}
+
+/// Adam (Kingma & Ba 2015): `m = β₁ m + (1 - β₁) ∇; v = β₂ v + (1 - β₂) ∇²;
+/// θ -= rate m / (1 - β₁ᵗ) / (√(v / (1 - β₂ᵗ)) + ε)`.
+///
+/// With [`Adam::decoupled_weight_decay`] it is AdamW.
+///
+/// ```
+/// use wgrad::optim::Adam;
+///
+/// let adam = Adam::new(1e-3);
+/// let adam_w = Adam::new(1e-3).decoupled_weight_decay(0.01);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Adam {
+    settings: Settings,
+    betas: [f32; 2],
+    epsilon: f32,
+}
+
+settings!(Adam);
+
+impl Adam {
+    /// With this learning rate, β 0.9 and 0.999, ε 1e-8.
+    pub fn new(learning_rate: f32) -> Self {
+        Self { settings: Settings::new(learning_rate), betas: [0.9, 0.999], epsilon: 1e-8 }
+    }
+
+    /// Other decays of the means.
+    pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
+        self.betas = [beta1, beta2];
+        self
+    }
+
+    /// Another ε.
+    pub fn epsilon(mut self, epsilon: f32) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+}
+
+impl Rule for Adam {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn states(&self) -> usize {
+        2
+    }
+
+    fn update(&self) -> Update {
+        Update { beta1: self.betas[0], beta2: self.betas[1], epsilon: self.epsilon, ..Update::default() }
+    }
+
+    fn record(&self, recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
+        optim::adam(recording, update, on)
+    }
+}
+
+/// RMSProp (Hinton 2012): `v = α v + (1 - α) ∇²; θ -= rate ∇ / (√v + ε)`.
+#[derive(Clone, Debug)]
+pub struct RmsProp {
+    settings: Settings,
+    alpha: f32,
+    epsilon: f32,
+    momentum: f32,
+}
+
+settings!(RmsProp);
+
+impl RmsProp {
+    /// With this learning rate, α 0.99, ε 1e-8.
+    pub fn new(learning_rate: f32) -> Self {
+        Self { settings: Settings::new(learning_rate), alpha: 0.99, epsilon: 1e-8, momentum: 0.0 }
+    }
+
+    /// Another decay of the mean square.
+    pub fn alpha(mut self, alpha: f32) -> Self {
+        self.alpha = alpha;
+        self
+    }
+
+    /// Another ε.
+    pub fn epsilon(mut self, epsilon: f32) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// Momentum on top: `u = μ u + ∇ / (√v + ε); θ -= rate u`.
+    pub fn momentum(mut self, momentum: f32) -> Self {
+        self.momentum = momentum;
+        self
+    }
+}
+
+impl Rule for RmsProp {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn states(&self) -> usize {
+        2
+    }
+
+    fn update(&self) -> Update {
+        Update { beta2: self.alpha, epsilon: self.epsilon, momentum: self.momentum, ..Update::default() }
+    }
+
+    fn record(&self, recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
+        optim::rmsprop(recording, update, on)
+    }
+}
