@@ -91,7 +91,10 @@ SCHEDULES = {
     "linear warm-up": ("LinearLR", {"start_factor": 0.125, "end_factor": 1.0, "total_iters": 8}),
 }
 
-OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
+ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
+# PyTorch's defaults stand here so that they are rounded to float32, and printed, as all options are.
+OPTIMIZERS = {"sgd": (SGD, {}), "adam": (Adam, ADAM), "adamw": (AdamW, ADAM),
+              "rmsprop": (RMSprop, {"alpha": 0.99, "eps": 1e-8})}
 
 
 def rounded(value):
@@ -125,14 +128,15 @@ def initial(dtype):
 
 def run(name, options, dtype):
     """The losses of all steps, the norms of their gradients before clipping, and the parameters at the checkpoints."""
-    options = rounded(options)
+    kind, defaults = OPTIMIZERS[name.split()[0]]
+    options = rounded({**defaults, **options})
     schedule = options.pop("schedule", None)
     clip_value, clip_norm = options.pop("clip_value", None), options.pop("clip_norm", None)
     decoupled, unscaled = options.pop("decoupled_decay", 0.0), options.pop("unscaled_decay", 0.0)
     parameters = initial(dtype)
     every = list(parameters.values())
     groups = [{**group, "params": [parameters[p] for p in group["parameters"]]} for group in options.pop("groups", [])]
-    optimizer = OPTIMIZERS[name.split()[0]](groups or every, foreach=False, **options)
+    optimizer = kind(groups or every, foreach=False, **options)
     rates = scheduler(optimizer, schedule) if schedule else None
 
     losses, norms, found = [], [], []
@@ -163,7 +167,8 @@ def case(name, options):
     losses32, _, found32 = run(name, options, torch.float32)
     error = max(abs(a - b) for a, b in zip(losses, losses32))
     error = max(error, *(float((a - b).abs().max()) for a, b in zip(found, found32)))
-    result = {"name": name, "optimizer": name.split()[0], **options}
+    optimizer = name.split()[0]
+    result = {"name": name, "optimizer": optimizer, **OPTIMIZERS[optimizer][1], **options}
     if any(key.startswith("clip") for key in options):
         result["gradient_norms"] = norms
     return {**result, "losses": losses, "parameters": found, "float32_error": float(f"{error:.1e}")}
