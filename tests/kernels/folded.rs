@@ -1,5 +1,6 @@
-//! Launches folded into two dimensions, with workgroups to spare that must do nothing. Kernels whose matrices would be
-//! too large for 65,536 real workgroups are launched here with a fold that their size does not need.
+//! Launches folded into two dimensions, with workgroups to spare that must do nothing. Kernels that would need
+//! huge matrices, or minutes on a software driver, for 65,536 real workgroups are launched here with a fold that their
+//! size does not need.
 
 use wgrad::{Device, KERNELS, Kernel, Recording};
 
@@ -41,6 +42,12 @@ fn matmul_tiled(device: &Device) -> Result<Vec<f32>, String> {
     run(device, "matmul.tiled", fold(3 * 4), params, &[&a, &b, &bias], [m, n])
 }
 
+fn column_sums(device: &Device) -> Result<Vec<f32>, String> {
+    let (rows, cols) = (37, 16 * 7 + 5);
+    let x = Guarded::new(device, [rows, cols], &small_integers(9, rows * cols, 4));
+    run(device, "bias.backward", fold(8), [rows as u32, cols as u32, 0, 0], &[&x], [1, cols])
+}
+
 fn reduce_sum(device: &Device) -> Result<Vec<f32>, String> {
     let len = 4096 * 7 + 13;
     let x = Guarded::new(device, [1, len], &small_integers(4, len, 4));
@@ -66,6 +73,7 @@ fn count_correct(device: &Device) -> Result<Vec<f32>, String> {
 fn folded_launches_reach_every_workgroup_and_no_further() {
     let launches = [
         ("matmul.tiled", matmul_tiled as fn(&Device) -> Result<Vec<f32>, String>),
+        ("bias.backward", column_sums),
         ("reduce.sum", reduce_sum),
         ("loss.mse_forward", mse_forward),
         ("metrics.count_correct", count_correct),
