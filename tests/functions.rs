@@ -3,11 +3,19 @@
 
 mod common;
 
-use common::{Accuracy, EPSILON, ROUNDING, TINY, compare, cpu_and_gpus, floats, list, numbers, oracle, shape, text};
+use common::{
+    Accuracy, Devices, EPSILON, ROUNDING, TINY, compare, floats, list, numbers, on_every_device, oracle, shape, text,
+};
 use serde_json::Value;
 use wgrad::nn::{BceWithLogits, CrossEntropy, Huber, Loss, Mae, Mse, Reduction};
 use wgrad::ops::Activation;
 use wgrad::{Device, Result, Tape, Tensor, Var};
+
+on_every_device!(
+    activations_and_their_derivatives_match_pytorch,
+    softmax_and_its_logarithm_match_pytorch,
+    losses_and_their_gradients_match_pytorch,
+);
 
 /// The value that `f` gives for x, and the gradient of the sum of upstream * value.
 fn value_and_gradient(
@@ -60,20 +68,18 @@ fn activation(case: &Value) -> Activation {
     }
 }
 
-#[test]
-#[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
-fn activations_and_their_derivatives_match_pytorch() {
+fn activations_and_their_derivatives_match_pytorch(devices: &Devices) {
     let file = oracle("functions.json");
     let grid = floats(&file["grid"]);
     let mut faults = Vec::new();
     for case in list(&file["elementwise"]) {
         let activation = activation(case);
         let [y, d] = ["value", "derivative"].map(|key| numbers(&case[key]));
-        for (label, device) in cpu_and_gpus() {
-            let accuracy = Accuracy::of(&device);
+        for (label, device) in devices {
+            let accuracy = Accuracy::of(device);
             let shape = [1, grid.len()];
             let [value, derivative] =
-                value_and_gradient(&device, shape, &grid, None, |tape, x| tape.activation(x, activation)).unwrap();
+                value_and_gradient(device, shape, &grid, None, |tape, x| tape.activation(x, activation)).unwrap();
             let x = |i: usize| f64::from(grid[i]);
             let name = format!("{activation:?} on {label}");
             faults.extend(compare(&name, &value, &y, 0.0, |i| accuracy.value(activation, x(i), y[i])).err());
@@ -137,9 +143,7 @@ fn row_errors(accuracy: &Accuracy, log: bool, z: &[f32], y: &[f64], upstream: &[
     (value.clone(), (0..y.len()).map(gradient).collect())
 }
 
-#[test]
-#[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
-fn softmax_and_its_logarithm_match_pytorch() {
+fn softmax_and_its_logarithm_match_pytorch(devices: &Devices) {
     let file = oracle("functions.json");
     let mut faults = Vec::new();
     for case in list(&file["rowwise"]) {
@@ -147,12 +151,12 @@ fn softmax_and_its_logarithm_match_pytorch() {
         let [rows, cols] = shape(&case["shape"]);
         let (x, upstream) = (floats(&case["x"]), floats(&case["upstream"]));
         let [y, d] = ["value", "gradient"].map(|key| numbers(&case[key]));
-        for (label, device) in cpu_and_gpus() {
-            let [value, gradient] = value_and_gradient(&device, [rows, cols], &x, Some(&upstream), |tape, x| {
+        for (label, device) in devices {
+            let [value, gradient] = value_and_gradient(device, [rows, cols], &x, Some(&upstream), |tape, x| {
                 if log { tape.log_softmax(x) } else { tape.softmax(x) }
             })
             .unwrap();
-            let accuracy = Accuracy::of(&device);
+            let accuracy = Accuracy::of(device);
             let row = |i: usize| i / cols * cols..i / cols * cols + cols;
             let errors = |i: usize| row_errors(&accuracy, log, &x[row(i)], &y[row(i)], &upstream[row(i)]);
             let name = format!("{} [{rows} x {cols}] on {label}", text(&case["name"]));
@@ -220,9 +224,7 @@ fn loss_errors(case: &Value, accuracy: &Accuracy) -> Vec<(f64, f64)> {
     p.iter().zip(&t).map(element).collect()
 }
 
-#[test]
-#[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
-fn losses_and_their_gradients_match_pytorch() {
+fn losses_and_their_gradients_match_pytorch(devices: &Devices) {
     let file = oracle("functions.json");
     let reductions = [
         ("mean", Reduction::Mean),
@@ -246,10 +248,10 @@ fn losses_and_their_gradients_match_pytorch() {
                 _ => (rows * cols) as f64,
             };
             let (value, gradient) = (common::number(&expected["value"]), numbers(&expected["gradient"]));
-            for (label, device) in cpu_and_gpus() {
-                let errors = loss_errors(case, &Accuracy::of(&device));
+            for (label, device) in devices {
+                let errors = loss_errors(case, &Accuracy::of(device));
                 let loss = loss(case, reduction);
-                let [actual, slope] = value_and_gradient(&device, [rows, cols], &prediction, None, |tape, p| {
+                let [actual, slope] = value_and_gradient(device, [rows, cols], &prediction, None, |tape, p| {
                     let t = tape.input(&Tensor::new(tape.device(), rows, target.len() / rows, &target)?)?;
                     loss.forward(tape, p, t)
                 })
@@ -266,6 +268,6 @@ fn losses_and_their_gradients_match_pytorch() {
         }
     }
     // Five losses with four reductions and three with three.
-    assert_eq!(compared, (5 * 4 + 3 * 3) * cpu_and_gpus().len());
+    assert_eq!(compared, (5 * 4 + 3 * 3) * devices.len());
     report(faults);
 }

@@ -2,8 +2,8 @@
 //! ("Accuracy of Concrete Floating Point Expressions"), or that of the standard library on the CPU, carried through
 //! the formulas of `shaders/activation.wgsl` and `src/ops/activation.rs`.
 
-use wgrad::Device;
-use wgrad::ops::Activation;
+use wgrad::ops::{Activation, activation};
+use wgrad::{Device, Recording, Tensor};
 
 use super::compare::EPSILON;
 
@@ -169,4 +169,30 @@ impl Accuracy {
 
 fn gelu_angle(x: f64) -> f64 {
     (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)
+}
+
+/// The largest error of a device's function over [-8, 8], measured: drivers do better than WGSL demands.
+fn measured(device: &Device, activation: Activation, exact: impl Fn(f64) -> f64) -> f64 {
+    const SAMPLES: i32 = 4096;
+    let x: Vec<f32> = (-SAMPLES..=SAMPLES).map(|i| i as f32 * (8.0 / SAMPLES as f32)).collect();
+    let [x_tensor, y] = [&x, &vec![f32::NAN; x.len()]].map(|v| Tensor::new(device, 1, v.len(), v).unwrap());
+    let mut recording = Recording::new(device);
+    activation::forward(&mut recording, activation, &x_tensor, &y).unwrap();
+    recording.run().unwrap();
+    let errors = y.read().unwrap().into_iter().zip(&x).map(|(y, x)| (f64::from(y) - exact(f64::from(*x))).abs());
+    errors.fold(0.0, |largest, error| if error > largest || error.is_nan() { error } else { largest })
+}
+
+/// How far tanh is off on this device, at most; fails beyond what WGSL lets it.
+pub(crate) fn tanh_error(device: &Device) -> f64 {
+    let error = measured(device, Activation::Tanh, f64::tanh);
+    assert!(error <= 1e-5, "tanh is off by {error:e}");
+    error
+}
+
+/// How far the sigmoid is off on this device, at most.
+pub(crate) fn sigmoid_error(device: &Device) -> f64 {
+    let error = measured(device, Activation::Sigmoid, |x| 1.0 / (1.0 + (-x).exp()));
+    assert!(error <= WGSL.sigmoid(8.0, 1.0), "the sigmoid is off by {error:e}");
+    error
 }
