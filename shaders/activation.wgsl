@@ -7,6 +7,8 @@ struct Params {
     a: f32,
     b: f32,
     accumulate: u32,    // backward only; 1: add to dx, 0: overwrite it
+    infinity: f32,      // WGSL has no way to write these two, and need not compute them
+    nan: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -48,27 +50,38 @@ fn activate(kind: u32, a: f32, x: f32) -> f32 {
 fn value(kind: u32, a: f32, b: f32, x: f32) -> f32 {
     switch kind {
         case 10u: { return exp(x); }
-        case 11u: { return log(x); }
+        case 11u: { return logarithm(x); }
         case 12u: { return power(x, a); }
         case 13u: { return a * x + b; }
         default: { return activate(kind, a, x); }
     }
 }
 
-// x^a as IEEE has it: WGSL's pow is undefined for negative x, so whole exponents take their sign from a's parity.
+// log(x) as IEEE has it: WGSL's is undefined unless x > 0.
+fn logarithm(x: f32) -> f32 {
+    if x > 0.0 {
+        return log(x);
+    }
+    return select(params.nan, -params.infinity, x == 0.0);
+}
+
+// x^a as IEEE has it: WGSL's pow is undefined unless x > 0, so whole exponents take their sign from a's parity.
 fn power(x: f32, a: f32) -> f32 {
     if a == 0.0 {
         return 1.0;
     }
-    let magnitude = pow(abs(x), a);
-    if x >= 0.0 {
-        return magnitude;
+    if x == 0.0 {
+        return select(params.infinity, 0.0, a > 0.0);
+    }
+    if x > 0.0 {
+        return pow(x, a);
     }
     let half = a * 0.5;
-    if a == floor(a) {
+    if x < 0.0 && a == floor(a) {
+        let magnitude = pow(-x, a);
         return select(-magnitude, magnitude, half == floor(half));
     }
-    return log(x);   // a negative number to a fractional power: not a number
+    return params.nan;
 }
 
 // out = function(x)

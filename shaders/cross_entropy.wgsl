@@ -34,7 +34,9 @@ fn target_at(row: u32, j: u32) -> f32 {
         return targets[row * params.cols + j];
     }
     let class_number = targets[row];
-    if class_number < 0.0 || class_number >= f32(params.cols) || class_number != floor(class_number) {
+    // Comparisons with NaN are false.
+    let is_class = class_number >= 0.0 && class_number < f32(params.cols) && class_number == floor(class_number);
+    if !is_class {
         return params.nan;
     }
     return select(0.0, 1.0, u32(class_number) == j);
@@ -57,8 +59,8 @@ fn forward(
         let normaliser = log_sum_exp(first);
         for (var j = 0u; j < params.cols; j++) {
             let t = target_at(row, j);
-            // 0 times an infinite logarithm counts as 0.
-            if t != 0.0 {
+            // 0 times an infinite logarithm counts as 0. NaN is not to be left out, and `t != 0.0` may do so.
+            if !(t == 0.0) {
                 total += t * (normaliser - logits[first + j]);
             }
         }

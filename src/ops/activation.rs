@@ -229,12 +229,22 @@ struct Params {
     a: f32,
     b: f32,
     accumulate: u32,
+    infinity: f32,
+    nan: f32,
 }
 
 impl Params {
     fn new(activation: Activation, len: usize, accumulate: bool) -> Self {
         let [a, b] = activation.constants();
-        Self { len: size(len), kind: activation.kind(), a, b, accumulate: accumulate.into() }
+        Self {
+            len: size(len),
+            kind: activation.kind(),
+            a,
+            b,
+            accumulate: accumulate.into(),
+            infinity: f32::INFINITY,
+            nan: f32::NAN,
+        }
     }
 
     fn activation(&self) -> Activation {
