@@ -1,6 +1,6 @@
 //! Losses that add up errors element by element: `shaders/loss.wgsl`.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::reduce::{self, BLOCK};
 use crate::ops::{expect_shape, grid, put, same_shape, size};
@@ -72,6 +72,15 @@ impl Elementwise {
         if let Self::Huber { delta } = self { delta } else { 0.0 }
     }
 
+    fn check(self) -> Result<()> {
+        match self {
+            Self::Huber { delta } if !(delta > 0.0 && delta.is_finite()) => {
+                Err(Error::input("huber", format!("a delta of {delta}; give a positive number")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn from_kind(kind: u32, delta: f32) -> Self {
         match kind {
             1 => Self::Absolute,
@@ -130,7 +139,7 @@ pub(crate) static BACKWARD: Kernel =
 /// `loss = scale * sum of error(prediction, target)`, with prediction and target [n, c] and loss [1, 1].
 ///
 /// # Errors
-/// Other shapes.
+/// Other shapes; a delta of Huber's that is not positive.
 pub fn forward(
     recording: &mut Recording,
     error: Elementwise,
@@ -138,6 +147,7 @@ pub fn forward(
     scale: f32,
     loss: &Tensor,
 ) -> Result<()> {
+    error.check()?;
     same_shape("loss", &[("the prediction", prediction), ("the target", target)])?;
     expect_shape("loss", "loss", loss, [1, 1], "to hold the sum")?;
     let len = prediction.len();
@@ -158,7 +168,7 @@ pub fn forward(
 /// the gradient of the target. d_loss [1, 1], the others of one shape.
 ///
 /// # Errors
-/// Other shapes.
+/// Other shapes; a delta of Huber's that is not positive.
 pub fn backward(
     recording: &mut Recording,
     (error, by_target): (Elementwise, bool),
@@ -167,6 +177,7 @@ pub fn backward(
     gradient: &Tensor,
     accumulate: bool,
 ) -> Result<()> {
+    error.check()?;
     same_shape("loss backward", &[("the prediction", prediction), ("the target", target), ("the gradient", gradient)])?;
     expect_shape("loss backward", "the loss's gradient", d_loss, [1, 1], "as the loss")?;
     let len = prediction.len();

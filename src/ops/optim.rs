@@ -71,7 +71,7 @@ pub(crate) static RMSPROP: Kernel =
 /// `value -= rate * gradient`; no state.
 ///
 /// # Errors
-/// Tensors of different shapes.
+/// Tensors of different shapes; constants out of their range.
 pub fn sgd(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
     push(recording, &SGD, update, on)
 }
@@ -79,7 +79,7 @@ pub fn sgd(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result
 /// SGD with momentum; one state, the velocity.
 ///
 /// # Errors
-/// Tensors of different shapes.
+/// Tensors of different shapes; constants out of their range.
 pub fn momentum(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
     push(recording, &MOMENTUM, update, on)
 }
@@ -87,7 +87,7 @@ pub fn momentum(recording: &mut Recording, update: Update, on: Stretch<'_>) -> R
 /// Adam (Kingma & Ba 2015); two states, the means of the gradient and of its square.
 ///
 /// # Errors
-/// Tensors of different shapes.
+/// Tensors of different shapes; constants out of their range.
 pub fn adam(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
     push(recording, &ADAM, update, on)
 }
@@ -95,12 +95,23 @@ pub fn adam(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Resul
 /// RMSProp (Hinton 2012); two states, the velocity and the mean square of the gradient.
 ///
 /// # Errors
-/// Tensors of different shapes.
+/// Tensors of different shapes; constants out of their range.
 pub fn rmsprop(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
     push(recording, &RMSPROP, update, on)
 }
 
 fn push(recording: &mut Recording, kernel: &'static Kernel, update: Update, on: Stretch<'_>) -> Result<()> {
+    let share = 0.0..1.0;
+    let constants = [
+        ("value to clip to", update.clip_value, update.clip_value >= 0.0, "from 0"),
+        ("momentum", update.momentum, update.momentum >= 0.0 && update.momentum.is_finite(), "a finite one from 0"),
+        ("beta1", update.beta1, share.contains(&update.beta1), "from 0 to below 1"),
+        ("beta2 or alpha", update.beta2, share.contains(&update.beta2), "from 0 to below 1"),
+        ("epsilon", update.epsilon, update.epsilon >= 0.0 && update.epsilon.is_finite(), "a finite one from 0"),
+    ];
+    if let Some((name, value, _, range)) = constants.into_iter().find(|(_, _, fits, _)| !fits) {
+        return Err(Error::input(kernel.name, format!("a {name} of {value}; give {range}")));
+    }
     same_shape(kernel.name, &[("values", on.values), ("gradients", on.gradients)])?;
     for state in on.state {
         same_shape(kernel.name, &[("values", on.values), ("the state", state)])?;

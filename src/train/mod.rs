@@ -300,8 +300,9 @@ impl Trainer {
     /// The loss and accuracy of the model on this data.
     ///
     /// # Errors
-    /// Data of another shape than the model's; a lost device.
+    /// Data of another shape than the model's, or targets that the loss does not take; a lost device.
     pub fn evaluate(&self, data: &Dataset) -> Result<Metrics> {
+        self.loss.check_targets(data, self.output_cols(data)?)?;
         Evaluation::new(self, Resident::new(&self.device, data)?)?.start()?.wait()
     }
 
