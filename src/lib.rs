@@ -5,6 +5,7 @@ mod cpu;
 pub mod data;
 mod device;
 mod error;
+mod fuse;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod kernel;

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use crate::device::{Device, Prepared};
 use crate::error::{Error, Result};
+use crate::fuse::fuse;
 use crate::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS};
 use crate::tensor::Tensor;
 
@@ -20,6 +21,21 @@ pub struct Dispatch {
     pub(crate) outputs: Vec<Tensor>,
     /// Roughly how many multiplications and additions the launch costs, to bound the length of a submit.
     pub(crate) work: u64,
+}
+
+impl Dispatch {
+    pub(crate) fn is(&self, kernel: &Kernel) -> bool {
+        std::ptr::eq(self.kernel, kernel)
+    }
+
+    pub(crate) fn params<P: bytemuck::AnyBitPattern>(&self) -> P {
+        bytemuck::pod_read_unaligned(&self.params)
+    }
+
+    pub(crate) fn with_params<P: bytemuck::NoUninit>(mut self, params: P) -> Self {
+        self.params = bytemuck::bytes_of(&params).to_vec();
+        self
+    }
 }
 
 /// A list of kernel launches on one device, in the order in which they run.
@@ -55,10 +71,11 @@ impl Recording {
     }
 
     /// Adds a launch of `workgroups` (x, y) workgroups. `work` is about how many multiplications and additions it
-    /// costs; long replays are cut into submits by it.
+    /// costs; long replays are cut into submits by it. The last inputs and outputs may be left out where the parameters
+    /// tell the kernel not to touch them.
     ///
     /// # Errors
-    /// Tensors of another device, parameters or a number of tensors other than the kernel's, and a buffer that is
+    /// Tensors of another device, parameters of another size or more tensors than the kernel's, and a buffer that is
     /// written while it is bound a second time (which no GPU allows).
     pub fn push<P: bytemuck::NoUninit>(
         &mut self,
@@ -73,7 +90,7 @@ impl Recording {
         if size_of::<P>() != kernel.params_size {
             return fail(format!("parameters of {} bytes; it takes {}", size_of::<P>(), kernel.params_size));
         }
-        if inputs.len() != kernel.inputs || outputs.len() != kernel.outputs {
+        if inputs.len() > kernel.inputs || outputs.len() > kernel.outputs {
             return fail(format!(
                 "{} inputs and {} outputs; it takes {} and {}",
                 inputs.len(),
@@ -155,6 +172,16 @@ impl Recording {
     /// The device it runs on.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// The same list with neighbours merged where one launch can do the work of two: an activation into the product
+    /// before it, a loss and its gradient, a weight's and a bias's gradient. A plain training step becomes half as long.
+    ///
+    /// The results are those of the list as it was, up to rounding. Tensors that only carried a value from one merged
+    /// launch to the other are no longer written, unless they are among those `wanted` after a run.
+    pub fn fused(&self, wanted: &[&Tensor]) -> Self {
+        let dispatches = fuse(self.dispatches.clone(), wanted);
+        Self { device: self.device.clone(), dispatches, prepared: OnceLock::new() }
     }
 
     pub(crate) fn dispatches(&self) -> &[Dispatch] {

@@ -22,6 +22,8 @@ use crate::tensor::Tensor;
 
 /// Distance between parameter blocks in a uniform buffer: the coarsest alignment WebGPU allows an adapter to ask for.
 const UNIFORM_STRIDE: u64 = 256;
+/// Size of what is bound in place of a tensor that a launch leaves out.
+const UNUSED_BYTES: u64 = 256;
 /// A submit is closed once its estimated time reaches this, well below the two seconds after which systems reset a GPU.
 const SUBMIT_MICROSECONDS: f64 = 50_000.0;
 /// Submits under way at a time: one runs while the next is recorded.
@@ -37,6 +39,8 @@ pub(crate) struct Gpu {
     checked_shaders: bool,
     pace: Pace,
     step_layout: wgpu::BindGroupLayout,
+    /// Bound for inputs and for outputs that a launch leaves out.
+    unused: [wgpu::Buffer; 2],
     state: Mutex<State>,
 }
 
@@ -110,8 +114,16 @@ impl Gpu {
             entries: &[layout_entry(0, wgpu::BufferBindingType::Uniform, true)],
         });
         let pace = Pace::of(info.kind);
+        let unused = [(); 2].map(|()| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("unused"),
+                size: UNUSED_BYTES,
+                usage: wgpu::BufferUsages::STORAGE,
+                mapped_at_creation: false,
+            })
+        });
         let checked_shaders = options.checked_shaders;
-        Ok(Self { info, device, queue, faults, checked_shaders, pace, step_layout, state: Mutex::default() })
+        Ok(Self { info, device, queue, faults, checked_shaders, pace, step_layout, unused, state: Mutex::default() })
     }
 
     pub(crate) fn info(&self) -> &DeviceInfo {
@@ -273,8 +285,19 @@ impl Gpu {
         for (i, dispatch) in dispatches.iter().enumerate() {
             let pipeline = self.pipeline(dispatch.kernel)?;
             let mut entries = vec![bind(0, &params, i as u64 * UNIFORM_STRIDE, dispatch.params.len() as u64)];
-            for tensor in dispatch.inputs.iter().chain(&dispatch.outputs) {
-                entries.push(bind_tensor(entries.len() as u32, tensor)?);
+            let [unused_input, unused_output] = &self.unused;
+            let bindings = [
+                (&dispatch.inputs, dispatch.kernel.inputs, unused_input),
+                (&dispatch.outputs, dispatch.kernel.outputs, unused_output),
+            ];
+            for (tensors, count, unused) in bindings {
+                for place in 0..count {
+                    let binding = entries.len() as u32;
+                    entries.push(match tensors.get(place) {
+                        Some(tensor) => bind_tensor(binding, tensor)?,
+                        None => bind(binding, unused, 0, UNUSED_BYTES),
+                    });
+                }
             }
             launches.push(Launch {
                 bind_group: self.device.create_bind_group(&wgpu::BindGroupDescriptor {

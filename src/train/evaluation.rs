@@ -61,7 +61,7 @@ impl Evaluation {
             pass.append(&tape.finish())?;
             ops::reduce::sum(&mut pass, &loss, 1.0, &losses)?;
             ops::metrics::count_correct(&mut pass, &prediction, &t, data.threshold, &counts)?;
-            Ok(Some(pass))
+            Ok(Some(pass.fused(&[])))
         };
         let full = record(if samples >= CHUNK_ROWS { CHUNK_ROWS } else { 0 })?;
         let rest = record(samples % CHUNK_ROWS)?;

@@ -62,6 +62,7 @@ pub struct Fit<'a> {
     drop_last: bool,
     evaluate_every: usize,
     steps_per_submit: u32,
+    fused: bool,
     on_epoch: Option<OnEpoch<'a>>,
 }
 
@@ -75,6 +76,7 @@ impl<'a> Fit<'a> {
             drop_last: false,
             evaluate_every: 1,
             steps_per_submit: u32::MAX,
+            fused: true,
             on_epoch: None,
         }
     }
@@ -102,6 +104,12 @@ impl<'a> Fit<'a> {
     /// is as many as run within about 50 ms.
     pub fn steps_per_submit(mut self, n: u32) -> Self {
         self.steps_per_submit = n.max(1);
+        self
+    }
+
+    /// Whether launches that can be merged are (they are unless told otherwise): see [`Recording::fused`].
+    pub fn fused(mut self, fused: bool) -> Self {
+        self.fused = fused;
         self
     }
 
@@ -232,7 +240,7 @@ impl Trainer {
         }
         let data = Resident::new(&self.device, train)?;
         self.optimizer.reserve(train.len().div_ceil(fit.batch_size))?;
-        let epoch_plan = self.record_epoch(&data, fit.batch_size, fit.drop_last)?;
+        let epoch_plan = self.record_epoch(&data, &fit)?;
         let evaluation = Evaluation::new(self, data)?;
         let validation = match fit.validation {
             Some(data) => Some(Evaluation::new(self, Resident::new(&self.device, data)?)?),
@@ -326,7 +334,9 @@ impl Trainer {
                 let mut tape = Tape::for_evaluation(&self.device);
                 let input = tape.input(&x)?;
                 let output = self.model.forward(&mut tape, input)?;
-                network = Some((x, tape.tensor(output)?, tape.finish()));
+                let y = tape.tensor(output)?;
+                let forward = tape.finish().fused(&[&y]);
+                network = Some((x, y, forward));
             }
             if let Some((x, y, forward)) = &network {
                 x.write(chunk)?;
@@ -345,14 +355,14 @@ impl Trainer {
         Ok(tape.tensor(y)?.cols())
     }
 
-    fn record_epoch(&self, data: &Resident, batch_size: usize, drop_last: bool) -> Result<Epoch> {
-        let samples = data.inputs.rows();
-        let rest = if drop_last { 0 } else { samples % batch_size };
+    fn record_epoch(&self, data: &Resident, fit: &Fit<'_>) -> Result<Epoch> {
+        let (samples, batch_size) = (data.inputs.rows(), fit.batch_size);
+        let rest = if fit.drop_last { 0 } else { samples % batch_size };
         let mut step_rows = vec![batch_size; samples / batch_size];
         step_rows.extend((rest > 0).then_some(rest));
         let order = Tensor::zeros(&self.device, 1, samples)?;
         let losses = Tensor::zeros(&self.device, 1, step_rows.len())?;
-        let record = |rows| self.record_step(data, &order, rows, batch_size, &losses);
+        let record = |rows| self.record_step(data, (&order, batch_size), rows, &losses, fit.fused);
         Ok(Epoch {
             full: record(batch_size)?,
             full_steps: (samples / batch_size) as u32,
@@ -367,10 +377,10 @@ impl Trainer {
     fn record_step(
         &self,
         data: &Resident,
-        order: &Tensor,
+        (order, batch_size): (&Tensor, usize),
         rows: usize,
-        batch_size: usize,
         losses: &Tensor,
+        fused: bool,
     ) -> Result<Recording> {
         let (x, t) = (
             Tensor::zeros(&self.device, rows, data.inputs.cols())?,
@@ -388,7 +398,7 @@ impl Trainer {
         ops::reduce::sum(&mut step, &loss_value, 1.0, losses)?;
         step.append(graph.backward_recording())?;
         step.append(self.optimizer.update())?;
-        Ok(step)
+        Ok(if fused { step.fused(&[]) } else { step })
     }
 }
 
