@@ -57,13 +57,34 @@ impl Tensor {
         Self::new(device, 1, indices.len(), bytemuck::cast_slice(indices))
     }
 
-    /// A matrix within this tensor's buffer, from element `start`, a multiple of [`ALIGNMENT`].
-    pub(crate) fn view(&self, start: usize, rows: usize, cols: usize) -> Result<Self> {
+    /// A matrix that shares this one's memory from element `start` (row by row), a multiple of 64: the coarsest
+    /// binding offset of any adapter is 256 bytes. What is written to one is seen through the other.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    ///
+    /// let two = Tensor::zeros(&Device::cpu(), 2, 64)?;
+    /// let second_row = two.view(64, 1, 64)?;
+    /// second_row.write(&[1.0; 64])?;
+    /// assert_eq!(two.read()?[63..65], [0.0, 1.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// An empty matrix, one that reaches beyond this one's end, or another start.
+    pub fn view(&self, start: usize, rows: usize, cols: usize) -> Result<Self> {
         let len = checked_len(rows, cols)?;
-        if !start.is_multiple_of(ALIGNMENT) || start + len > self.len() {
+        let fits = start.checked_add(len).is_some_and(|end| end <= self.len());
+        if !start.is_multiple_of(ALIGNMENT) || !fits {
             return Err(Error::shape(
                 "tensor view",
-                format!("{rows} x {cols} from element {start} of {self:?}; views start at multiples of {ALIGNMENT}"),
+                format!(
+                    "{rows} x {cols} from element {start} of a {} x {} matrix; start at a multiple of {ALIGNMENT} and \
+                     end within its {} elements",
+                    self.rows,
+                    self.cols,
+                    self.len()
+                ),
             ));
         }
         Ok(Self { buffer: self.buffer.clone(), offset: self.offset + start, rows, cols })
