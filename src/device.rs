@@ -34,6 +34,9 @@ enum Backend {
     Gpu(Box<Gpu>),
 }
 
+/// The most steps of one run: a GPU keeps their numbers in a table of 256 bytes each.
+const MAX_STEPS: u32 = 1 << 20;
+
 /// The words of a device name that are not part of an adapter's name, as error messages list them.
 const WORDS: &str = "auto, cpu, gpu, vulkan, metal, dx12, gl";
 
@@ -246,6 +249,13 @@ impl Device {
     }
 
     pub(crate) fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
+        if steps.end > MAX_STEPS {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "run",
+                format!("steps up to {}; one run takes them up to {MAX_STEPS}: use larger batches", steps.end),
+            ));
+        }
         match &*self.0 {
             Backend::Cpu(cpu) => cpu.run(recording, steps),
             #[cfg(feature = "gpu")]
