@@ -37,6 +37,7 @@
 //!
 //! The same seed on the same device gives the same bits, whatever the number of steps in one submit.
 
+mod buffer;
 mod cpu;
 pub mod data;
 mod device;
@@ -44,6 +45,7 @@ mod error;
 mod fuse;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod graph;
 mod kernel;
 pub mod nn;
 pub mod ops;
@@ -53,10 +55,12 @@ mod tape;
 mod tensor;
 mod train;
 
-pub use device::{Counters, Device, DeviceInfo, DeviceOptions, PendingRead};
+pub use buffer::PendingRead;
+pub use device::{Counters, Device, DeviceInfo, DeviceOptions};
 pub use error::{Error, ErrorKind, Result};
+pub use graph::{BackwardPass, Graph, Sink};
 pub use kernel::{Call, KERNELS, Kernel, MAX_INPUTS, MAX_OUTPUTS};
 pub use recording::{Dispatch, Recording};
-pub use tape::{BackwardPass, Graph, Sink, Tape, Var};
+pub use tape::{Tape, Var};
 pub use tensor::Tensor;
 pub use train::{EpochRecord, Fit, History, Metrics, Trainer};

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+#[cfg(feature = "gpu")]
 use std::sync::OnceLock;
 
-use crate::device::{Device, Prepared};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::fuse::fuse;
+#[cfg(feature = "gpu")]
+use crate::gpu::Prepared;
 use crate::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS};
 use crate::tensor::Tensor;
 
@@ -20,6 +23,7 @@ pub struct Dispatch {
     pub(crate) inputs: Vec<Tensor>,
     pub(crate) outputs: Vec<Tensor>,
     /// Roughly how many multiplications and additions the launch costs, to bound the length of a submit.
+    #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path has no submits to bound"))]
     pub(crate) work: u64,
 }
 
@@ -61,13 +65,29 @@ impl Dispatch {
 pub struct Recording {
     device: Device,
     dispatches: Vec<Dispatch>,
+    #[cfg(feature = "gpu")]
     prepared: OnceLock<Prepared>,
 }
 
 impl Recording {
     /// An empty list.
     pub fn new(device: &Device) -> Self {
-        Self { device: device.clone(), dispatches: Vec::new(), prepared: OnceLock::new() }
+        Self::of(device, Vec::new())
+    }
+
+    fn of(device: &Device, dispatches: Vec<Dispatch>) -> Self {
+        Self {
+            device: device.clone(),
+            dispatches,
+            #[cfg(feature = "gpu")]
+            prepared: OnceLock::new(),
+        }
+    }
+
+    /// Forgets what was made of the list before it was changed.
+    fn changed(&mut self) {
+        #[cfg(feature = "gpu")]
+        self.prepared.take();
     }
 
     /// Adds a launch of `workgroups` (x, y) workgroups. `work` is about how many multiplications and additions it
@@ -123,7 +143,7 @@ impl Recording {
             outputs: outputs.iter().map(|t| (*t).clone()).collect(),
             work,
         });
-        self.prepared = OnceLock::new();
+        self.changed();
         Ok(())
     }
 
@@ -136,7 +156,7 @@ impl Recording {
             return Err(Error::input("append", "a recording of another device; record both on one Device"));
         }
         self.dispatches.extend(other.dispatches.iter().cloned());
-        self.prepared = OnceLock::new();
+        self.changed();
         Ok(())
     }
 
@@ -181,14 +201,15 @@ impl Recording {
     /// launch to the other are no longer written, unless they are among those `wanted` after a run.
     pub fn fused(&self, wanted: &[&Tensor]) -> Self {
         let dispatches = fuse(self.dispatches.clone(), wanted);
-        Self { device: self.device.clone(), dispatches, prepared: OnceLock::new() }
+        Self::of(&self.device, dispatches)
     }
 
     pub(crate) fn dispatches(&self) -> &[Dispatch] {
         &self.dispatches
     }
 
-    /// What the backend made of the list at its first run.
+    /// What the GPU backend made of the list at its first run.
+    #[cfg(feature = "gpu")]
     pub(crate) fn prepared(&self, prepare: impl FnOnce() -> Result<Prepared>) -> Result<&Prepared> {
         if self.prepared.get().is_none() {
             // Of two threads that get here, one wins and the other's work is dropped.

@@ -1,10 +1,11 @@
 //! Sums in a fixed order: `shaders/reduce.wgsl`.
 
 use crate::error::{Error, Result};
+use crate::graph::BackwardPass;
 use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{bias, copy, expect_shape, grid, put, size};
 use crate::recording::{Dispatch, Recording};
-use crate::tape::{BackwardPass, Tape, Var};
+use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
 #[repr(C)]

@@ -1,7 +1,7 @@
 //! The loss and accuracy of a model on a dataset, measured on the device, in chunks.
 
 use super::{Metrics, Resident, Trainer};
-use crate::device::PendingRead;
+use crate::buffer::PendingRead;
 use crate::error::Result;
 use crate::nn::Reduction;
 use crate::ops;
