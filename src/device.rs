@@ -188,11 +188,10 @@ impl Device {
     /// All devices present, in the order in which [`Device::auto`] prefers them, the CPU path last.
     pub fn list() -> Vec<DeviceInfo> {
         #[cfg(feature = "gpu")]
-        let mut devices = gpu::list();
+        let gpus = gpu::list();
         #[cfg(not(feature = "gpu"))]
-        let mut devices = Vec::new();
-        devices.push(Cpu::info());
-        devices
+        let gpus = Vec::new();
+        gpus.into_iter().chain([Cpu::info()]).collect()
     }
 
     /// The adapter's name, `cpu` for the CPU path.
@@ -360,8 +359,11 @@ fn mixed() -> Error {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let (Backend::Cpu(cpu), Storage::Cpu(slot)) = (&*self.device.0, &self.storage) {
-            cpu.free(*slot);
+        match (&*self.device.0, &self.storage) {
+            (Backend::Cpu(cpu), Storage::Cpu(slot)) => cpu.free(*slot),
+            // wgpu frees its own.
+            #[cfg(feature = "gpu")]
+            _ => {}
         }
     }
 }
@@ -398,6 +400,7 @@ impl PendingRead {
 impl Future for PendingRead {
     type Output = Result<Vec<f32>>;
 
+    #[cfg_attr(not(feature = "gpu"), expect(unused_variables, reason = "the CPU's values are always ready"))]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             Pending::Ready(values) => Poll::Ready(Ok(std::mem::take(values))),

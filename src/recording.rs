@@ -19,6 +19,7 @@ pub struct Dispatch {
     pub(crate) inputs: Vec<Tensor>,
     pub(crate) outputs: Vec<Tensor>,
     /// Roughly how many multiplications and additions the launch costs, to bound the length of a submit.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "the CPU path has no submits"))]
     pub(crate) work: u64,
 }
 
@@ -162,6 +163,7 @@ impl Recording {
     }
 
     /// What the backend made of the list at its first run.
+    #[cfg(feature = "gpu")]
     pub(crate) fn prepared(&self, prepare: impl FnOnce() -> Result<Prepared>) -> Result<&Prepared> {
         if self.prepared.get().is_none() {
             // Of two threads that get here, one wins and the other's work is dropped.
