@@ -42,7 +42,8 @@ pub(crate) struct Gpu {
 
 #[derive(Default)]
 struct State {
-    pipelines: HashMap<&'static str, Pipeline>,
+    /// By the address of the kernel: names of kernels from outside the crate need not be unique.
+    pipelines: HashMap<usize, Pipeline>,
     steps: Option<Steps>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     counters: Counters,
@@ -294,7 +295,8 @@ impl Gpu {
 
     /// The kernel's pipeline, compiled at its first use.
     fn pipeline(&self, kernel: &'static Kernel) -> Result<Pipeline> {
-        if let Some(pipeline) = self.state().pipelines.get(kernel.name) {
+        let address = std::ptr::from_ref(kernel).addr();
+        if let Some(pipeline) = self.state().pipelines.get(&address) {
             return Ok(pipeline.clone());
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -302,7 +304,7 @@ impl Gpu {
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(Error::input(kernel.name, format!("the kernel does not compile: {error}")));
         }
-        self.state().pipelines.insert(kernel.name, pipeline.clone());
+        self.state().pipelines.insert(address, pipeline.clone());
         Ok(pipeline)
     }
 
