@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 
 use crate::device::{Device, Prepared};
 use crate::error::{Error, Result};
-use crate::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS};
+use crate::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS, MAX_PARAMS_SIZE};
+use crate::ops::MAX_WORKGROUPS;
 use crate::tensor::Tensor;
 
 /// One kernel launch: which kernel, how many workgroups, its parameters, and the tensors it reads and writes.
@@ -58,7 +59,7 @@ impl Recording {
     /// costs; long replays are cut into submits by it.
     ///
     /// # Errors
-    /// Tensors of another device, parameters or a number of tensors other than the kernel's, and a buffer that is
+    /// More workgroups or parameters than a GPU takes, tensors of another device, parameters or a number of tensors other than the kernel's, and a buffer that is
     /// written while it is bound a second time (which no GPU allows).
     pub fn push<P: bytemuck::NoUninit>(
         &mut self,
@@ -70,6 +71,13 @@ impl Recording {
         work: u64,
     ) -> Result<()> {
         let fail = |detail: String| Err(Error::input(kernel.name, detail));
+        if size_of::<P>() > MAX_PARAMS_SIZE {
+            return fail(format!("parameters of {} bytes; at most {MAX_PARAMS_SIZE}", size_of::<P>()));
+        }
+        if workgroups.iter().any(|count| *count as usize > MAX_WORKGROUPS) {
+            let [x, y] = workgroups;
+            return fail(format!("{x} x {y} workgroups; at most {MAX_WORKGROUPS} in each direction"));
+        }
         if size_of::<P>() != kernel.params_size {
             return fail(format!("parameters of {} bytes; it takes {}", size_of::<P>(), kernel.params_size));
         }

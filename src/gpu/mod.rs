@@ -16,12 +16,12 @@ pub(crate) use readback::Readback;
 
 use crate::device::{self, Counters, DeviceInfo, DeviceOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{KERNELS, Kernel};
+use crate::kernel::{KERNELS, Kernel, MAX_PARAMS_SIZE};
 use crate::recording::{Dispatch, Recording};
 use crate::tensor::Tensor;
 
-/// Distance between parameter blocks in a uniform buffer: the coarsest alignment WebGPU allows an adapter to ask for.
-const UNIFORM_STRIDE: u64 = 256;
+/// Distance between parameter blocks in a uniform buffer.
+const UNIFORM_STRIDE: u64 = MAX_PARAMS_SIZE as u64;
 /// A submit is closed once its estimated time reaches this, well below the two seconds after which systems reset a GPU.
 const SUBMIT_MICROSECONDS: f64 = 50_000.0;
 /// Submits under way at a time: one runs while the next is recorded.
