@@ -1,6 +1,6 @@
 //! Counts of right answers: `shaders/metrics.wgsl`.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{grid, reduce, same_shape, size};
 use crate::recording::Recording;
@@ -18,6 +18,9 @@ struct Params {
 pub(crate) static COUNT_CORRECT: Kernel =
     kernel!("metrics", "count_correct", [256, 1, 1], Params, inputs: 2, outputs: 1, step: false, reference);
 
+/// The widest rows: an invocation walks along one, and some drivers end a loop silently after 65,535 rounds.
+const MAX_COLS: usize = 65_000;
+
 /// Rows that one workgroup counts.
 const BLOCK: usize = 256;
 
@@ -25,7 +28,7 @@ const BLOCK: usize = 256;
 /// largest target stands (of equals, the first); with a single column both lie on the same side of `threshold`.
 ///
 /// # Errors
-/// Prediction and target of different shapes.
+/// Prediction and target of different shapes, or wider than 65,000 columns.
 pub fn count_correct(
     recording: &mut Recording,
     prediction: &Tensor,
@@ -35,6 +38,9 @@ pub fn count_correct(
 ) -> Result<()> {
     same_shape("accuracy", &[("the prediction", prediction), ("the target", target)])?;
     let (rows, cols) = (prediction.rows(), prediction.cols());
+    if cols > MAX_COLS {
+        return Err(Error::shape("accuracy", format!("rows of {cols} columns; at most {MAX_COLS} are compared")));
+    }
     let counts = Tensor::zeros(prediction.device(), 1, rows.div_ceil(BLOCK))?;
     let params = Params { rows: size(rows), cols: size(cols), threshold, padding: 0 };
     let work = prediction.len() as u64;
