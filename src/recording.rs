@@ -59,8 +59,9 @@ impl Recording {
     /// costs; long replays are cut into submits by it.
     ///
     /// # Errors
-    /// More workgroups or parameters than a GPU takes, tensors of another device, parameters or a number of tensors other than the kernel's, and a buffer that is
+    /// Tensors of another device, parameters or a number of tensors other than the kernel's, and a buffer that is
     /// written while it is bound a second time (which no GPU allows).
+    /// More than 65,535 workgroups in a direction, or than 256 bytes of parameters.
     pub fn push<P: bytemuck::NoUninit>(
         &mut self,
         kernel: &'static Kernel,
