@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::fuse::fuse;
 #[cfg(feature = "gpu")]
 use crate::gpu::Prepared;
-use crate::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS};
+use crate::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS, MAX_PARAMS_SIZE};
+use crate::ops::MAX_WORKGROUPS;
 use crate::tensor::Tensor;
 
 /// One kernel launch: which kernel, how many workgroups, its parameters, and the tensors it reads and writes.
@@ -96,7 +97,8 @@ impl Recording {
     ///
     /// # Errors
     /// Tensors of another device, parameters of another size or more tensors than the kernel's, and a buffer that is
-    /// written while it is bound a second time (which no GPU allows).
+    /// written while it is bound a second time (which no GPU allows); more than 65,535 workgroups in a direction, or
+    /// than 256 bytes of parameters.
     pub fn push<P: bytemuck::NoUninit>(
         &mut self,
         kernel: &'static Kernel,
@@ -107,6 +109,13 @@ impl Recording {
         work: u64,
     ) -> Result<()> {
         let fail = |detail: String| Err(Error::input(kernel.name, detail));
+        if size_of::<P>() > MAX_PARAMS_SIZE {
+            return fail(format!("parameters of {} bytes; at most {MAX_PARAMS_SIZE}", size_of::<P>()));
+        }
+        if workgroups.iter().any(|count| *count as usize > MAX_WORKGROUPS) {
+            let [x, y] = workgroups;
+            return fail(format!("{x} x {y} workgroups; at most {MAX_WORKGROUPS} in each direction"));
+        }
         if size_of::<P>() != kernel.params_size {
             return fail(format!("parameters of {} bytes; it takes {}", size_of::<P>(), kernel.params_size));
         }

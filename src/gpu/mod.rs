@@ -18,11 +18,12 @@ pub(crate) use readback::Readback;
 
 use crate::device::{Counters, DeviceInfo, DeviceOptions};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::MAX_PARAMS_SIZE;
 use crate::recording::{Dispatch, Recording};
 use crate::tensor::Tensor;
 
-/// Distance between parameter blocks in a uniform buffer: the coarsest alignment WebGPU allows an adapter to ask for.
-const UNIFORM_STRIDE: u64 = 256;
+/// Distance between parameter blocks in a uniform buffer.
+const UNIFORM_STRIDE: u64 = MAX_PARAMS_SIZE as u64;
 /// Size of what is bound in place of a tensor that a launch leaves out.
 const UNUSED_BYTES: u64 = 256;
 /// A submit is closed once its estimated time reaches this, well below the two seconds after which systems reset a GPU.
@@ -47,7 +48,8 @@ pub(crate) struct Gpu {
 
 #[derive(Default)]
 struct State {
-    pipelines: HashMap<&'static str, Pipeline>,
+    /// By the address of the kernel: names of kernels from outside the crate need not be unique.
+    pipelines: HashMap<usize, Pipeline>,
     steps: Option<Steps>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     counters: Counters,

@@ -13,7 +13,8 @@ pub(super) struct Pipeline {
 impl Gpu {
     /// The kernel's pipeline, compiled at its first use.
     pub(super) fn pipeline(&self, kernel: &'static Kernel) -> Result<Pipeline> {
-        if let Some(pipeline) = self.state().pipelines.get(kernel.name) {
+        let address = std::ptr::from_ref(kernel).addr();
+        if let Some(pipeline) = self.state().pipelines.get(&address) {
             return Ok(pipeline.clone());
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -21,7 +22,7 @@ impl Gpu {
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(Error::input(kernel.name, format!("the kernel does not compile: {error}")));
         }
-        self.state().pipelines.insert(kernel.name, pipeline.clone());
+        self.state().pipelines.insert(address, pipeline.clone());
         Ok(pipeline)
     }
 
