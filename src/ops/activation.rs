@@ -196,8 +196,11 @@ impl Activation {
             }
             Self::GELU => normal_cdf(x) + x * (-0.5 * x * x).exp() / (2.0 * PI).sqrt(),
             Self::GELUTanh => {
-                let t = gelu_angle(x).tanh();
-                0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * (2.0 / PI).sqrt() * (1.0 + 0.134145 * x * x)
+                let angle = gelu_angle(x);
+                // 1 - tanh², in a form whose error vanishes with it: what follows grows with the cube of x.
+                let e = (-2.0 * angle.abs()).exp();
+                let slope = 4.0 * e / ((1.0 + e) * (1.0 + e));
+                0.5 * (1.0 + angle.tanh()) + 0.5 * x * slope * (2.0 / PI).sqrt() * (1.0 + 0.134145 * x * x)
             }
             Self::SiLU => {
                 let s = sigmoid(x);

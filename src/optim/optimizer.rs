@@ -141,10 +141,15 @@ impl Optimizer {
         for stretch in self.parameters.stretches(group_of) {
             let group = stretch.group.map(|group| &settings.groups[group]);
             let own_rate = settings.learning_rate;
+            let (decay, decoupled_decay) = match group {
+                None => (settings.decay, settings.decoupled_decay),
+                Some(group) if settings.decoupled_decay > 0.0 => (settings.decay, group.decay),
+                Some(group) => (group.decay, 0.0),
+            };
             let constants = Update {
                 rate_factor: group.map_or(1.0, |g| if own_rate == 0.0 { 0.0 } else { g.learning_rate / own_rate }),
-                decay: group.map_or(settings.decay, |g| g.decay),
-                decoupled_decay: settings.decoupled_decay,
+                decay,
+                decoupled_decay,
                 shrink: settings.shrink,
                 clip_value: settings.clip_value,
                 clip_norm: settings.clip_norm,

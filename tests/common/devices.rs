@@ -83,3 +83,32 @@ fn add_swiftshader() {
         unsafe { std::env::set_var("VK_ADD_DRIVER_FILES", file) };
     }
 }
+
+/// The devices of a test: labelled, opened.
+pub(crate) type Devices = [(String, Device)];
+
+/// Makes two tests of each function that takes [`Devices`]: one on the CPU path, and one on every GPU with the shaders
+/// that programs get.
+macro_rules! on_every_device {
+    ($($test:ident),+ $(,)?) => {
+        mod cpu {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(&[("cpu".to_string(), wgrad::Device::cpu())]);
+                }
+            )+
+        }
+
+        mod gpu {
+            $(
+                #[test]
+                #[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
+                fn $test() {
+                    super::$test(&crate::common::cpu_and_gpus()[1..]);
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_every_device;
