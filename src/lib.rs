@@ -11,6 +11,8 @@ mod kernel;
 pub mod nn;
 pub mod ops;
 pub mod optim;
+#[cfg(feature = "plot")]
+pub mod plot;
 mod recording;
 mod tape;
 mod tensor;

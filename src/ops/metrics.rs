@@ -64,6 +64,6 @@ fn reference(call: Call<'_>) {
 }
 
 /// Where the largest value stands; of equals, the first.
-fn argmax(row: &[f32]) -> usize {
+pub(crate) fn argmax(row: &[f32]) -> usize {
     (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
 }
