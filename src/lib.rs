@@ -36,6 +36,8 @@
 //! - [`Device`] runs recordings on a GPU, or on the CPU by calling each kernel's reference. Every [`Kernel`] has one.
 //!
 //! The same seed on the same device gives the same bits, whatever the number of steps in one submit.
+// Tests may panic; the library returns errors.
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
 mod buffer;
 mod cpu;
