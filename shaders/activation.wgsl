@@ -101,7 +101,7 @@ fn forward(
 @group(0) @binding(3) var<storage, read> dy: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;
 
-// The derivative at input x, where the function has the value y.
+// The derivative at input x, where the function has the value y. Kinds below 6 get by with y in both places.
 fn derivative(kind: u32, a: f32, x: f32, y: f32) -> f32 {
     switch kind {
         case 1u: { return select(0.0, 1.0, y > 0.0); }
@@ -123,11 +123,18 @@ fn derivative(kind: u32, a: f32, x: f32, y: f32) -> f32 {
             return s * (1.0 + x * (1.0 - s));
         }
         case 9u: { return sigmoid(x); }
+        default: { return 1.0; }
+    }
+}
+
+// `derivative`, and those of the functions that no matmul applies at its end.
+fn slope(kind: u32, a: f32, x: f32, y: f32) -> f32 {
+    switch kind {
         case 10u: { return y; }
         case 11u: { return 1.0 / x; }
         case 12u: { return a * power(x, a - 1.0); }
         case 13u: { return a; }
-        default: { return 1.0; }
+        default: { return derivative(kind, a, x, y); }
     }
 }
 
@@ -140,7 +147,7 @@ fn backward(
 ) {
     let i = (group.y * groups.x + group.x) * 64u + lane;
     if i < params.len {
-        let gradient = dy[i] * derivative(params.kind, params.a, x[i], y[i]);
+        let gradient = dy[i] * slope(params.kind, params.a, x[i], y[i]);
         if params.accumulate != 0u {
             dx[i] += gradient;
         } else {

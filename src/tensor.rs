@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::device::{Buffer, Device, PendingRead};
+use crate::buffer::{Buffer, PendingRead};
+use crate::device::Device;
 use crate::error::{Error, Result};
 
 /// Elements between the starts of two tensors in one buffer: 256 bytes, the coarsest binding offset of any adapter.
@@ -88,6 +89,26 @@ impl Tensor {
             ));
         }
         Ok(Self { buffer: self.buffer.clone(), offset: self.offset + start, rows, cols })
+    }
+
+    /// Whether this is the same stretch of memory as another tensor.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.buffer.id() == other.buffer.id() && self.offset == other.offset && self.len() == other.len()
+    }
+
+    /// Whether this shares memory with another tensor.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.buffer.id() == other.buffer.id()
+            && self.offset < other.offset + other.len()
+            && other.offset < self.offset + self.len()
+    }
+
+    /// The memory from this tensor's start to the end of one behind it in the same buffer, as one row; `None` if it
+    /// is not behind it.
+    pub(crate) fn through(&self, last: &Self) -> Option<Self> {
+        let len = (last.offset + last.len()).checked_sub(self.offset)?;
+        let behind = self.buffer.id() == last.buffer.id() && last.offset >= self.offset + self.len();
+        behind.then(|| Self { rows: 1, cols: len, ..self.clone() })
     }
 
     /// The number of rows.

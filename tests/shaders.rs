@@ -1,6 +1,8 @@
 //! The shaders as naga reads them, with no GPU: each file is valid, says the same as the kernels' descriptors, stays
 //! within WebGPU's default limits, and translates to the language of every backend.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -123,7 +125,7 @@ fn descriptors_say_what_the_shaders_say() {
 
 #[test]
 fn shaders_stay_within_the_default_limits_of_webgpu() {
-    assert!(MAX_INPUTS + MAX_OUTPUTS <= 8, "storage buffers of a stage");
+    const { assert!(MAX_INPUTS + MAX_OUTPUTS <= 8, "storage buffers of a stage") };
     for kernel in KERNELS {
         assert!(kernel.inputs <= MAX_INPUTS && kernel.outputs <= MAX_OUTPUTS, "{}", kernel.name);
         let [x, y, z] = kernel.workgroup_size;
@@ -148,18 +150,21 @@ fn every_kernel_translates_to_every_shading_language() {
     }
 }
 
+fn translated<T, E: std::fmt::Display>(kernel: &Kernel, language: &str, result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| panic!("{} to {language}: {error}", kernel.name))
+}
+
 /// As wgpu translates: one entry point, with no pipeline constants, for Vulkan, GL, Direct3D 12 and Metal.
 fn translate(kernel: &Kernel, bounds_check_policies: BoundsCheckPolicies, checked: bool) {
     let (module, info) = parse(kernel.name, kernel.wgsl);
     let entry = (ShaderStage::Compute, kernel.entry_point.to_string());
     let (module, info) =
         process_overrides(&module, &info, Some((entry.0, kernel.entry_point)), &Default::default()).unwrap();
-    let message = |language: &str| format!("{} translates to {language}", kernel.name);
 
     let pipeline = spv::PipelineOptions { shader_stage: entry.0, entry_point: entry.1.clone() };
     let options = spv::Options { bounds_check_policies, force_loop_bounding: checked, ..Default::default() };
     let words = spv::write_vec(&module, &info, &options, Some(&pipeline));
-    let words = words.expect(&message("SPIR-V"));
+    let words = translated(kernel, "SPIR-V", words);
     assert_eq!(words[0], 0x0723_0203, "SPIR-V's magic number");
 
     let pipeline = glsl::PipelineOptions { shader_stage: entry.0, entry_point: entry.1.clone(), multiview: None };
@@ -167,14 +172,14 @@ fn translate(kernel: &Kernel, bounds_check_policies: BoundsCheckPolicies, checke
     let mut text = String::new();
     let written = glsl::Writer::new(&mut text, &module, &info, &options, &pipeline, bounds_check_policies)
         .and_then(|mut writer| writer.write());
-    written.expect(&message("GLSL ES 3.1"));
+    translated(kernel, "GLSL ES 3.1", written);
     assert!(text.contains("#version 310 es"), "{text}");
 
     let pipeline = hlsl::PipelineOptions { entry_point: Some(entry.clone()) };
     let options = hlsl::Options { force_loop_bounding: checked, restrict_indexing: checked, ..Default::default() };
     let mut text = String::new();
     let written = hlsl::Writer::new(&mut text, &options, &pipeline).write(&module, &info, None);
-    let reflection = written.expect(&message("HLSL"));
+    let reflection = translated(kernel, "HLSL", written);
     assert!(reflection.entry_point_names.iter().all(Result::is_ok), "{}: {reflection:?}", kernel.name);
     assert!(text.contains("numthreads"), "{text}");
 
@@ -185,8 +190,8 @@ fn translate(kernel: &Kernel, bounds_check_policies: BoundsCheckPolicies, checke
         force_loop_bounding: checked,
         ..Default::default()
     };
-    let (text, translation) =
-        msl::write_string(&module, &info, &options, &pipeline).expect(&message("Metal's language"));
+    let written = msl::write_string(&module, &info, &options, &pipeline);
+    let (text, translation) = translated(kernel, "Metal's language", written);
     assert!(translation.entry_point_names.iter().all(Result::is_ok), "{}", kernel.name);
     assert!(text.contains("kernel void"), "{text}");
 }

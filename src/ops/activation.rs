@@ -5,7 +5,7 @@ use std::f32::consts::{FRAC_1_SQRT_2, PI};
 use crate::error::Result;
 use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{grid, put, same_shape, size};
-use crate::recording::Recording;
+use crate::recording::{Dispatch, Recording};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
@@ -61,8 +61,21 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The last kind that `shaders/matmul.wgsl` knows, too.
-    pub(crate) const LAST_EPILOGUE: u32 = 9;
+    /// Whether the derivative can be told from the value alone.
+    pub(crate) fn derivative_needs_input(self) -> bool {
+        match self {
+            Self::Identity | Self::ReLU | Self::Tanh | Self::Sigmoid | Self::Exp | Self::Affine { .. } => false,
+            // The value has the sign of the input as long as the constant is not negative.
+            Self::LeakyReLU { slope } => slope < 0.0,
+            Self::ELU { alpha } => alpha < 0.0,
+            _ => true,
+        }
+    }
+
+    /// Whether it can end a matrix product.
+    pub(crate) fn is_epilogue(self) -> bool {
+        self.kind() <= 9
+    }
 
     /// The number by which the shaders know it.
     pub(crate) fn kind(self) -> u32 {
@@ -281,6 +294,12 @@ pub fn backward(
     same_shape("activation backward", &[("x", x), ("y", y), ("dy", dy), ("dx", dx)])?;
     let params = Params::new(activation, x.len(), accumulate);
     recording.push(&BACKWARD, grid(x.len(), 64), params, &[x, y, dy], &[dx], 4 * x.len() as u64)
+}
+
+/// The activation of a launch of [`forward`] or [`backward`], and whether it adds to its output.
+pub(crate) fn of(dispatch: &Dispatch) -> (Activation, bool) {
+    let params: Params = dispatch.params();
+    (params.activation(), params.accumulate != 0)
 }
 
 fn forward_reference(call: Call<'_>) {

@@ -122,7 +122,8 @@ fn push(recording: &mut Recording, kernel: &'static Kernel, update: Update, on: 
     let len = on.values.len();
     let params = Update { len: size(len), last_rate: size(on.rates.rows() - 1), ..update };
     let outputs: Vec<_> = std::iter::once(on.values).chain(on.state).collect();
-    let inputs = [on.gradients, on.rates, on.squared_norm];
+    let norm = Some(on.squared_norm).filter(|_| update.clip_norm > 0.0);
+    let inputs: Vec<_> = [on.gradients, on.rates].into_iter().chain(norm).collect();
     recording.push(kernel, grid(len, 64), params, &inputs, &outputs, 4 * len as u64)
 }
 

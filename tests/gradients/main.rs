@@ -1,6 +1,8 @@
 //! Every operation's gradient against central differences of formulas in f64 that share no code with the library.
 //! A new operation is one entry of `operations`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod harness;

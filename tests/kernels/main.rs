@@ -4,6 +4,8 @@
 //! launches of more than 65,535 workgroups, loops of more than 65,535 rounds. Inputs and outputs lie between guard
 //! rows, and outputs hold NaN before the launch unless it adds to them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
+
 #[path = "../common/mod.rs"]
 mod common;
 
@@ -26,8 +28,10 @@ use case::Case;
 use common::gpus;
 use wgrad::{Device, KERNELS};
 
-/// A kernel and its cases.
-const ROWS: &[(&str, fn() -> Vec<Case>)] = &[
+/// A kernel's name and its cases.
+type Row = (&'static str, fn() -> Vec<Case>);
+
+const ROWS: &[Row] = &[
     ("activation.forward", activation::forward),
     ("activation.backward", activation::backward),
     ("bias.forward", bias::forward),
