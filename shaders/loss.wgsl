@@ -132,8 +132,12 @@ fn derivative(kind: u32, a: f32, x: f32, y: f32) -> f32 {
         case 5u: { return select(y + a, 1.0, x > 0.0); }
         case 6u: { return normal_cdf(x) + x * 0.39894228 * exp(-0.5 * x * x); }
         case 7u: {
-            let t = tanh(clamp(0.79788456 * (x + 0.044715 * x * x * x), -15.0, 15.0));
-            return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * 0.79788456 * (1.0 + 0.134145 * x * x);
+            let angle = 0.79788456 * (x + 0.044715 * x * x * x);
+            let t = tanh(clamp(angle, -15.0, 15.0));
+            // 1 - t^2, in a form whose error vanishes with it: what follows grows with the cube of x.
+            let e = exp(-2.0 * abs(angle));
+            let slope = 4.0 * e / ((1.0 + e) * (1.0 + e));
+            return 0.5 * (1.0 + t) + 0.5 * x * slope * 0.79788456 * (1.0 + 0.134145 * x * x);
         }
         case 8u: {
             let s = sigmoid(x);

@@ -1,5 +1,7 @@
 //! Dropout: how many elements it drops, that its masks follow from the seed alone, and when it is off.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
+
 mod common;
 
 use common::{Devices, EPSILON, Guarded, assert_close, assert_same_bits, on_every_device, signed};

@@ -6,7 +6,9 @@
 mod common;
 
 use common::{assert_same_bits, gpus, small_integers};
+use wgrad::ops::loss::Elementwise;
 use wgrad::ops::matmul::Epilogue;
+use wgrad::ops::optim::{Stretch, Update};
 use wgrad::ops::{Activation, activation, bias, loss, matmul, optim, reduce};
 use wgrad::{Device, Recording, Result as Recorded, Tensor};
 
@@ -94,14 +96,15 @@ impl Inputs {
         let dx = on.tensor([m, n], &self.d);
         on.run("relu backward".into(), &dx, |r| activation::backward(r, Activation::ReLU, [&c, &out, &d], &dx, false));
         let value = on.tensor([1, 1], &[0.0]);
-        on.run("mse".into(), &value, |r| loss::mse_forward(r, &c, &d, 0.125, &value));
+        on.run("mse".into(), &value, |r| loss::forward(r, Elementwise::Squared, [&c, &d], 0.125, &value));
         let upstream = on.tensor([1, 1], &[-4.0]);
         let gradient = on.tensor([m, n], &self.d);
         on.run("mse backward".into(), &gradient, |r| {
-            loss::mse_backward(r, [&c, &d, &upstream], 0.125, &gradient, false)
+            loss::backward(r, (Elementwise::Squared, false), [&c, &d, &upstream], 0.125, &gradient, false)
         });
-        let (values, rates) = (on.tensor([m, n], &self.d), on.tensor([1, 1], &[0.25]));
-        on.run("sgd".into(), &values, |r| optim::sgd(r, &c, &rates, &values));
+        let (values, rates) = (on.tensor([m, n], &self.d), on.tensor([1, 4], &[0.25, 0.0, 0.0, 0.0]));
+        let sgd = Stretch { gradients: &c, values: &values, state: &[], rates: &rates, squared_norm: &total };
+        on.run("sgd".into(), &values, |r| optim::sgd(r, Update::default(), sgd));
         on.results
     }
 

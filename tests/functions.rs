@@ -1,6 +1,8 @@
 //! Activations, row-wise functions and losses against PyTorch's values and gradients (`tests/oracle/functions.json`),
 //! at large magnitudes too, on the CPU and on every GPU. How far they may be off is `tests/common/accuracy.rs`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
+
 mod common;
 
 use common::{

@@ -1,5 +1,7 @@
 //! Networks that are no chain of layers: values used twice, weights shared, branches, and parts that are frozen.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
+
 mod common;
 
 use common::{Devices, EPSILON, assert_close, assert_same_bits, on_every_device, signed, tanh_error};

@@ -1,5 +1,7 @@
 //! Initial values: their statistics, seeds, and that they are the same on every device.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
+
 mod common;
 
 use common::{Devices, assert_same_bits, on_every_device};

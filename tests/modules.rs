@@ -45,7 +45,7 @@ impl Placed {
         let target = Tensor::new(device, rows, OUTPUTS, &signed(2, rows * OUTPUTS)).unwrap();
         let (x, target) = (tape.input(&x).unwrap(), tape.input(&target).unwrap());
         let y = model.forward(&mut tape, x).unwrap();
-        let loss = Mse::with(Reduction::Sum).forward(&mut tape, y, target).unwrap();
+        let loss = Mse::new().reduction(Reduction::Sum).forward(&mut tape, y, target).unwrap();
         let output = tape.tensor(y).unwrap();
         Self { parameters, optimizer, graph: tape.backward(loss).unwrap(), output }
     }
@@ -97,7 +97,7 @@ fn modules_agree_on_all_devices_and_run_twice() {
 fn a_hand_driven_step_moves_every_parameter_against_its_gradient() {
     for (name, device) in cpu_and_gpus() {
         let (_, model) = models().remove(5);
-        let placed = Placed::new(&device, &model, 7);
+        let mut placed = Placed::new(&device, &model, 7);
         for rate in [0.25, 0.0625] {
             placed.optimizer.set_learning_rate(rate).unwrap();
             placed.optimizer.zero_grad().unwrap();

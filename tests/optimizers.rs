@@ -1,6 +1,8 @@
 //! Optimisers against 20 steps of PyTorch's, and schedules against PyTorch's rates (`tests/oracle/optimizers.json`), by
 //! hand: a tape, a graph, an optimiser.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
+
 mod common;
 
 use common::{

@@ -63,10 +63,12 @@ fn reflect(module: &Module, info: &ModuleInfo, entry_point: &str) -> (BTreeMap<(
             }
             AddressSpace::Uniform => Binding::Uniform { bytes: inner.size(module.to_ctx()) },
             AddressSpace::Storage { access } => {
-                let TypeInner::Array { base, size: ArraySize::Dynamic, stride: 4 } = inner else {
-                    panic!("{:?} of {entry_point} is no array of 4-byte numbers", global.name);
+                let TypeInner::Array { base, size: ArraySize::Dynamic, stride: 4 | 16 } = inner else {
+                    panic!("{:?} of {entry_point} is no array of 4-byte numbers, or of four of them", global.name);
                 };
-                let TypeInner::Scalar(scalar) = module.types[*base].inner else { panic!("an array of no numbers") };
+                let (TypeInner::Scalar(scalar) | TypeInner::Vector { scalar, .. }) = module.types[*base].inner else {
+                    panic!("an array of no numbers")
+                };
                 assert!(matches!(scalar.kind, ScalarKind::Float | ScalarKind::Uint), "{:?}", global.name);
                 if access.contains(StorageAccess::STORE) { Binding::Output } else { Binding::Input }
             }
@@ -136,6 +138,30 @@ fn shaders_stay_within_the_default_limits_of_webgpu() {
         let (_, workgroup_bytes) = reflect(&module, &info, kernel.entry_point);
         assert!(workgroup_bytes <= 16 << 10, "{} takes {workgroup_bytes} bytes of workgroup memory", kernel.name);
     }
+}
+
+/// The text of a function, from its name to its closing brace.
+fn function<'a>(source: &'a str, name: &str) -> Option<&'a str> {
+    let text = &source[source.find(&format!("fn {name}("))?..];
+    Some(&text[..text.find("\n}")?])
+}
+
+/// WGSL has no way to include a file: what several of them need is a copy.
+#[test]
+fn functions_of_one_name_are_the_same_letter_by_letter() {
+    let files = files();
+    let mut copies = 0;
+    for name in ["sigmoid", "normal_cdf", "activate", "derivative"] {
+        let original = function(&files["activation"], name).unwrap();
+        for (stem, source) in files.iter().filter(|(stem, _)| *stem != "activation") {
+            if let Some(copy) = function(source, name) {
+                assert_eq!(copy, original, "{name} of {stem}.wgsl");
+                copies += 1;
+            }
+        }
+    }
+    // All four in matmul.wgsl, and all but `activate` in loss.wgsl.
+    assert_eq!(copies, 7);
 }
 
 #[test]

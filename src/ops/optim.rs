@@ -113,6 +113,10 @@ fn push(recording: &mut Recording, kernel: &'static Kernel, update: Update, on: 
         return Err(Error::input(kernel.name, format!("a {name} of {value}; give {range}")));
     }
     same_shape(kernel.name, &[("values", on.values), ("gradients", on.gradients)])?;
+    if on.state.len() + 1 != kernel.outputs {
+        let states = kernel.outputs - 1;
+        return Err(Error::input(kernel.name, format!("{} states; it takes {states}", on.state.len())));
+    }
     for state in on.state {
         same_shape(kernel.name, &[("values", on.values), ("the state", state)])?;
     }

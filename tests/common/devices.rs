@@ -89,6 +89,7 @@ pub(crate) type Devices = [(String, Device)];
 
 /// Makes two tests of each function that takes [`Devices`]: one on the CPU path, and one on every GPU with the shaders
 /// that programs get.
+#[allow(unused_macros, reason = "each test file uses its own part")]
 macro_rules! on_every_device {
     ($($test:ident),+ $(,)?) => {
         mod cpu {

@@ -30,7 +30,7 @@ fn problem() -> Problem {
 
 fn check(name: &str, device: &Device, rounding: f64) {
     let problem = problem();
-    let placed = problem.place(device);
+    let mut placed = problem.place(device);
     let tolerance = problem.tolerance(STEPS, rounding);
     let mut losses = vec![placed.step()];
     // The first step's gradients, of the order of 1, have seen one rounding of everything.

@@ -46,7 +46,7 @@ impl Problem {
 
     /// The loss before each of `steps` steps.
     pub(crate) fn losses(&self, device: &Device, steps: usize) -> Vec<f32> {
-        let placed = self.place(device);
+        let mut placed = self.place(device);
         (0..steps).map(|_| placed.step()).collect()
     }
 
@@ -80,7 +80,7 @@ impl Problem {
 
 impl Steps {
     /// One step: zero_grad, forward, backward, update. The loss before the update.
-    pub(crate) fn step(&self) -> f32 {
+    pub(crate) fn step(&mut self) -> f32 {
         self.optimizer.zero_grad().unwrap();
         self.graph.forward().unwrap();
         self.graph.backward().unwrap();

@@ -23,7 +23,7 @@ fn squares(data: &Dataset) -> Vec<f32> {
 /// A model that does not learn.
 fn trainer(device: &Device, reduction: Reduction) -> Trainer {
     let model = Linear::new(3, 1).init(Init::Constant(1.0), Init::Constant(0.0));
-    Trainer::new(device, model, Mse::with(reduction), Sgd::new(0.0), 1).unwrap()
+    Trainer::new(device, model, Mse::new().reduction(reduction), Sgd::new(0.0), 1).unwrap()
 }
 
 #[test]
