@@ -49,7 +49,7 @@ fn a_linear_layer() {
          loss.backward [1, 1] (b2[10 x 3], b3[10 x 3], b5[1 x 1]) -> b6[10 x 3]
          matmul.small [1, 1] (b6[10 x 3], b0[10 x 2]) -> b7[3 x 2]
          bias.backward [1, 1] (b6[10 x 3]) -> b7+64[1 x 3]
-         optim.sgd [2, 1] (b7[1 x 128], b8[1 x 4], b9[1 x 1]) -> b1[1 x 128]
+         optim.sgd [2, 1] (b7[1 x 128], b8[1 x 4]) -> b1[1 x 128]
          fill.fill [2, 1] () -> b7[1 x 128]",
     );
 }
@@ -98,7 +98,7 @@ fn a_training_step_of_a_sequential() {
          activation.backward [72, 1] (b2[65 x 70], b3[65 x 70], b12[65 x 70]) -> b13[65 x 70]
          matmul.small [9, 1] (b13[65 x 70], b0[65 x 2]) -> b11[70 x 2]
          bias.backward [5, 1] (b13[65 x 70]) -> b11+192[1 x 70]
-         optim.sgd [10, 1] (b11[1 x 640], b14[1 x 4], b15[1 x 1]) -> b1[1 x 640]
+         optim.sgd [10, 1] (b11[1 x 640], b14[1 x 4]) -> b1[1 x 640]
          fill.fill [10, 1] () -> b11[1 x 640]",
     );
 }
