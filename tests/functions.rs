@@ -6,11 +6,12 @@
 mod common;
 
 use common::{
-    Accuracy, Devices, EPSILON, ROUNDING, TINY, compare, floats, list, numbers, on_every_device, oracle, shape, text,
+    Accuracy, Devices, EPSILON, ROUNDING, compare, floats, list, numbers, on_every_device, oracle, shape, text,
 };
 use serde_json::Value;
 use wgrad::nn::{BceWithLogits, CrossEntropy, Huber, Loss, Mae, Mse, Reduction};
 use wgrad::ops::Activation;
+use wgrad::ops::loss::Elementwise;
 use wgrad::{Device, Result, Tape, Tensor, Var};
 
 on_every_device!(
@@ -92,59 +93,6 @@ fn activations_and_their_derivatives_match_pytorch(devices: &Devices) {
     report(faults);
 }
 
-/// A row of softmax: the error of each exp(z - largest), relative, and the error and value of their sum's logarithm.
-struct Normaliser {
-    exps: Vec<f64>,
-    sum: f64,
-    log: f64,
-}
-
-impl Normaliser {
-    fn new(accuracy: &Accuracy, z: &[f32]) -> Self {
-        let z: Vec<f64> = z.iter().map(|z| f64::from(*z)).collect();
-        let largest = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let shifts: Vec<f64> = z.iter().map(|z| z - largest).collect();
-        let sum: f64 = shifts.iter().map(|s| s.exp()).sum();
-        // The difference is rounded, and what is below the normal numbers may be 0.
-        let exps: Vec<f64> = shifts.iter().map(|s| (accuracy.exp)(*s) + ROUNDING * s.abs()).collect();
-        let of_terms: f64 = shifts.iter().zip(&exps).map(|(s, error)| s.exp() * error + TINY).sum();
-        let of_sum = of_terms / sum + z.len() as f64 * ROUNDING;
-        let log = of_sum + (accuracy.log)(sum, sum.ln()) + ROUNDING * sum.ln().abs();
-        Self { exps, sum: of_sum, log }
-    }
-}
-
-/// The errors of value and gradient of a row of softmax or its logarithm, for PyTorch's y and this upstream.
-fn row_errors(accuracy: &Accuracy, log: bool, z: &[f32], y: &[f64], upstream: &[f32]) -> (Vec<f64>, Vec<f64>) {
-    let normaliser = Normaliser::new(accuracy, z);
-    let n = y.len() as f64;
-    let largest = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let dy: Vec<f64> = upstream.iter().map(|u| f64::from(*u)).collect();
-    if log {
-        let value: Vec<f64> =
-            (0..y.len()).map(|j| ROUNDING * (f64::from(z[j] - largest).abs() + y[j].abs()) + normaliser.log).collect();
-        let (sum, magnitude) = (dy.iter().sum::<f64>(), dy.iter().map(|d| d.abs()).sum::<f64>());
-        // dy - exp(y) (sum of dy)
-        let gradient = |j: usize| {
-            let (p, off) = (y[j].exp(), (accuracy.exp)(y[j]) + value[j]);
-            p * (off * sum.abs() + (n + 1.0) * ROUNDING * magnitude) + TINY + ROUNDING * (dy[j].abs() + p * magnitude)
-        };
-        return (value.clone(), (0..y.len()).map(gradient).collect());
-    }
-    let value: Vec<f64> =
-        (0..y.len()).map(|j| y[j] * (normaliser.exps[j] + normaliser.sum + accuracy.divide) + 2.0 * TINY).collect();
-    let sum: f64 = dy.iter().zip(y).map(|(d, y)| d * y).sum();
-    let magnitude: f64 = dy.iter().zip(y).map(|(d, y)| d.abs() * y).sum();
-    let of_sum: f64 =
-        dy.iter().zip(&value).map(|(d, off)| d.abs() * off).sum::<f64>() + (n + 1.0) * ROUNDING * magnitude;
-    // y (dy - sum of dy y)
-    let gradient = |j: usize| {
-        let difference = (dy[j] - sum).abs();
-        value[j] * (difference + of_sum) + y[j] * (of_sum + EPSILON * (dy[j].abs() + sum.abs())) + TINY
-    };
-    (value.clone(), (0..y.len()).map(gradient).collect())
-}
-
 fn softmax_and_its_logarithm_match_pytorch(devices: &Devices) {
     let file = oracle("functions.json");
     let mut faults = Vec::new();
@@ -160,7 +108,7 @@ fn softmax_and_its_logarithm_match_pytorch(devices: &Devices) {
             .unwrap();
             let accuracy = Accuracy::of(device);
             let row = |i: usize| i / cols * cols..i / cols * cols + cols;
-            let errors = |i: usize| row_errors(&accuracy, log, &x[row(i)], &y[row(i)], &upstream[row(i)]);
+            let errors = |i: usize| accuracy.softmax(log, &x[row(i)], &y[row(i)], &upstream[row(i)]);
             let name = format!("{} [{rows} x {cols}] on {label}", text(&case["name"]));
             faults.extend(compare(&name, &value, &y, 0.0, |i| errors(i).0[i % cols]).err());
             faults.extend(compare(&format!("{name}, gradient"), &gradient, &d, 0.0, |i| errors(i).1[i % cols]).err());
@@ -191,39 +139,24 @@ fn loss_errors(case: &Value, accuracy: &Accuracy) -> Vec<(f64, f64)> {
                 Some(target) => numbers(target)[row * cols..][..cols].to_vec(),
                 None => (0..cols).map(|j| f64::from(u8::from(j as f64 == numbers(&case["classes"])[row]))).collect(),
             };
-            let normaliser = Normaliser::new(accuracy, z);
-            let largest = f64::from(z.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-            let log_sum = largest + z.iter().map(|z| (f64::from(*z) - largest).exp()).sum::<f64>().ln();
-            let off = normaliser.log + ROUNDING * log_sum.abs();
-            let (total, terms) = (t.iter().sum::<f64>(), cols as f64);
-            // t (log_sum - z), of which cols are added up; the gradient is exp(z - log_sum) (sum of t) - t.
-            let minus_log = |j: usize| (log_sum - f64::from(z[j])).abs();
-            let value = (0..cols).map(|j| t[j] * (off + (terms + 2.0) * ROUNDING * minus_log(j))).sum::<f64>();
-            let gradient = |j: usize| {
-                let softmax = (-minus_log(j)).exp();
-                let relative = (accuracy.exp)(minus_log(j)) + off + ROUNDING * minus_log(j);
-                softmax * total * (relative + terms * ROUNDING) + TINY + EPSILON * (softmax * total + t[j])
-            };
-            (0..cols).map(|j| (if j == 0 { value } else { 0.0 }, gradient(j))).collect::<Vec<_>>()
+            let (value, gradient) = accuracy.cross_entropy(z, &t);
+            gradient
+                .into_iter()
+                .enumerate()
+                .map(|(j, error)| (if j == 0 { value } else { 0.0 }, error))
+                .collect::<Vec<_>>()
         };
         return (0..rows).flat_map(row).collect();
     }
     let t = floats(&case["target"]);
-    let element = |(p, t): (&f32, &f32)| {
-        let (p, t) = (f64::from(*p), f64::from(*t));
-        let e = (p - t).abs();
-        match text(&case["name"]) {
-            // max(p, 0) - p t + log(1 + exp(-|p|)); sigmoid(p) - t
-            "bce_with_logits" => {
-                let s = 1.0 / (1.0 + (-p).exp());
-                let value = accuracy.softplus(p) + EPSILON * (p.abs() + (p * t).abs() + 1.0);
-                (value, accuracy.sigmoid(p, s) + ROUNDING * (s + t))
-            }
-            // The differences of the fixture are exact; the rest is a product or two.
-            _ => (2.0 * EPSILON * (e * e + e), EPSILON * 2.0 * e),
-        }
+    let error = match text(&case["name"]) {
+        "mse" => Elementwise::Squared,
+        "mae" => Elementwise::Absolute,
+        "huber" => Elementwise::Huber { delta: option(case, "delta") },
+        "bce_with_logits" => Elementwise::BceWithLogits,
+        other => panic!("no loss {other}"),
     };
-    p.iter().zip(&t).map(element).collect()
+    p.iter().zip(&t).map(|(p, t)| accuracy.loss(error, (*p).into(), (*t).into())).collect()
 }
 
 fn losses_and_their_gradients_match_pytorch(devices: &Devices) {
