@@ -68,3 +68,12 @@ pub use recording::{Dispatch, Recording};
 pub use tape::{Tape, Var};
 pub use tensor::Tensor;
 pub use train::{EpochRecord, Fit, History, Metrics, Trainer};
+
+/// The code in the pages beside the source runs as documentation tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+    #[doc = include_str!("../ARCHITECTURE.md")]
+    mod architecture {}
+}
