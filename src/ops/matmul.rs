@@ -215,9 +215,7 @@ fn reference(call: Call<'_>) {
     }
     let activation = Activation::from_kind(params.activation, [params.activation_a, 0.0]);
     if activation != Activation::Identity {
-        for c in c {
-            *c = activation.apply(*c);
-        }
+        activation.apply_to(c);
     }
 }
 
