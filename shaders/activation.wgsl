@@ -7,6 +7,8 @@ struct Params {
     a: f32,
     b: f32,
     accumulate: u32,    // backward only; 1: add to dx, 0: overwrite it
+    infinity: f32,      // WGSL has no way to write these two, and need not compute them
+    nan: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -48,27 +50,38 @@ fn activate(kind: u32, a: f32, x: f32) -> f32 {
 fn value(kind: u32, a: f32, b: f32, x: f32) -> f32 {
     switch kind {
         case 10u: { return exp(x); }
-        case 11u: { return log(x); }
+        case 11u: { return logarithm(x); }
         case 12u: { return power(x, a); }
         case 13u: { return a * x + b; }
         default: { return activate(kind, a, x); }
     }
 }
 
-// x^a as IEEE has it: WGSL's pow is undefined for negative x, so whole exponents take their sign from a's parity.
+// log(x) as IEEE has it: WGSL's is undefined unless x > 0.
+fn logarithm(x: f32) -> f32 {
+    if x > 0.0 {
+        return log(x);
+    }
+    return select(params.nan, -params.infinity, x == 0.0);
+}
+
+// x^a as IEEE has it: WGSL's pow is undefined unless x > 0, so whole exponents take their sign from a's parity.
 fn power(x: f32, a: f32) -> f32 {
     if a == 0.0 {
         return 1.0;
     }
-    let magnitude = pow(abs(x), a);
-    if x >= 0.0 {
-        return magnitude;
+    if x == 0.0 {
+        return select(params.infinity, 0.0, a > 0.0);
+    }
+    if x > 0.0 {
+        return pow(x, a);
     }
     let half = a * 0.5;
-    if a == floor(a) {
+    if x < 0.0 && a == floor(a) {
+        let magnitude = pow(-x, a);
         return select(-magnitude, magnitude, half == floor(half));
     }
-    return log(x);   // a negative number to a fractional power: not a number
+    return params.nan;
 }
 
 // out = function(x)
@@ -88,7 +101,7 @@ fn forward(
 @group(0) @binding(3) var<storage, read> dy: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;
 
-// The derivative at input x, where the function has the value y.
+// The derivative at input x, where the function has the value y. Kinds below 6 get by with y in both places.
 fn derivative(kind: u32, a: f32, x: f32, y: f32) -> f32 {
     switch kind {
         case 1u: { return select(0.0, 1.0, y > 0.0); }
@@ -98,19 +111,30 @@ fn derivative(kind: u32, a: f32, x: f32, y: f32) -> f32 {
         case 5u: { return select(y + a, 1.0, x > 0.0); }
         case 6u: { return normal_cdf(x) + x * 0.39894228 * exp(-0.5 * x * x); }
         case 7u: {
-            let t = tanh(clamp(0.79788456 * (x + 0.044715 * x * x * x), -15.0, 15.0));
-            return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * 0.79788456 * (1.0 + 0.134145 * x * x);
+            let angle = 0.79788456 * (x + 0.044715 * x * x * x);
+            let t = tanh(clamp(angle, -15.0, 15.0));
+            // 1 - t^2, in a form whose error vanishes with it: what follows grows with the cube of x.
+            let e = exp(-2.0 * abs(angle));
+            let slope = 4.0 * e / ((1.0 + e) * (1.0 + e));
+            return 0.5 * (1.0 + t) + 0.5 * x * slope * 0.79788456 * (1.0 + 0.134145 * x * x);
         }
         case 8u: {
             let s = sigmoid(x);
             return s * (1.0 + x * (1.0 - s));
         }
         case 9u: { return sigmoid(x); }
+        default: { return 1.0; }
+    }
+}
+
+// `derivative`, and those of the functions that no matmul applies at its end.
+fn slope(kind: u32, a: f32, x: f32, y: f32) -> f32 {
+    switch kind {
         case 10u: { return y; }
         case 11u: { return 1.0 / x; }
         case 12u: { return a * power(x, a - 1.0); }
         case 13u: { return a; }
-        default: { return 1.0; }
+        default: { return derivative(kind, a, x, y); }
     }
 }
 
@@ -123,7 +147,7 @@ fn backward(
 ) {
     let i = (group.y * groups.x + group.x) * 64u + lane;
     if i < params.len {
-        let gradient = dy[i] * derivative(params.kind, params.a, x[i], y[i]);
+        let gradient = dy[i] * slope(params.kind, params.a, x[i], y[i]);
         if params.accumulate != 0u {
             dx[i] += gradient;
         } else {

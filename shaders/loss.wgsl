@@ -8,6 +8,14 @@ struct Params {
     scale: f32,
     by_target: u32,     // backward only; 1: the gradient of the targets, 0: of the predictions
     accumulate: u32,    // backward only; 1: add to the gradient, 0: overwrite it
+    last_slot: u32,     // step s writes the sum number min(s, last_slot): 0 for one sum, more for a history
+    activation: u32,    // both only: what the predictions come out of
+    activation_a: f32,
+    has_before: u32,    // both only; 1: `before` holds what the activation was applied to
+}
+
+struct Step {
+    step: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -15,6 +23,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> targets: array<f32>;
 
 @group(0) @binding(3) var<storage, read_write> sums: array<f32>;
+@group(1) @binding(0) var<uniform> now: Step;
 
 fn sigmoid(x: f32) -> f32 {
     let e = exp(-abs(x));
@@ -33,7 +42,7 @@ fn error(kind: u32, delta: f32, p: f32, t: f32) -> f32 {
 }
 
 // The derivative of the error by the prediction.
-fn derivative(kind: u32, delta: f32, p: f32, t: f32) -> f32 {
+fn error_derivative(kind: u32, delta: f32, p: f32, t: f32) -> f32 {
     let e = p - t;
     switch kind {
         case 1u: { return sign(e); }
@@ -69,7 +78,7 @@ fn forward(
         workgroupBarrier();
     }
     if lane == 0u && block * 4096u < params.len {
-        sums[block] = params.scale * partial[0];
+        sums[block + min(now.step, params.last_slot)] = params.scale * partial[0];
     }
 }
 
@@ -87,7 +96,7 @@ fn backward(
     if i >= params.len {
         return;
     }
-    var slope = derivative(params.kind, params.delta, predictions[i], targets[i]);
+    var slope = error_derivative(params.kind, params.delta, predictions[i], targets[i]);
     if params.by_target != 0u {
         // The others depend on the difference alone.
         slope = select(-slope, -predictions[i], params.kind == 3u);
@@ -97,5 +106,82 @@ fn backward(
         gradient[i] += value;
     } else {
         gradient[i] = value;
+    }
+}
+
+@group(0) @binding(4) var<storage, read> before: array<f32>;
+@group(0) @binding(5) var<storage, read_write> sums_of_both: array<f32>;
+@group(0) @binding(6) var<storage, read_write> gradient_of_both: array<f32>;
+
+// The next three are those of activation.wgsl, letter by letter (a test compares them).
+
+fn normal_cdf(x: f32) -> f32 {
+    let z = abs(x) * 0.70710678;
+    let t = 1.0 / (1.0 + 0.3275911 * z);
+    let p = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
+    let tail = 0.5 * p * exp(-z * z);
+    return select(tail, 1.0 - tail, x >= 0.0);
+}
+
+fn derivative(kind: u32, a: f32, x: f32, y: f32) -> f32 {
+    switch kind {
+        case 1u: { return select(0.0, 1.0, y > 0.0); }
+        case 2u: { return 1.0 - y * y; }
+        case 3u: { return y * (1.0 - y); }
+        case 4u: { return select(a, 1.0, x > 0.0); }
+        case 5u: { return select(y + a, 1.0, x > 0.0); }
+        case 6u: { return normal_cdf(x) + x * 0.39894228 * exp(-0.5 * x * x); }
+        case 7u: {
+            let angle = 0.79788456 * (x + 0.044715 * x * x * x);
+            let t = tanh(clamp(angle, -15.0, 15.0));
+            // 1 - t^2, in a form whose error vanishes with it: what follows grows with the cube of x.
+            let e = exp(-2.0 * abs(angle));
+            let slope = 4.0 * e / ((1.0 + e) * (1.0 + e));
+            return 0.5 * (1.0 + t) + 0.5 * x * slope * 0.79788456 * (1.0 + 0.134145 * x * x);
+        }
+        case 8u: {
+            let s = sigmoid(x);
+            return s * (1.0 + x * (1.0 - s));
+        }
+        case 9u: { return sigmoid(x); }
+        default: { return 1.0; }
+    }
+}
+
+// Both in one launch, with the derivative of the activation that gave the predictions: sums as in `forward`,
+// gradient = d_loss * scale * derivative(prediction, target) * activation'(before)
+@compute @workgroup_size(256)
+fn both(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let block = group.y * groups.x + group.x;
+    var total = 0.0;
+    for (var i = 0u; i < 16u; i++) {
+        let at = block * 4096u + i * 256u + lane;
+        if at < params.len {
+            let p = predictions[at];
+            let t = targets[at];
+            total += error(params.kind, params.delta, p, t);
+            var x = p;
+            if params.has_before != 0u {
+                x = before[at];
+            }
+            let slope = error_derivative(params.kind, params.delta, p, t);
+            gradient_of_both[at] =
+                d_loss[0] * params.scale * slope * derivative(params.activation, params.activation_a, x, p);
+        }
+    }
+    partial[lane] = total;
+    workgroupBarrier();
+    for (var half = 128u; half > 0u; half /= 2u) {
+        if lane < half {
+            partial[lane] += partial[lane + half];
+        }
+        workgroupBarrier();
+    }
+    if lane == 0u && block * 4096u < params.len {
+        sums_of_both[block + min(now.step, params.last_slot)] = params.scale * partial[0];
     }
 }

@@ -1,4 +1,5 @@
-// C = activation(alpha * A B + beta * C + bias), with A [m, k], B [k, n], C [m, n] row-major, bias [n].
+// C = activation(alpha * A B + beta * C + bias), with A [m, k], B [k, n], C [m, n] row-major, bias [n]; or in a
+// backward pass C = (alpha * A B + beta * C) * activation'(extra), and the sums of A's rows beside it.
 //
 // A and B are read through strides, so the same kernel multiplies by a transpose: the forward pass, the input
 // gradient and the weight gradient of a linear layer are three calls of it. A launch covers at most 32,768 of k
@@ -16,20 +17,23 @@ struct Params {
     b_start: u32,
     b_row: u32,
     b_col: u32,
-    has_bias: u32,
+    extra_is: u32,      // what `extra` is; 0: nothing, 1: a bias, 2: where to take the activation's derivative
     activation: u32,
     activation_a: f32,
     alpha: f32,
     beta: f32,
+    keep: u32,          // 1: `kept` gets what the activation is applied to
+    sums_at: u32,       // not 0: c[sums_at + i] gets the sum of A's row i, scaled and added like the product
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read> extra: array<f32>;
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
+@group(0) @binding(5) var<storage, read_write> kept: array<f32>;
 
-// The next three are those of activation.wgsl, letter by letter (a test compares them).
+// The next four are those of activation.wgsl, letter by letter (a test compares them).
 
 fn sigmoid(x: f32) -> f32 {
     let e = exp(-abs(x));
@@ -59,6 +63,31 @@ fn activate(kind: u32, a: f32, x: f32) -> f32 {
     }
 }
 
+fn derivative(kind: u32, a: f32, x: f32, y: f32) -> f32 {
+    switch kind {
+        case 1u: { return select(0.0, 1.0, y > 0.0); }
+        case 2u: { return 1.0 - y * y; }
+        case 3u: { return y * (1.0 - y); }
+        case 4u: { return select(a, 1.0, x > 0.0); }
+        case 5u: { return select(y + a, 1.0, x > 0.0); }
+        case 6u: { return normal_cdf(x) + x * 0.39894228 * exp(-0.5 * x * x); }
+        case 7u: {
+            let angle = 0.79788456 * (x + 0.044715 * x * x * x);
+            let t = tanh(clamp(angle, -15.0, 15.0));
+            // 1 - t^2, in a form whose error vanishes with it: what follows grows with the cube of x.
+            let e = exp(-2.0 * abs(angle));
+            let slope = 4.0 * e / ((1.0 + e) * (1.0 + e));
+            return 0.5 * (1.0 + t) + 0.5 * x * slope * 0.79788456 * (1.0 + 0.134145 * x * x);
+        }
+        case 8u: {
+            let s = sigmoid(x);
+            return s * (1.0 + x * (1.0 - s));
+        }
+        case 9u: { return sigmoid(x); }
+        default: { return 1.0; }
+    }
+}
+
 fn store(row: u32, col: u32, sum: f32) {
     if row >= params.m || col >= params.n {
         return;
@@ -68,10 +97,36 @@ fn store(row: u32, col: u32, sum: f32) {
     if params.beta != 0.0 {
         value += params.beta * c[at];
     }
-    if params.has_bias != 0u {
-        value += bias[col];
+    if params.extra_is == 2u {
+        c[at] = value * derivative(params.activation, params.activation_a, extra[at], extra[at]);
+        return;
+    }
+    if params.extra_is == 1u {
+        value += extra[col];
+    }
+    if params.keep != 0u {
+        kept[at] = value;
     }
     c[at] = activate(params.activation, params.activation_a, value);
+}
+
+// Workgroups past the product's tiles sum the rows of A, a row to an invocation.
+fn store_row_sum(row: u32) {
+    if params.sums_at == 0u || row >= params.m {
+        return;
+    }
+    var sum = 0.0;
+    var at = params.a_start + row * params.a_row;
+    for (var p = 0u; p < params.k; p++) {
+        sum += a[at];
+        at += params.a_col;
+    }
+    let to = params.sums_at + row;
+    var value = params.alpha * sum;
+    if params.beta != 0.0 {
+        value += params.beta * c[to];
+    }
+    c[to] = value;
 }
 
 // One output per invocation, an 8 x 8 block per workgroup: for small and narrow matrices.
@@ -83,6 +138,11 @@ fn small(
 ) {
     let tile = group.y * groups.x + group.x;
     let tiles_across = (params.n + 7u) / 8u;
+    let tiles = tiles_across * ((params.m + 7u) / 8u);
+    if tile >= tiles {
+        store_row_sum((tile - tiles) * 64u + local.y * 8u + local.x);
+        return;
+    }
     let row = tile / tiles_across * 8u + local.y;
     let col = tile % tiles_across * 8u + local.x;
     if row >= params.m || col >= params.n {
@@ -129,6 +189,7 @@ fn tiled(
     let first_row = tile / tiles_across * 64u;
     let first_col = tile % tiles_across * 64u;
     if first_row >= params.m {
+        store_row_sum((tile - tiles_across * ((params.m + 63u) / 64u)) * 256u + lane);
         return;
     }
     let x = lane % 16u;

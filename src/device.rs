@@ -1,13 +1,10 @@
 //! The device: the one seam between the GPU and the CPU path. Nothing above this file knows which it runs on.
 
 use std::fmt;
-use std::future::Future;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 
+use crate::buffer::{Buffer, Storage};
 use crate::cpu::Cpu;
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "gpu")]
@@ -28,11 +25,15 @@ use crate::recording::Recording;
 #[derive(Clone)]
 pub struct Device(Arc<Backend>);
 
-enum Backend {
+/// What a device is.
+pub(crate) enum Backend {
     Cpu(Cpu),
     #[cfg(feature = "gpu")]
     Gpu(Box<Gpu>),
 }
+
+/// The most steps of one run: a GPU keeps their numbers in a table of 256 bytes each.
+const MAX_STEPS: u32 = 1 << 20;
 
 /// The words of a device name that are not part of an adapter's name, as error messages list them.
 const WORDS: &str = "auto, cpu, gpu, vulkan, metal, dx12, gl";
@@ -188,11 +189,10 @@ impl Device {
     /// All devices present, in the order in which [`Device::auto`] prefers them, the CPU path last.
     pub fn list() -> Vec<DeviceInfo> {
         #[cfg(feature = "gpu")]
-        let mut devices = gpu::list();
+        let gpus = gpu::list();
         #[cfg(not(feature = "gpu"))]
-        let mut devices = Vec::new();
-        devices.push(Cpu::info());
-        devices
+        let gpus = Vec::new();
+        gpus.into_iter().chain([Cpu::info()]).collect()
     }
 
     /// The adapter's name, `cpu` for the CPU path.
@@ -235,17 +235,27 @@ impl Device {
         }
     }
 
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.0
+    }
+
     pub(crate) fn allocate(&self, len: usize) -> Result<Arc<Buffer>> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let storage = match &*self.0 {
             Backend::Cpu(cpu) => Storage::Cpu(cpu.allocate(len)?),
             #[cfg(feature = "gpu")]
             Backend::Gpu(gpu) => Storage::Gpu(gpu.allocate(len)?),
         };
-        Ok(Arc::new(Buffer { device: self.clone(), id: NEXT_ID.fetch_add(1, Ordering::Relaxed), storage }))
+        Ok(Arc::new(Buffer::new(self, storage)))
     }
 
     pub(crate) fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
+        if steps.end > MAX_STEPS {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "run",
+                format!("steps up to {}; one run takes them up to {MAX_STEPS}: use larger batches", steps.end),
+            ));
+        }
         match &*self.0 {
             Backend::Cpu(cpu) => cpu.run(recording, steps),
             #[cfg(feature = "gpu")]
@@ -279,139 +289,4 @@ pub struct Counters {
     pub submits: u64,
     /// Results asked for.
     pub reads: u64,
-}
-
-/// What a backend makes of a recording at its first run.
-pub(crate) enum Prepared {
-    #[cfg(feature = "gpu")]
-    Gpu(gpu::Prepared),
-}
-
-/// A stretch of a device's memory, in f32 elements; freed with its last tensor.
-pub(crate) struct Buffer {
-    device: Device,
-    id: u64,
-    storage: Storage,
-}
-
-enum Storage {
-    Cpu(usize),
-    #[cfg(feature = "gpu")]
-    Gpu(wgpu::Buffer),
-}
-
-impl Buffer {
-    pub(crate) fn device(&self) -> &Device {
-        &self.device
-    }
-
-    /// Unique in this process.
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// The buffer's place in the CPU path's memory; `None` on a GPU.
-    pub(crate) fn cpu_slot(&self) -> Option<usize> {
-        match self.storage {
-            Storage::Cpu(slot) => Some(slot),
-            #[cfg(feature = "gpu")]
-            Storage::Gpu(_) => None,
-        }
-    }
-
-    /// The GPU's buffer; `None` on the CPU path.
-    #[cfg(feature = "gpu")]
-    pub(crate) fn gpu_buffer(&self) -> Option<&wgpu::Buffer> {
-        match &self.storage {
-            Storage::Cpu(_) => None,
-            Storage::Gpu(buffer) => Some(buffer),
-        }
-    }
-
-    pub(crate) fn write(&self, offset: usize, values: &[f32]) -> Result<()> {
-        match (&*self.device.0, &self.storage) {
-            (Backend::Cpu(cpu), Storage::Cpu(slot)) => cpu.write(*slot, offset, values),
-            #[cfg(feature = "gpu")]
-            (Backend::Gpu(gpu), Storage::Gpu(buffer)) => gpu.write(buffer, offset, values),
-            #[cfg(feature = "gpu")]
-            _ => Err(mixed()),
-        }
-    }
-
-    pub(crate) fn read(&self, offset: usize, len: usize) -> Result<PendingRead> {
-        match (&*self.device.0, &self.storage) {
-            (Backend::Cpu(cpu), Storage::Cpu(slot)) => {
-                Ok(PendingRead(Pending::Ready(cpu.read(*slot, offset..offset + len)?)))
-            }
-            #[cfg(feature = "gpu")]
-            (Backend::Gpu(gpu), Storage::Gpu(buffer)) => {
-                Ok(PendingRead(Pending::Gpu(gpu.read(buffer, offset, len)?, self.device.clone())))
-            }
-            #[cfg(feature = "gpu")]
-            _ => Err(mixed()),
-        }
-    }
-}
-
-#[cfg(feature = "gpu")]
-fn mixed() -> Error {
-    Error::new(ErrorKind::InvalidInput, "buffer", "a buffer of one backend on a device of another")
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        if let (Backend::Cpu(cpu), Storage::Cpu(slot)) = (&*self.device.0, &self.storage) {
-            cpu.free(*slot);
-        }
-    }
-}
-
-/// Values on their way back from a device: a future, or something to [`wait`](PendingRead::wait) for.
-///
-/// The values are those at the time of [`Tensor::read_async`](crate::Tensor::read_async), whatever runs later.
-#[must_use = "await it or call `wait`"]
-pub struct PendingRead(Pending);
-
-enum Pending {
-    Ready(Vec<f32>),
-    #[cfg(feature = "gpu")]
-    Gpu(gpu::Readback, Device),
-}
-
-impl PendingRead {
-    /// Waits for the values. Not in a browser: nothing may block there; `.await` instead.
-    ///
-    /// # Errors
-    /// A lost device.
-    pub fn wait(self) -> Result<Vec<f32>> {
-        match self.0 {
-            Pending::Ready(values) => Ok(values),
-            #[cfg(feature = "gpu")]
-            Pending::Gpu(readback, device) => match &*device.0 {
-                Backend::Gpu(gpu) => readback.wait(gpu),
-                Backend::Cpu(_) => Err(mixed()),
-            },
-        }
-    }
-}
-
-impl Future for PendingRead {
-    type Output = Result<Vec<f32>>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Pending::Ready(values) => Poll::Ready(Ok(std::mem::take(values))),
-            #[cfg(feature = "gpu")]
-            Pending::Gpu(readback, device) => match &*device.0 {
-                Backend::Gpu(gpu) => readback.poll(gpu, context),
-                Backend::Cpu(_) => Poll::Ready(Err(mixed())),
-            },
-        }
-    }
-}
-
-impl fmt::Debug for PendingRead {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PendingRead")
-    }
 }

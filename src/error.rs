@@ -18,6 +18,8 @@ pub enum ErrorKind {
     OutOfMemory,
     /// Training produced NaN or infinity.
     NotFinite,
+    /// A file that can't be read or written.
+    Io,
 }
 
 /// What went wrong in a call to wgrad: the operation, the numbers involved, and what to do about it.

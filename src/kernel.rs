@@ -35,6 +35,9 @@ pub const MAX_INPUTS: usize = 5;
 /// See [`MAX_INPUTS`].
 pub const MAX_OUTPUTS: usize = 3;
 
+/// The most bytes of parameters: their distance in a uniform buffer, the coarsest that WebGPU lets an adapter ask for.
+pub(crate) const MAX_PARAMS_SIZE: usize = 256;
+
 /// What a kernel's CPU reference is called with: the same bindings as the shader's.
 ///
 /// Inputs and outputs beyond the kernel's own are empty slices.
@@ -69,11 +72,13 @@ pub static KERNELS: &[&Kernel] = &[
     &ops::copy::BLOCK,
     &ops::cross_entropy::FORWARD,
     &ops::cross_entropy::BACKWARD,
+    &ops::cross_entropy::BOTH,
     &ops::dropout::APPLY,
     &ops::fill::FILL,
     &ops::gather::ROWS,
     &ops::loss::FORWARD,
     &ops::loss::BACKWARD,
+    &ops::loss::BOTH,
     &ops::matmul::SMALL,
     &ops::matmul::TILED,
     &ops::metrics::COUNT_CORRECT,

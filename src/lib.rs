@@ -1,25 +1,70 @@
-//! Trains and runs small neural networks on any GPU: WGSL compute kernels on wgpu, a module layer that schedules
-//! them, and a CPU path that proves every result and serves where there is no GPU.
+//! wgrad trains and runs small neural networks on any GPU: readable WGSL kernels on wgpu (Vulkan, Metal, DX12, GL), a
+//! module layer that schedules them, and a CPU path that proves every result and serves where there is no GPU.
+//!
+//! ```
+//! use wgrad::data::{Labels, disk};
+//! use wgrad::nn::{Linear, Mse, ReLU, Sequential, Tanh};
+//! use wgrad::optim::Sgd;
+//! use wgrad::{Device, Fit, Trainer};
+//!
+//! let device = Device::auto()?; // the best GPU, or the CPU; WGRAD_DEVICE=cpu (or llvmpipe, vulkan...) decides
+//! let train = disk(1000, 0, Labels::PlusMinusOne)?; // points in a square: inside or outside of a disk?
+//! let test = disk(1000, 1, Labels::PlusMinusOne)?;
+//!
+//! let model = Sequential::new()
+//!     .add(Linear::new(2, 25)).add(ReLU)
+//!     .add(Linear::new(25, 25)).add(ReLU)
+//!     .add(Linear::new(25, 1)).add(Tanh);
+//! let mut trainer = Trainer::new(&device, model, Mse::new(), Sgd::new(0.1), 0)?;
+//! trainer.fit(&train, Fit::new(100, 20))?;
+//!
+//! let metrics = trainer.evaluate(&test)?;
+//! assert!(metrics.accuracy > 0.9, "{metrics:?}");
+//! let inside = trainer.predict(&[0.5, 0.5], 2)?[0] > 0.0;
+//! assert!(inside);
+//! # Ok::<(), wgrad::Error>(())
+//! ```
+//!
+//! From the top down:
+//! - [`Trainer`] runs epochs of shuffled mini-batches and measures the model; nothing is read back within an epoch.
+//! - [`nn`] has the modules, losses and initialisers, [`optim`] the optimisers and learning-rate schedules, [`data`]
+//!   the datasets.
+//! - [`Tape`] records operations and schedules their backward pass; forward and backward passes, updates and zeroing can
+//!   be run by hand, as in PyTorch.
+//! - [`ops`] pushes kernel launches onto a [`Recording`], which is printed, compared, shortened by
+//!   [`Recording::fused`], and replayed every step.
+//! - [`Device`] runs recordings on a GPU, or on the CPU by calling each kernel's reference. Every [`Kernel`] has one.
+//!
+//! The same seed on the same device gives the same bits, whatever the number of steps in one submit.
+// Tests may panic; the library returns errors.
+#![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
+mod buffer;
 mod cpu;
 pub mod data;
 mod device;
 mod error;
+mod fuse;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod graph;
 mod kernel;
 pub mod nn;
 pub mod ops;
 pub mod optim;
+#[cfg(feature = "plot")]
+pub mod plot;
 mod recording;
 mod tape;
 mod tensor;
 mod train;
 
-pub use device::{Counters, Device, DeviceInfo, DeviceOptions, PendingRead};
+pub use buffer::PendingRead;
+pub use device::{Counters, Device, DeviceInfo, DeviceOptions};
 pub use error::{Error, ErrorKind, Result};
+pub use graph::{BackwardPass, Graph, Sink};
 pub use kernel::{Call, KERNELS, Kernel, MAX_INPUTS, MAX_OUTPUTS};
 pub use recording::{Dispatch, Recording};
-pub use tape::{BackwardPass, Graph, Sink, Tape, Var};
+pub use tape::{Tape, Var};
 pub use tensor::Tensor;
 pub use train::{EpochRecord, Fit, History, Metrics, Trainer};

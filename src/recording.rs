@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+#[cfg(feature = "gpu")]
 use std::sync::OnceLock;
 
-use crate::device::{Device, Prepared};
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS};
+use crate::fuse::fuse;
+#[cfg(feature = "gpu")]
+use crate::gpu::Prepared;
+use crate::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS, MAX_PARAMS_SIZE};
+use crate::ops::MAX_WORKGROUPS;
 use crate::tensor::Tensor;
 
 /// One kernel launch: which kernel, how many workgroups, its parameters, and the tensors it reads and writes.
@@ -19,7 +24,23 @@ pub struct Dispatch {
     pub(crate) inputs: Vec<Tensor>,
     pub(crate) outputs: Vec<Tensor>,
     /// Roughly how many multiplications and additions the launch costs, to bound the length of a submit.
+    #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path has no submits to bound"))]
     pub(crate) work: u64,
+}
+
+impl Dispatch {
+    pub(crate) fn is(&self, kernel: &Kernel) -> bool {
+        std::ptr::eq(self.kernel, kernel)
+    }
+
+    pub(crate) fn params<P: bytemuck::AnyBitPattern>(&self) -> P {
+        bytemuck::pod_read_unaligned(&self.params)
+    }
+
+    pub(crate) fn with_params<P: bytemuck::NoUninit>(mut self, params: P) -> Self {
+        self.params = bytemuck::bytes_of(&params).to_vec();
+        self
+    }
 }
 
 /// A list of kernel launches on one device, in the order in which they run.
@@ -45,21 +66,39 @@ pub struct Dispatch {
 pub struct Recording {
     device: Device,
     dispatches: Vec<Dispatch>,
+    #[cfg(feature = "gpu")]
     prepared: OnceLock<Prepared>,
 }
 
 impl Recording {
     /// An empty list.
     pub fn new(device: &Device) -> Self {
-        Self { device: device.clone(), dispatches: Vec::new(), prepared: OnceLock::new() }
+        Self::of(device, Vec::new())
+    }
+
+    fn of(device: &Device, dispatches: Vec<Dispatch>) -> Self {
+        Self {
+            device: device.clone(),
+            dispatches,
+            #[cfg(feature = "gpu")]
+            prepared: OnceLock::new(),
+        }
+    }
+
+    /// Forgets what was made of the list before it was changed.
+    fn changed(&mut self) {
+        #[cfg(feature = "gpu")]
+        self.prepared.take();
     }
 
     /// Adds a launch of `workgroups` (x, y) workgroups. `work` is about how many multiplications and additions it
-    /// costs; long replays are cut into submits by it.
+    /// costs; long replays are cut into submits by it. The last inputs and outputs may be left out where the parameters
+    /// tell the kernel not to touch them.
     ///
     /// # Errors
-    /// Tensors of another device, parameters or a number of tensors other than the kernel's, and a buffer that is
-    /// written while it is bound a second time (which no GPU allows).
+    /// Tensors of another device, parameters of another size or more tensors than the kernel's, and a buffer that is
+    /// written while it is bound a second time (which no GPU allows); more than 65,535 workgroups in a direction, or
+    /// than 256 bytes of parameters.
     pub fn push<P: bytemuck::NoUninit>(
         &mut self,
         kernel: &'static Kernel,
@@ -70,10 +109,17 @@ impl Recording {
         work: u64,
     ) -> Result<()> {
         let fail = |detail: String| Err(Error::input(kernel.name, detail));
+        if size_of::<P>() > MAX_PARAMS_SIZE {
+            return fail(format!("parameters of {} bytes; at most {MAX_PARAMS_SIZE}", size_of::<P>()));
+        }
+        if workgroups.iter().any(|count| *count as usize > MAX_WORKGROUPS) {
+            let [x, y] = workgroups;
+            return fail(format!("{x} x {y} workgroups; at most {MAX_WORKGROUPS} in each direction"));
+        }
         if size_of::<P>() != kernel.params_size {
             return fail(format!("parameters of {} bytes; it takes {}", size_of::<P>(), kernel.params_size));
         }
-        if inputs.len() != kernel.inputs || outputs.len() != kernel.outputs {
+        if inputs.len() > kernel.inputs || outputs.len() > kernel.outputs {
             return fail(format!(
                 "{} inputs and {} outputs; it takes {} and {}",
                 inputs.len(),
@@ -106,7 +152,7 @@ impl Recording {
             outputs: outputs.iter().map(|t| (*t).clone()).collect(),
             work,
         });
-        self.prepared = OnceLock::new();
+        self.changed();
         Ok(())
     }
 
@@ -119,7 +165,7 @@ impl Recording {
             return Err(Error::input("append", "a recording of another device; record both on one Device"));
         }
         self.dispatches.extend(other.dispatches.iter().cloned());
-        self.prepared = OnceLock::new();
+        self.changed();
         Ok(())
     }
 
@@ -157,11 +203,22 @@ impl Recording {
         &self.device
     }
 
+    /// The same list with neighbours merged where one launch can do the work of two: an activation into the product
+    /// before it, a loss and its gradient, a weight's and a bias's gradient. A plain training step becomes half as long.
+    ///
+    /// The results are those of the list as it was, up to rounding. Tensors that only carried a value from one merged
+    /// launch to the other are no longer written, unless they are among those `wanted` after a run.
+    pub fn fused(&self, wanted: &[&Tensor]) -> Self {
+        let dispatches = fuse(self.dispatches.clone(), wanted);
+        Self::of(&self.device, dispatches)
+    }
+
     pub(crate) fn dispatches(&self) -> &[Dispatch] {
         &self.dispatches
     }
 
-    /// What the backend made of the list at its first run.
+    /// What the GPU backend made of the list at its first run.
+    #[cfg(feature = "gpu")]
     pub(crate) fn prepared(&self, prepare: impl FnOnce() -> Result<Prepared>) -> Result<&Prepared> {
         if self.prepared.get().is_none() {
             // Of two threads that get here, one wins and the other's work is dropped.

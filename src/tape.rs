@@ -2,21 +2,21 @@
 //! backward pass.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::graph::{BackwardPass, Gradients, Graph, schedule};
 use crate::nn::Parameter;
 use crate::ops::dropout::hash;
-use crate::ops::{Activation, activation};
 use crate::recording::Recording;
 use crate::tensor::Tensor;
 
 /// A value on a [`Tape`]: a matrix that an operation computes, a parameter, or an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Var {
-    tape: u64,
-    index: usize,
+    pub(crate) tape: u64,
+    pub(crate) index: usize,
 }
 
 /// Records operations and what their gradients are.
@@ -47,47 +47,40 @@ pub struct Var {
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 pub struct Tape {
-    device: Device,
-    id: u64,
-    nodes: Vec<Node>,
-    forward: Recording,
+    pub(crate) device: Device,
+    pub(crate) id: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) forward: Recording,
     training: bool,
-    random: Random,
+    pub(crate) random: Random,
 }
 
 /// What operations with random numbers draw from.
 #[derive(Clone, Debug, Default)]
-struct Random {
+pub(crate) struct Random {
     seed: u32,
     /// How many operations have drawn a key.
     operations: u32,
     /// Holds the number of runs so far; made when the first operation draws.
-    clock: Option<Tensor>,
+    pub(crate) clock: Option<Tensor>,
     /// Whether the clock is advanced by someone else than the graph.
-    shared: bool,
+    pub(crate) shared: bool,
 }
 
 type Backward = dyn Fn(&mut BackwardPass<'_>, &Tensor) -> Result<()>;
 
-struct Node {
-    value: Tensor,
+pub(crate) struct Node {
+    pub(crate) value: Tensor,
     /// Whether a parameter or variable is among what it was computed from.
-    needs_gradient: bool,
-    source: Source,
+    pub(crate) needs_gradient: bool,
+    pub(crate) source: Source,
 }
 
-enum Source {
+pub(crate) enum Source {
     Input,
     Variable,
     Parameter(Parameter, Tensor),
     Operation(Box<Backward>),
-}
-
-/// What a backward pass does with the gradients that parameters already have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gradients {
-    Accumulate,
-    Overwrite,
 }
 
 impl Tape {
@@ -202,7 +195,7 @@ impl Tape {
         Ok(self.nodes[self.index(var)?].needs_gradient)
     }
 
-    fn index(&self, var: Var) -> Result<usize> {
+    pub(crate) fn index(&self, var: Var) -> Result<usize> {
         if var.tape == self.id {
             return Ok(var.index);
         }
@@ -253,7 +246,7 @@ impl Tape {
     /// # Errors
     /// A loss that is not [1, 1], or that depends on no parameter and no variable; a value of another tape.
     pub fn backward(self, loss: Var) -> Result<Graph> {
-        self.schedule(loss, Gradients::Accumulate)
+        schedule(self, loss, Gradients::Accumulate)
     }
 
     /// Like [`Tape::backward`], but each backward pass replaces the gradients of the parameters it reaches: nothing
@@ -262,156 +255,12 @@ impl Tape {
     /// # Errors
     /// See [`Tape::backward`].
     pub fn backward_overwriting(self, loss: Var) -> Result<Graph> {
-        self.schedule(loss, Gradients::Overwrite)
-    }
-
-    fn schedule(self, loss: Var, mode: Gradients) -> Result<Graph> {
-        let last = self.index(loss)?;
-        let node = &self.nodes[last];
-        if node.value.shape() != [1, 1] {
-            return Err(Error::shape(
-                "backward",
-                format!(
-                    "the loss is {} x {}; reduce it to 1 x 1 (mse and other losses do)",
-                    node.value.rows(),
-                    node.value.cols()
-                ),
-            ));
-        }
-        if !node.needs_gradient {
-            return Err(Error::input(
-                "backward",
-                "the loss depends on no parameter and no variable: nothing to train (frozen parameters don't count)",
-            ));
-        }
-        let seed = Tensor::new(&self.device, 1, 1, &[1.0])?;
-        let mut gradients: Vec<Option<Tensor>> = vec![None; self.nodes.len()];
-        gradients[last] = Some(seed);
-        let recording = Recording::new(&self.device);
-        let mut pass = BackwardPass { tape: &self, recording, gradients, mode };
-        for (index, node) in self.nodes.iter().enumerate().take(last + 1).rev() {
-            let (Source::Operation(backward), true) = (&node.source, node.needs_gradient) else { continue };
-            if let Some(gradient) = pass.gradients[index].clone() {
-                backward(&mut pass, &gradient)?;
-            }
-        }
-        let (backward, gradients) = (pass.recording, pass.gradients);
-        let clock = self.random.clock.filter(|_| !self.random.shared);
-        Ok(Graph { tape: self.id, forward: self.forward, backward, gradients, clock, runs: AtomicU32::new(0) })
+        schedule(self, loss, Gradients::Overwrite)
     }
 }
 
 impl fmt::Debug for Tape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tape of {} values:\n{}", self.nodes.len(), self.forward)
-    }
-}
-
-/// A backward pass while it is being scheduled.
-pub struct BackwardPass<'a> {
-    tape: &'a Tape,
-    recording: Recording,
-    gradients: Vec<Option<Tensor>>,
-    mode: Gradients,
-}
-
-/// Where a gradient goes.
-#[derive(Debug)]
-pub struct Sink {
-    /// The gradient's tensor, of its value's shape.
-    pub tensor: Tensor,
-    /// Whether to add to what the tensor holds; otherwise overwrite it.
-    pub accumulate: bool,
-}
-
-impl BackwardPass<'_> {
-    /// Where an operation's backward launches go.
-    pub fn recording(&mut self) -> &mut Recording {
-        &mut self.recording
-    }
-
-    /// Where the gradient of `var` goes; `None` when nothing needs it. Each call counts as one contribution, so what
-    /// is asked for must be written.
-    ///
-    /// # Errors
-    /// A value of another tape; no memory for the gradient.
-    pub fn sink(&mut self, var: Var) -> Result<Option<Sink>> {
-        let index = self.tape.index(var)?;
-        let node = &self.tape.nodes[index];
-        if !node.needs_gradient {
-            return Ok(None);
-        }
-        if let Some(tensor) = &self.gradients[index] {
-            return Ok(Some(Sink { tensor: tensor.clone(), accumulate: true }));
-        }
-        let (tensor, accumulate) = match &node.source {
-            Source::Parameter(_, gradient) => (gradient.clone(), self.mode == Gradients::Accumulate),
-            _ => (self.tape.zeros(node.value.rows(), node.value.cols())?, false),
-        };
-        self.gradients[index] = Some(tensor.clone());
-        Ok(Some(Sink { tensor, accumulate }))
-    }
-
-    /// Adds `gradient` to the gradient of `var` as it is: the backward of an addition.
-    ///
-    /// # Errors
-    /// See [`BackwardPass::sink`].
-    pub fn add(&mut self, var: Var, gradient: &Tensor) -> Result<()> {
-        let Some(sink) = self.sink(var)? else { return Ok(()) };
-        let inputs = [gradient; 3];
-        activation::backward(&mut self.recording, Activation::Identity, inputs, &sink.tensor, sink.accumulate)
-    }
-}
-
-impl fmt::Debug for BackwardPass<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BackwardPass:\n{}", self.recording)
-    }
-}
-
-/// A forward and a backward pass, ready to run: see [`Tape::backward`].
-#[derive(Debug)]
-pub struct Graph {
-    tape: u64,
-    forward: Recording,
-    backward: Recording,
-    gradients: Vec<Option<Tensor>>,
-    clock: Option<Tensor>,
-    runs: AtomicU32,
-}
-
-impl Graph {
-    /// Computes the loss, and every value on the way.
-    ///
-    /// # Errors
-    /// A lost device.
-    pub fn forward(&self) -> Result<()> {
-        if let Some(clock) = &self.clock {
-            clock.write(&[f32::from_bits(self.runs.fetch_add(1, Ordering::Relaxed))])?;
-        }
-        self.forward.run()
-    }
-
-    /// Computes the gradients from the values of the last forward pass.
-    ///
-    /// # Errors
-    /// A lost device.
-    pub fn backward(&self) -> Result<()> {
-        self.backward.run()
-    }
-
-    /// The launches of the forward pass.
-    pub fn forward_recording(&self) -> &Recording {
-        &self.forward
-    }
-
-    /// The launches of the backward pass.
-    pub fn backward_recording(&self) -> &Recording {
-        &self.backward
-    }
-
-    /// The gradient of the loss by a value of the tape; `None` for a value that needs none.
-    pub fn gradient(&self, var: Var) -> Option<&Tensor> {
-        if var.tape != self.tape { None } else { self.gradients.get(var.index)?.as_ref() }
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::device::{Buffer, Device, PendingRead};
+use crate::buffer::{Buffer, PendingRead};
+use crate::device::Device;
 use crate::error::{Error, Result};
 
 /// Elements between the starts of two tensors in one buffer: 256 bytes, the coarsest binding offset of any adapter.
@@ -57,16 +58,57 @@ impl Tensor {
         Self::new(device, 1, indices.len(), bytemuck::cast_slice(indices))
     }
 
-    /// A matrix within this tensor's buffer, from element `start`, a multiple of [`ALIGNMENT`].
-    pub(crate) fn view(&self, start: usize, rows: usize, cols: usize) -> Result<Self> {
+    /// A matrix that shares this one's memory from element `start` (row by row), a multiple of 64: the coarsest
+    /// binding offset of any adapter is 256 bytes. What is written to one is seen through the other.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    ///
+    /// let two = Tensor::zeros(&Device::cpu(), 2, 64)?;
+    /// let second_row = two.view(64, 1, 64)?;
+    /// second_row.write(&[1.0; 64])?;
+    /// assert_eq!(two.read()?[63..65], [0.0, 1.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// An empty matrix, one that reaches beyond this one's end, or another start.
+    pub fn view(&self, start: usize, rows: usize, cols: usize) -> Result<Self> {
         let len = checked_len(rows, cols)?;
-        if !start.is_multiple_of(ALIGNMENT) || start + len > self.len() {
+        let fits = start.checked_add(len).is_some_and(|end| end <= self.len());
+        if !start.is_multiple_of(ALIGNMENT) || !fits {
             return Err(Error::shape(
                 "tensor view",
-                format!("{rows} x {cols} from element {start} of {self:?}; views start at multiples of {ALIGNMENT}"),
+                format!(
+                    "{rows} x {cols} from element {start} of a {} x {} matrix; start at a multiple of {ALIGNMENT} and \
+                     end within its {} elements",
+                    self.rows,
+                    self.cols,
+                    self.len()
+                ),
             ));
         }
         Ok(Self { buffer: self.buffer.clone(), offset: self.offset + start, rows, cols })
+    }
+
+    /// Whether this is the same stretch of memory as another tensor.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.buffer.id() == other.buffer.id() && self.offset == other.offset && self.len() == other.len()
+    }
+
+    /// Whether this shares memory with another tensor.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.buffer.id() == other.buffer.id()
+            && self.offset < other.offset + other.len()
+            && other.offset < self.offset + self.len()
+    }
+
+    /// The memory from this tensor's start to the end of one behind it in the same buffer, as one row; `None` if it
+    /// is not behind it.
+    pub(crate) fn through(&self, last: &Self) -> Option<Self> {
+        let len = (last.offset + last.len()).checked_sub(self.offset)?;
+        let behind = self.buffer.id() == last.buffer.id() && last.offset >= self.offset + self.len();
+        behind.then(|| Self { rows: 1, cols: len, ..self.clone() })
     }
 
     /// The number of rows.

@@ -4,7 +4,8 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::tensor::MAX_ELEMENTS;
 
 /// How the two classes of [`disk`] are told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,8 +35,11 @@ pub enum Labels {
 /// ```
 ///
 /// # Errors
-/// `n` is 0.
+/// `n` is 0, or more than fit in a matrix.
 pub fn disk(n: usize, seed: u64, labels: Labels) -> Result<Dataset> {
+    if n > MAX_ELEMENTS / 2 {
+        return Err(Error::input("disk", format!("{n} points; give at most {}", MAX_ELEMENTS / 2)));
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let inputs: Vec<f32> = (0..2 * n).map(|_| rng.random()).collect();
     let (target_cols, [outside, inside]): (usize, [[f32; 2]; 2]) = match labels {

@@ -1,8 +1,9 @@
-//! The GPU backend, on wgpu: memory, pipelines, submits. The adapter is chosen in `adapter.rs`, results come back in
-//! `readback.rs`.
+//! The GPU backend, on wgpu: memory and submits. The adapter is chosen in `adapter.rs`, kernels are compiled in
+//! `pipeline.rs`, results come back in `readback.rs`, errors in `faults.rs`.
 
 mod adapter;
 mod faults;
+mod pipeline;
 mod readback;
 
 use std::collections::{HashMap, VecDeque};
@@ -12,16 +13,19 @@ use std::time::Duration;
 
 pub(crate) use adapter::{has_hardware, list};
 use faults::Faults;
+use pipeline::Pipeline;
 pub(crate) use readback::Readback;
 
-use crate::device::{self, Counters, DeviceInfo, DeviceOptions};
+use crate::device::{Counters, DeviceInfo, DeviceOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{KERNELS, Kernel};
+use crate::kernel::MAX_PARAMS_SIZE;
 use crate::recording::{Dispatch, Recording};
 use crate::tensor::Tensor;
 
-/// Distance between parameter blocks in a uniform buffer: the coarsest alignment WebGPU allows an adapter to ask for.
-const UNIFORM_STRIDE: u64 = 256;
+/// Distance between parameter blocks in a uniform buffer.
+const UNIFORM_STRIDE: u64 = MAX_PARAMS_SIZE as u64;
+/// Size of what is bound in place of a tensor that a launch leaves out.
+const UNUSED_BYTES: u64 = 256;
 /// A submit is closed once its estimated time reaches this, well below the two seconds after which systems reset a GPU.
 const SUBMIT_MICROSECONDS: f64 = 50_000.0;
 /// Submits under way at a time: one runs while the next is recorded.
@@ -37,21 +41,18 @@ pub(crate) struct Gpu {
     checked_shaders: bool,
     pace: Pace,
     step_layout: wgpu::BindGroupLayout,
+    /// Bound for inputs and for outputs that a launch leaves out.
+    unused: [wgpu::Buffer; 2],
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    pipelines: HashMap<&'static str, Pipeline>,
+    /// By the address of the kernel: names of kernels from outside the crate need not be unique.
+    pipelines: HashMap<usize, Pipeline>,
     steps: Option<Steps>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     counters: Counters,
-}
-
-#[derive(Clone)]
-struct Pipeline {
-    pipeline: wgpu::ComputePipeline,
-    layout: wgpu::BindGroupLayout,
 }
 
 /// The uniform that tells a kernel the number of its step: slot i holds i, and a dynamic offset picks the slot.
@@ -110,8 +111,16 @@ impl Gpu {
             entries: &[layout_entry(0, wgpu::BufferBindingType::Uniform, true)],
         });
         let pace = Pace::of(info.kind);
+        let unused = [(); 2].map(|()| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("unused"),
+                size: UNUSED_BYTES,
+                usage: wgpu::BufferUsages::STORAGE,
+                mapped_at_creation: false,
+            })
+        });
         let checked_shaders = options.checked_shaders;
-        Ok(Self { info, device, queue, faults, checked_shaders, pace, step_layout, state: Mutex::default() })
+        Ok(Self { info, device, queue, faults, checked_shaders, pace, step_layout, unused, state: Mutex::default() })
     }
 
     pub(crate) fn info(&self) -> &DeviceInfo {
@@ -189,8 +198,7 @@ impl Gpu {
 
     pub(crate) fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
         self.faults.check()?;
-        let device::Prepared::Gpu(prepared) =
-            recording.prepared(|| Ok(device::Prepared::Gpu(self.prepare(recording)?)))?;
+        let prepared = recording.prepared(|| self.prepare(recording))?;
         if prepared.launches.is_empty() {
             return Ok(());
         }
@@ -273,8 +281,19 @@ impl Gpu {
         for (i, dispatch) in dispatches.iter().enumerate() {
             let pipeline = self.pipeline(dispatch.kernel)?;
             let mut entries = vec![bind(0, &params, i as u64 * UNIFORM_STRIDE, dispatch.params.len() as u64)];
-            for tensor in dispatch.inputs.iter().chain(&dispatch.outputs) {
-                entries.push(bind_tensor(entries.len() as u32, tensor)?);
+            let [unused_input, unused_output] = &self.unused;
+            let bindings = [
+                (&dispatch.inputs, dispatch.kernel.inputs, unused_input),
+                (&dispatch.outputs, dispatch.kernel.outputs, unused_output),
+            ];
+            for (tensors, count, unused) in bindings {
+                for place in 0..count {
+                    let binding = entries.len() as u32;
+                    entries.push(match tensors.get(place) {
+                        Some(tensor) => bind_tensor(binding, tensor)?,
+                        None => bind(binding, unused, 0, UNUSED_BYTES),
+                    });
+                }
             }
             launches.push(Launch {
                 bind_group: self.device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -291,71 +310,6 @@ impl Gpu {
         let microseconds = dispatches.iter().map(|d| self.pace.microseconds(d)).sum();
         Ok(Prepared { launches, microseconds })
     }
-
-    /// The kernel's pipeline, compiled at its first use.
-    fn pipeline(&self, kernel: &'static Kernel) -> Result<Pipeline> {
-        if let Some(pipeline) = self.state().pipelines.get(kernel.name) {
-            return Ok(pipeline.clone());
-        }
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let pipeline = self.compile(kernel);
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(Error::input(kernel.name, format!("the kernel does not compile: {error}")));
-        }
-        self.state().pipelines.insert(kernel.name, pipeline.clone());
-        Ok(pipeline)
-    }
-
-    fn compile(&self, kernel: &'static Kernel) -> Pipeline {
-        use wgpu::BufferBindingType::{Storage, Uniform};
-        let storage = (0..kernel.inputs + kernel.outputs).map(|i| Storage { read_only: i < kernel.inputs });
-        let entries: Vec<_> = std::iter::once(Uniform)
-            .chain(storage)
-            .zip(0..)
-            .map(|(ty, binding)| layout_entry(binding, ty, false))
-            .collect();
-        let layout = self
-            .device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.name), entries: &entries });
-        let groups = [Some(&layout), Some(&self.step_layout)];
-        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(kernel.name),
-            bind_group_layouts: if kernel.uses_step { &groups } else { &groups[..1] },
-            immediate_size: 0,
-        });
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(kernel.name),
-            layout: Some(&pipeline_layout),
-            module: &self.shader_module(kernel),
-            entry_point: Some(kernel.entry_point),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &[],
-                // Every kernel writes its workgroup memory before it reads it.
-                zero_initialize_workgroup_memory: self.checked_shaders || !is_own(kernel),
-            },
-            cache: None,
-        });
-        Pipeline { pipeline, layout }
-    }
-
-    #[expect(unsafe_code, reason = "wgpu leaves out the checks only in an unsafe call")]
-    fn shader_module(&self, kernel: &Kernel) -> wgpu::ShaderModule {
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(kernel.name),
-            source: wgpu::ShaderSource::Wgsl(kernel.wgsl.into()),
-        };
-        if self.checked_shaders || !is_own(kernel) {
-            return self.device.create_shader_module(descriptor);
-        }
-        // SAFETY: the launchers in `ops` bind tensors of checked shapes, every kernel guards its indices by those
-        // shapes, and every loop ends; tests run each kernel with and without the checks, between guard rows.
-        unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
-    }
-}
-
-/// Whether a kernel is the crate's own: those of users keep their checks.
-fn is_own(kernel: &Kernel) -> bool {
-    KERNELS.iter().any(|own| std::ptr::eq(*own, kernel))
 }
 
 fn layout_entry(binding: u32, ty: wgpu::BufferBindingType, dynamic: bool) -> wgpu::BindGroupLayoutEntry {

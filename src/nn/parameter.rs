@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::nn::{Init, Module};
 use crate::ops;
 use crate::recording::Recording;
-use crate::tensor::{ALIGNMENT, Tensor};
+use crate::tensor::{ALIGNMENT, MAX_ELEMENTS, Tensor};
 
 /// A matrix that training changes: its shape and how its initial values are drawn, and, once [`Parameters::new`] has
 /// placed it on a device, its value and its gradient.
@@ -159,6 +159,12 @@ impl Parameters {
         let mut end = 0;
         for (name, parameter) in &named {
             let [rows, cols] = parameter.0.shape;
+            if rows.checked_mul(cols).is_none_or(|len| len > MAX_ELEMENTS) {
+                return Err(Error::shape(
+                    "parameters",
+                    format!("{name} is {rows} x {cols}: more elements than can be counted; at most {MAX_ELEMENTS}"),
+                ));
+            }
             if rows == 0 || cols == 0 {
                 return Err(Error::shape("parameters", format!("{name} is {rows} x {cols}; give at least 1 x 1")));
             }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::elementary::{exp, exp_m1, tanh};
 use crate::ops::{grid, put, same_shape, size};
-use crate::recording::Recording;
+use crate::recording::{Dispatch, Recording};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
@@ -62,8 +62,21 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The last kind that `shaders/matmul.wgsl` knows, too.
-    pub(crate) const LAST_EPILOGUE: u32 = 9;
+    /// Whether the derivative can be told from the value alone.
+    pub(crate) fn derivative_needs_input(self) -> bool {
+        match self {
+            Self::Identity | Self::ReLU | Self::Tanh | Self::Sigmoid | Self::Exp | Self::Affine { .. } => false,
+            // The value has the sign of the input as long as the constant is not negative.
+            Self::LeakyReLU { slope } => slope < 0.0,
+            Self::ELU { alpha } => alpha < 0.0,
+            _ => true,
+        }
+    }
+
+    /// Whether it can end a matrix product.
+    pub(crate) fn is_epilogue(self) -> bool {
+        self.kind() <= 9
+    }
 
     /// The number by which the shaders know it.
     pub(crate) fn kind(self) -> u32 {
@@ -186,8 +199,11 @@ impl Activation {
             }
             Self::GELU => normal_cdf(x) + x * exp(-0.5 * x * x) / (2.0 * PI).sqrt(),
             Self::GELUTanh => {
-                let t = tanh(gelu_angle(x));
-                0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * (2.0 / PI).sqrt() * (1.0 + 0.134145 * x * x)
+                let angle = gelu_angle(x);
+                // 1 - tanh², in a form whose error vanishes with it: what follows grows with the cube of x.
+                let e = exp(-2.0 * angle.abs());
+                let slope = 4.0 * e / ((1.0 + e) * (1.0 + e));
+                0.5 * (1.0 + tanh(angle)) + 0.5 * x * slope * (2.0 / PI).sqrt() * (1.0 + 0.134145 * x * x)
             }
             Self::SiLU => {
                 let s = sigmoid(x);
@@ -260,12 +276,22 @@ struct Params {
     a: f32,
     b: f32,
     accumulate: u32,
+    infinity: f32,
+    nan: f32,
 }
 
 impl Params {
     fn new(activation: Activation, len: usize, accumulate: bool) -> Self {
         let [a, b] = activation.constants();
-        Self { len: size(len), kind: activation.kind(), a, b, accumulate: accumulate.into() }
+        Self {
+            len: size(len),
+            kind: activation.kind(),
+            a,
+            b,
+            accumulate: accumulate.into(),
+            infinity: f32::INFINITY,
+            nan: f32::NAN,
+        }
     }
 
     fn activation(&self) -> Activation {
@@ -302,6 +328,12 @@ pub fn backward(
     same_shape("activation backward", &[("x", x), ("y", y), ("dy", dy), ("dx", dx)])?;
     let params = Params::new(activation, x.len(), accumulate);
     recording.push(&BACKWARD, grid(x.len(), 64), params, &[x, y, dy], &[dx], 4 * x.len() as u64)
+}
+
+/// The activation of a launch of [`forward`] or [`backward`], and whether it adds to its output.
+pub(crate) fn of(dispatch: &Dispatch) -> (Activation, bool) {
+    let params: Params = dispatch.params();
+    (params.activation(), params.accumulate != 0)
 }
 
 fn forward_reference(call: Call<'_>) {

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{expect_shape, grid, put, same_shape, size};
-use crate::recording::Recording;
+use crate::recording::{Dispatch, Recording};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
@@ -53,6 +53,11 @@ pub fn backward(recording: &mut Recording, x: &Tensor, sums: &Tensor, accumulate
         recording.push(&BACKWARD, grid(x.cols(), 16), params, &[x], &[sums], work as u64)?;
     }
     Ok(())
+}
+
+/// Whether a launch of [`backward`] adds to its output.
+pub(crate) fn accumulates(dispatch: &Dispatch) -> bool {
+    dispatch.params::<Params>().accumulate != 0
 }
 
 fn forward_reference(call: Call<'_>) {

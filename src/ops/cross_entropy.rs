@@ -1,9 +1,9 @@
 //! Cross-entropy of logits: `shaders/cross_entropy.wgsl`.
 
 use crate::error::{Error, Result};
-use crate::kernel::{Call, Kernel, kernel};
+use crate::kernel::{Call, Kernel, MAX_INPUTS, kernel};
 use crate::ops::{Reduction, expect_shape, grid, put, reduce, same_shape, size};
-use crate::recording::Recording;
+use crate::recording::{Dispatch, Recording};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
@@ -16,10 +16,13 @@ struct Params {
     scale: f32,
     accumulate: u32,
     nan: f32,
+    last_slot: u32,
 }
 
 pub(crate) static FORWARD: Kernel =
-    kernel!("cross_entropy", "forward", [256, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference);
+    kernel!("cross_entropy", "forward", [256, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference);
+pub(crate) static BOTH: Kernel =
+    kernel!("cross_entropy", "both", [256, 1, 1], Params, inputs: 3, outputs: 2, step: true, both_reference);
 pub(crate) static BACKWARD: Kernel =
     kernel!("cross_entropy", "backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference);
 
@@ -58,6 +61,7 @@ fn params(logits: &Tensor, target: &Tensor, scale: f32, accumulate: bool) -> Par
         scale,
         accumulate: accumulate.into(),
         nan: f32::NAN,
+        last_slot: 0,
     }
 }
 
@@ -69,17 +73,17 @@ fn params(logits: &Tensor, target: &Tensor, scale: f32, accumulate: bool) -> Par
 pub fn forward(recording: &mut Recording, [logits, target]: [&Tensor; 2], scale: f32, loss: &Tensor) -> Result<()> {
     check(logits, target)?;
     expect_shape("cross_entropy", "loss", loss, [1, 1], "to hold the sum")?;
-    let mut push = |scale: f32, sums: &Tensor| {
+    let mut push = |sums: &Tensor| {
         let params = params(logits, target, scale, false);
         let work = 20 * logits.len() as u64;
         recording.push(&FORWARD, grid(logits.rows(), BLOCK), params, &[logits, target], &[sums], work)
     };
     if logits.rows() <= BLOCK {
-        return push(scale, loss);
+        return push(loss);
     }
     let partial = Tensor::zeros(logits.device(), 1, logits.rows().div_ceil(BLOCK))?;
-    push(1.0, &partial)?;
-    reduce::sum(recording, &partial, scale, loss)
+    push(&partial)?;
+    reduce::sum(recording, &partial, 1.0, loss)
 }
 
 /// `gradient = d_loss * scale * (softmax(z) * (sum of t) - t)`, or `gradient += ...` with `accumulate`; d_loss
@@ -102,6 +106,23 @@ pub fn backward(
     recording.push(&BACKWARD, grid(logits.rows(), 64), params, &[logits, target, d_loss], &[gradient], work)
 }
 
+/// A launch of [`forward`] and one of [`backward`] on the same operands as one.
+pub(crate) fn with_backward(forward: &Dispatch, backward: &Dispatch) -> Option<Dispatch> {
+    let (one, other): (Params, Params) = (forward.params(), backward.params());
+    if one.scale != other.scale || other.accumulate != 0 {
+        return None;
+    }
+    let outputs = vec![forward.outputs[0].clone(), backward.outputs[0].clone()];
+    Some(Dispatch { kernel: &BOTH, inputs: backward.inputs.clone(), outputs, ..forward.clone() })
+}
+
+/// A launch that leaves one sum, which it writes to a history instead.
+pub(crate) fn with_history(dispatch: &Dispatch, history: &Tensor) -> Dispatch {
+    let mut merged = dispatch.clone();
+    merged.outputs[0] = history.clone();
+    merged.with_params(Params { last_slot: size(history.len() - 1), ..dispatch.params() })
+}
+
 /// log(sum of exp(z)), relative to the largest z.
 fn log_sum_exp(z: &[f32]) -> f32 {
     let largest = z.iter().fold(f32::NEG_INFINITY, |largest, z| largest.max(*z));
@@ -119,9 +140,13 @@ fn target_at(target: &[f32], classes: usize, j: usize) -> f32 {
 
 fn forward_reference(call: Call<'_>) {
     let params: Params = call.params();
-    let (classes, target_cols) = (params.cols as usize, params.target_cols as usize);
     let [logits, target, ..] = call.inputs;
     let [sums, ..] = call.outputs;
+    put_sums(&params, logits, target, &mut sums[call.step.min(params.last_slot as usize)..]);
+}
+
+fn put_sums(params: &Params, logits: &[f32], target: &[f32], sums: &mut [f32]) {
+    let (classes, target_cols) = (params.cols as usize, params.target_cols as usize);
     let row_loss = |(z, t): (&[f32], &[f32])| {
         let normaliser = log_sum_exp(z);
         let terms = z.iter().enumerate().map(|(j, z)| (target_at(t, classes, j), normaliser - z));
@@ -137,9 +162,13 @@ fn forward_reference(call: Call<'_>) {
 
 fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
-    let (classes, target_cols) = (params.cols as usize, params.target_cols as usize);
-    let [logits, target, d_loss, ..] = call.inputs;
     let [gradient, ..] = call.outputs;
+    put_gradient(&params, call.inputs, gradient);
+}
+
+fn put_gradient(params: &Params, inputs: [&[f32]; MAX_INPUTS], gradient: &mut [f32]) {
+    let (classes, target_cols) = (params.cols as usize, params.target_cols as usize);
+    let [logits, target, d_loss, ..] = inputs;
     let factor = d_loss[0] * params.scale;
     let rows = logits.chunks_exact(classes).zip(target.chunks_exact(target_cols));
     for (gradient, (z, t)) in gradient.chunks_exact_mut(classes).zip(rows) {
@@ -150,6 +179,14 @@ fn backward_reference(call: Call<'_>) {
             put(gradient, factor * slope, params.accumulate != 0);
         }
     }
+}
+
+fn both_reference(call: Call<'_>) {
+    let params: Params = call.params();
+    let [logits, target, ..] = call.inputs;
+    let [sums, gradient, ..] = call.outputs;
+    put_sums(&params, logits, target, &mut sums[call.step.min(params.last_slot as usize)..]);
+    put_gradient(&params, call.inputs, gradient);
 }
 
 impl Tape {

@@ -1,10 +1,10 @@
 //! Losses that add up errors element by element: `shaders/loss.wgsl`.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::reduce::{self, BLOCK};
-use crate::ops::{expect_shape, grid, put, same_shape, size};
-use crate::recording::Recording;
+use crate::ops::{Activation, expect_shape, grid, put, same_shape, size};
+use crate::recording::{Dispatch, Recording};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
@@ -72,6 +72,15 @@ impl Elementwise {
         if let Self::Huber { delta } = self { delta } else { 0.0 }
     }
 
+    fn check(self) -> Result<()> {
+        match self {
+            Self::Huber { delta } if !(delta > 0.0 && delta.is_finite()) => {
+                Err(Error::input("huber", format!("a delta of {delta}; give a positive number")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn from_kind(kind: u32, delta: f32) -> Self {
         match kind {
             1 => Self::Absolute,
@@ -101,7 +110,7 @@ impl Elementwise {
             Self::Absolute if e == 0.0 => 0.0,
             Self::Absolute => e.signum(),
             Self::Huber { delta } => e.clamp(-delta, delta),
-            Self::BceWithLogits => super::Activation::Sigmoid.apply(p) - t,
+            Self::BceWithLogits => Activation::Sigmoid.apply(p) - t,
         }
     }
 
@@ -112,7 +121,7 @@ impl Elementwise {
 }
 
 #[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
     len: u32,
     kind: u32,
@@ -120,17 +129,34 @@ struct Params {
     scale: f32,
     by_target: u32,
     accumulate: u32,
+    last_slot: u32,
+    activation: u32,
+    activation_a: f32,
+    has_before: u32,
+}
+
+impl Params {
+    fn new(error: Elementwise, len: usize, scale: f32) -> Self {
+        let (kind, delta) = (error.kind(), error.delta());
+        Self { len: size(len), kind, delta, scale, ..bytemuck::Zeroable::zeroed() }
+    }
+
+    fn error(&self) -> Elementwise {
+        Elementwise::from_kind(self.kind, self.delta)
+    }
 }
 
 pub(crate) static FORWARD: Kernel =
-    kernel!("loss", "forward", [256, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference);
+    kernel!("loss", "forward", [256, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference);
+pub(crate) static BOTH: Kernel =
+    kernel!("loss", "both", [256, 1, 1], Params, inputs: 4, outputs: 2, step: true, both_reference);
 pub(crate) static BACKWARD: Kernel =
     kernel!("loss", "backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference);
 
 /// `loss = scale * sum of error(prediction, target)`, with prediction and target [n, c] and loss [1, 1].
 ///
 /// # Errors
-/// Other shapes.
+/// Other shapes; a delta of Huber's that is not positive.
 pub fn forward(
     recording: &mut Recording,
     error: Elementwise,
@@ -138,27 +164,27 @@ pub fn forward(
     scale: f32,
     loss: &Tensor,
 ) -> Result<()> {
+    error.check()?;
     same_shape("loss", &[("the prediction", prediction), ("the target", target)])?;
     expect_shape("loss", "loss", loss, [1, 1], "to hold the sum")?;
     let len = prediction.len();
-    let (kind, delta) = (error.kind(), error.delta());
-    let mut push = |scale: f32, sums: &Tensor| {
-        let params = Params { len: size(len), kind, delta, scale, by_target: 0, accumulate: 0 };
+    let mut push = |sums: &Tensor| {
+        let params = Params::new(error, len, scale);
         recording.push(&FORWARD, grid(len, BLOCK), params, &[prediction, target], &[sums], 4 * len as u64)
     };
     if len <= BLOCK {
-        return push(scale, loss);
+        return push(loss);
     }
     let partial = Tensor::zeros(prediction.device(), 1, len.div_ceil(BLOCK))?;
-    push(1.0, &partial)?;
-    reduce::sum(recording, &partial, scale, loss)
+    push(&partial)?;
+    reduce::sum(recording, &partial, 1.0, loss)
 }
 
 /// `gradient = d_loss * scale * error'(prediction, target)`, or `gradient += ...` with `accumulate`; with `by_target`
 /// the gradient of the target. d_loss [1, 1], the others of one shape.
 ///
 /// # Errors
-/// Other shapes.
+/// Other shapes; a delta of Huber's that is not positive.
 pub fn backward(
     recording: &mut Recording,
     (error, by_target): (Elementwise, bool),
@@ -167,35 +193,89 @@ pub fn backward(
     gradient: &Tensor,
     accumulate: bool,
 ) -> Result<()> {
+    error.check()?;
     same_shape("loss backward", &[("the prediction", prediction), ("the target", target), ("the gradient", gradient)])?;
     expect_shape("loss backward", "the loss's gradient", d_loss, [1, 1], "as the loss")?;
     let len = prediction.len();
-    let params = Params {
-        len: size(len),
-        kind: error.kind(),
-        delta: error.delta(),
-        scale,
-        by_target: by_target.into(),
-        accumulate: accumulate.into(),
-    };
+    let params =
+        Params { by_target: by_target.into(), accumulate: accumulate.into(), ..Params::new(error, len, scale) };
     let inputs = [prediction, target, d_loss];
     recording.push(&BACKWARD, grid(len, 64), params, &inputs, &[gradient], 4 * len as u64)
 }
 
+/// A launch of [`forward`] and one of [`backward`] on the same operands as one.
+pub(crate) fn with_backward(forward: &Dispatch, backward: &Dispatch) -> Option<Dispatch> {
+    let (one, other): (Params, Params) = (forward.params(), backward.params());
+    // Equal parameters include overwriting the gradient, of the prediction.
+    if (Params { last_slot: 0, ..one }) != other {
+        return None;
+    }
+    let inputs = backward.inputs.clone();
+    let outputs = vec![forward.outputs[0].clone(), backward.outputs[0].clone()];
+    Some(Dispatch { kernel: &BOTH, inputs, outputs, ..forward.clone() })
+}
+
+/// A launch of both whose gradient is carried on through the activation that gave the predictions; `before` is what
+/// that was applied to, where its derivative needs it.
+pub(crate) fn with_activation(
+    both: &Dispatch,
+    activation: Activation,
+    before: Option<&Tensor>,
+    dx: &Tensor,
+) -> Option<Dispatch> {
+    let params: Params = both.params();
+    if params.activation != 0 || !activation.is_epilogue() {
+        return None;
+    }
+    let params = Params {
+        activation: activation.kind(),
+        activation_a: activation.constants()[0],
+        has_before: before.is_some().into(),
+        ..params
+    };
+    let inputs = both.inputs.iter().take(3).chain(before).cloned().collect();
+    Some(Dispatch { inputs, outputs: vec![both.outputs[0].clone(), dx.clone()], ..both.clone() }.with_params(params))
+}
+
+/// A launch that leaves one sum, which it writes to a history instead.
+pub(crate) fn with_history(dispatch: &Dispatch, history: &Tensor) -> Dispatch {
+    let mut merged = dispatch.clone();
+    merged.outputs[0] = history.clone();
+    merged.with_params(Params { last_slot: size(history.len() - 1), ..dispatch.params() })
+}
+
 fn forward_reference(call: Call<'_>) {
     let params: Params = call.params();
-    let error = Elementwise::from_kind(params.kind, params.delta);
     let [prediction, target, ..] = call.inputs;
     let [sums, ..] = call.outputs;
+    put_sums(&params, prediction, target, &mut sums[call.step.min(params.last_slot as usize)..]);
+}
+
+fn put_sums(params: &Params, prediction: &[f32], target: &[f32], sums: &mut [f32]) {
+    let error = params.error();
     for ((sum, prediction), target) in sums.iter_mut().zip(prediction.chunks(BLOCK)).zip(target.chunks(BLOCK)) {
         let errors = prediction.iter().zip(target).map(|(p, t)| error.error(*p, *t));
         *sum = params.scale * errors.sum::<f32>();
     }
 }
 
+fn both_reference(call: Call<'_>) {
+    let params: Params = call.params();
+    let error = params.error();
+    let activation = Activation::from_kind(params.activation, [params.activation_a, 0.0]);
+    let [prediction, target, d_loss, before, ..] = call.inputs;
+    let [sums, gradient, ..] = call.outputs;
+    put_sums(&params, prediction, target, &mut sums[call.step.min(params.last_slot as usize)..]);
+    let before = if params.has_before != 0 { before } else { prediction };
+    let factor = d_loss[0] * params.scale;
+    for (((gradient, p), t), x) in gradient.iter_mut().zip(prediction).zip(target).zip(before) {
+        *gradient = factor * error.derivative(*p, *t) * activation.derivative(*x, *p);
+    }
+}
+
 fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
-    let error = Elementwise::from_kind(params.kind, params.delta);
+    let error = params.error();
     let [prediction, target, d_loss, ..] = call.inputs;
     let [gradient, ..] = call.outputs;
     let factor = d_loss[0] * params.scale;

@@ -1,6 +1,6 @@
 //! Counts of right answers: `shaders/metrics.wgsl`.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{grid, reduce, same_shape, size};
 use crate::recording::Recording;
@@ -18,15 +18,18 @@ struct Params {
 pub(crate) static COUNT_CORRECT: Kernel =
     kernel!("metrics", "count_correct", [256, 1, 1], Params, inputs: 2, outputs: 1, step: false, reference);
 
+/// The widest rows: an invocation walks along one, and some drivers end a loop silently after 65,535 rounds.
+const MAX_COLS: usize = 65_000;
+
 /// Rows that one workgroup counts.
 const BLOCK: usize = 256;
 
 /// `count[min(step, count.len() - 1)]` = how many rows are classified right: the largest prediction stands where the
-/// largest target stands (of equals, the first); with a single column both lie on the same side of `threshold`. Targets [n, 1] for several columns of predictions are
-/// class numbers.
+/// largest target stands (of equals, the first); with a single column both lie on the same side of `threshold`. Targets
+/// [n, 1] for several columns of predictions are class numbers.
 ///
 /// # Errors
-/// Other shapes.
+/// Other shapes; rows wider than 65,000 columns.
 pub fn count_correct(
     recording: &mut Recording,
     prediction: &Tensor,
@@ -38,6 +41,9 @@ pub fn count_correct(
         same_shape("accuracy", &[("the prediction", prediction), ("the target", target)])?;
     }
     let (rows, cols) = (prediction.rows(), prediction.cols());
+    if cols > MAX_COLS {
+        return Err(Error::shape("accuracy", format!("rows of {cols} columns; at most {MAX_COLS} are compared")));
+    }
     let counts = Tensor::zeros(prediction.device(), 1, rows.div_ceil(BLOCK))?;
     let params = Params { rows: size(rows), cols: size(cols), threshold, target_cols: size(target.cols()) };
     let work = prediction.len() as u64;
@@ -64,6 +70,6 @@ fn reference(call: Call<'_>) {
 }
 
 /// Where the largest value stands; of equals, the first.
-fn argmax(row: &[f32]) -> usize {
+pub(crate) fn argmax(row: &[f32]) -> usize {
     (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
 }

@@ -30,7 +30,7 @@ pub use loss::Reduction;
 pub use matmul::matmul;
 
 /// WebGPU's limit on workgroups in one dimension of a launch.
-const MAX_WORKGROUPS: usize = 65_535;
+pub(crate) const MAX_WORKGROUPS: usize = 65_535;
 
 /// Workgroups for `items` things, `per_group` to a workgroup, folded into two dimensions when one does not reach:
 /// kernels number their workgroup `y * num_workgroups.x + x` and ignore those past the end.

@@ -71,7 +71,7 @@ pub(crate) static RMSPROP: Kernel =
 /// `value -= rate * gradient`; no state.
 ///
 /// # Errors
-/// Tensors of different shapes.
+/// Tensors of different shapes; constants out of their range.
 pub fn sgd(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
     push(recording, &SGD, update, on)
 }
@@ -79,7 +79,7 @@ pub fn sgd(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result
 /// SGD with momentum; one state, the velocity.
 ///
 /// # Errors
-/// Tensors of different shapes.
+/// Tensors of different shapes; constants out of their range.
 pub fn momentum(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
     push(recording, &MOMENTUM, update, on)
 }
@@ -87,7 +87,7 @@ pub fn momentum(recording: &mut Recording, update: Update, on: Stretch<'_>) -> R
 /// Adam (Kingma & Ba 2015); two states, the means of the gradient and of its square.
 ///
 /// # Errors
-/// Tensors of different shapes.
+/// Tensors of different shapes; constants out of their range.
 pub fn adam(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
     push(recording, &ADAM, update, on)
 }
@@ -95,13 +95,28 @@ pub fn adam(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Resul
 /// RMSProp (Hinton 2012); two states, the velocity and the mean square of the gradient.
 ///
 /// # Errors
-/// Tensors of different shapes.
+/// Tensors of different shapes; constants out of their range.
 pub fn rmsprop(recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
     push(recording, &RMSPROP, update, on)
 }
 
 fn push(recording: &mut Recording, kernel: &'static Kernel, update: Update, on: Stretch<'_>) -> Result<()> {
+    let share = 0.0..1.0;
+    let constants = [
+        ("value to clip to", update.clip_value, update.clip_value >= 0.0, "from 0"),
+        ("momentum", update.momentum, update.momentum >= 0.0 && update.momentum.is_finite(), "a finite one from 0"),
+        ("beta1", update.beta1, share.contains(&update.beta1), "from 0 to below 1"),
+        ("beta2 or alpha", update.beta2, share.contains(&update.beta2), "from 0 to below 1"),
+        ("epsilon", update.epsilon, update.epsilon >= 0.0 && update.epsilon.is_finite(), "a finite one from 0"),
+    ];
+    if let Some((name, value, _, range)) = constants.into_iter().find(|(_, _, fits, _)| !fits) {
+        return Err(Error::input(kernel.name, format!("a {name} of {value}; give {range}")));
+    }
     same_shape(kernel.name, &[("values", on.values), ("gradients", on.gradients)])?;
+    if on.state.len() + 1 != kernel.outputs {
+        let states = kernel.outputs - 1;
+        return Err(Error::input(kernel.name, format!("{} states; it takes {states}", on.state.len())));
+    }
     for state in on.state {
         same_shape(kernel.name, &[("values", on.values), ("the state", state)])?;
     }
@@ -111,7 +126,8 @@ fn push(recording: &mut Recording, kernel: &'static Kernel, update: Update, on: 
     let len = on.values.len();
     let params = Update { len: size(len), last_rate: size(on.rates.rows() - 1), ..update };
     let outputs: Vec<_> = std::iter::once(on.values).chain(on.state).collect();
-    let inputs = [on.gradients, on.rates, on.squared_norm];
+    let norm = Some(on.squared_norm).filter(|_| update.clip_norm > 0.0);
+    let inputs: Vec<_> = [on.gradients, on.rates].into_iter().chain(norm).collect();
     recording.push(kernel, grid(len, 64), params, &inputs, &outputs, 4 * len as u64)
 }
 

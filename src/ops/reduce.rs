@@ -1,10 +1,11 @@
 //! Sums in a fixed order: `shaders/reduce.wgsl`.
 
 use crate::error::{Error, Result};
+use crate::graph::BackwardPass;
 use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{bias, copy, expect_shape, grid, put, size};
-use crate::recording::Recording;
-use crate::tape::{BackwardPass, Tape, Var};
+use crate::recording::{Dispatch, Recording};
+use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
 #[repr(C)]
@@ -94,6 +95,18 @@ pub fn rows(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, acc
     }
     let params = RowParams { rows: size(x.rows()), cols: size(x.cols()), scale, accumulate: accumulate.into() };
     recording.push(&ROWS, grid(x.rows(), 1), params, &[x], &[out], x.len() as u64)
+}
+
+/// The tensor that a launch copies as it is to `out[min(step, out.len() - 1)]`: a sum over one element.
+pub(crate) fn copied(dispatch: &Dispatch) -> Option<&Tensor> {
+    let is_copy = |p: Params| p.len == 1 && p.scale == 1.0 && p.square == 0 && p.accumulate == 0;
+    (dispatch.is(&SUM) && is_copy(dispatch.params())).then(|| &dispatch.inputs[0])
+}
+
+/// A launch that leaves one sum, which it writes to a history instead.
+pub(crate) fn with_history(dispatch: &Dispatch, history: &Tensor) -> Dispatch {
+    let params = Params { last_slot: size(history.len() - 1), ..dispatch.params() };
+    Dispatch { outputs: vec![history.clone()], ..dispatch.clone() }.with_params(params)
 }
 
 fn reference(call: Call<'_>) {

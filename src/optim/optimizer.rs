@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::nn::Parameters;
 use crate::ops::optim::{Stretch, Update};
-use crate::ops::reduce;
+use crate::ops::reduce::{self, Sum};
 use crate::optim::{Rule, Settings};
 use crate::recording::Recording;
 use crate::tensor::Tensor;
@@ -135,16 +135,26 @@ impl Optimizer {
         let mut update = Recording::new(self.parameters.device());
         let settings = self.rule.settings();
         if settings.clip_norm > 0.0 {
-            reduce::sum_of_squares(&mut update, self.parameters.gradients(), &self.squared_norm)?;
+            // Of what is trained: frozen parameters may hold gradients from before.
+            for (i, stretch) in self.parameters.stretches(|_| None).iter().enumerate() {
+                let gradients = self.parameters.gradients().view(stretch.start, 1, stretch.len)?;
+                let how = Sum { square: true, accumulate: i > 0 };
+                reduce::sum_of(&mut update, &gradients, 1.0, &self.squared_norm, how)?;
+            }
         }
         let group_of = |name: &str| settings.groups.iter().position(|group| (group.has)(name));
         for stretch in self.parameters.stretches(group_of) {
             let group = stretch.group.map(|group| &settings.groups[group]);
             let own_rate = settings.learning_rate;
+            let (decay, decoupled_decay) = match group {
+                None => (settings.decay, settings.decoupled_decay),
+                Some(group) if settings.decoupled_decay > 0.0 => (settings.decay, group.decay),
+                Some(group) => (group.decay, 0.0),
+            };
             let constants = Update {
                 rate_factor: group.map_or(1.0, |g| if own_rate == 0.0 { 0.0 } else { g.learning_rate / own_rate }),
-                decay: group.map_or(settings.decay, |g| g.decay),
-                decoupled_decay: settings.decoupled_decay,
+                decay,
+                decoupled_decay,
                 shrink: settings.shrink,
                 clip_value: settings.clip_value,
                 clip_norm: settings.clip_norm,

@@ -130,7 +130,8 @@ macro_rules! settings {
             }
 
             /// Gives the parameters whose name `has` accepts, and that no earlier group has, their own learning rate
-            /// and weight decay (added to the gradient). The schedule multiplies all rates.
+            /// and weight decay: of the decoupled kind if the rule has one of its own, else added to the gradient. The
+            /// schedule multiplies all rates.
             pub fn group(
                 mut self,
                 has: impl Fn(&str) -> bool + Send + Sync + 'static,

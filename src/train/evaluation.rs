@@ -1,7 +1,7 @@
 //! The loss and accuracy of a model on a dataset, measured on the device, in chunks.
 
 use super::{Metrics, Resident, Trainer};
-use crate::device::PendingRead;
+use crate::buffer::PendingRead;
 use crate::error::Result;
 use crate::nn::Reduction;
 use crate::ops;
@@ -61,7 +61,7 @@ impl Evaluation {
             pass.append(&tape.finish())?;
             ops::reduce::sum(&mut pass, &loss, 1.0, &losses)?;
             ops::metrics::count_correct(&mut pass, &prediction, &t, data.threshold, &counts)?;
-            Ok(Some(pass))
+            Ok(Some(pass.fused(&[])))
         };
         let full = record(if samples >= CHUNK_ROWS { CHUNK_ROWS } else { 0 })?;
         let rest = record(samples % CHUNK_ROWS)?;

@@ -1,6 +1,7 @@
 //! Training: epochs of shuffled mini-batches, measured after each.
 
 mod evaluation;
+mod fit;
 mod history;
 
 use std::collections::VecDeque;
@@ -11,8 +12,9 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 
+use crate::buffer::PendingRead;
 use crate::data::{self, Dataset};
-use crate::device::{Device, PendingRead};
+use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::{Loss, Module, Parameters};
 use crate::ops;
@@ -21,6 +23,7 @@ use crate::recording::Recording;
 use crate::tape::Tape;
 use crate::tensor::Tensor;
 use evaluation::{Evaluation, PendingMetrics};
+pub use fit::Fit;
 pub use history::{EpochRecord, History, Metrics};
 
 /// Trains a model: everything stays on the device from the first step of an epoch to its last.
@@ -50,72 +53,6 @@ pub struct Trainer {
     /// Steps so far, for what is random within them.
     clock: Tensor,
     history: History,
-}
-
-type OnEpoch<'a> = Box<dyn FnMut(&EpochRecord) + 'a>;
-
-/// What [`Trainer::fit`] does: how many epochs, in batches of what size, measured on what.
-pub struct Fit<'a> {
-    epochs: usize,
-    batch_size: usize,
-    validation: Option<&'a Dataset>,
-    drop_last: bool,
-    evaluate_every: usize,
-    steps_per_submit: u32,
-    on_epoch: Option<OnEpoch<'a>>,
-}
-
-impl<'a> Fit<'a> {
-    /// This many epochs of mini-batches of `batch_size` samples; the last one of an epoch may be smaller.
-    pub fn new(epochs: usize, batch_size: usize) -> Self {
-        Self {
-            epochs,
-            batch_size,
-            validation: None,
-            drop_last: false,
-            evaluate_every: 1,
-            steps_per_submit: u32::MAX,
-            on_epoch: None,
-        }
-    }
-
-    /// Measures the model on this data, too.
-    pub fn validation(mut self, data: &'a Dataset) -> Self {
-        self.validation = Some(data);
-        self
-    }
-
-    /// Leaves out the last mini-batch of an epoch when it is smaller than the others.
-    pub fn drop_last(mut self, drop: bool) -> Self {
-        self.drop_last = drop;
-        self
-    }
-
-    /// Measures the model after every `n`-th epoch and the last (after each, unless told otherwise); with 0 after the
-    /// last only. A measurement is a forward pass over the training and the validation data.
-    pub fn evaluate_every(mut self, n: usize) -> Self {
-        self.evaluate_every = n;
-        self
-    }
-
-    /// At most this many steps in one submit to the GPU. The results are the same bits whatever it is; the default
-    /// is as many as run within about 50 ms.
-    pub fn steps_per_submit(mut self, n: u32) -> Self {
-        self.steps_per_submit = n.max(1);
-        self
-    }
-
-    /// Calls `f` with each epoch's record as it comes in, which on a GPU is while the next epoch runs.
-    pub fn on_epoch(mut self, f: impl FnMut(&EpochRecord) + 'a) -> Self {
-        self.on_epoch = Some(Box::new(f));
-        self
-    }
-}
-
-impl fmt::Debug for Fit<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fit({} epochs, batches of {})", self.epochs, self.batch_size)
-    }
 }
 
 /// A dataset in a device's memory.
@@ -232,7 +169,7 @@ impl Trainer {
         }
         let data = Resident::new(&self.device, train)?;
         self.optimizer.reserve(train.len().div_ceil(fit.batch_size))?;
-        let epoch_plan = self.record_epoch(&data, fit.batch_size, fit.drop_last)?;
+        let epoch_plan = self.record_epoch(&data, &fit)?;
         let evaluation = Evaluation::new(self, data)?;
         let validation = match fit.validation {
             Some(data) => Some(Evaluation::new(self, Resident::new(&self.device, data)?)?),
@@ -300,8 +237,9 @@ impl Trainer {
     /// The loss and accuracy of the model on this data.
     ///
     /// # Errors
-    /// Data of another shape than the model's; a lost device.
+    /// Data of another shape than the model's, or targets that the loss does not take; a lost device.
     pub fn evaluate(&self, data: &Dataset) -> Result<Metrics> {
+        self.loss.check_targets(data, self.output_cols(data)?)?;
         Evaluation::new(self, Resident::new(&self.device, data)?)?.start()?.wait()
     }
 
@@ -326,7 +264,9 @@ impl Trainer {
                 let mut tape = Tape::for_evaluation(&self.device);
                 let input = tape.input(&x)?;
                 let output = self.model.forward(&mut tape, input)?;
-                network = Some((x, tape.tensor(output)?, tape.finish()));
+                let y = tape.tensor(output)?;
+                let forward = tape.finish().fused(&[&y]);
+                network = Some((x, y, forward));
             }
             if let Some((x, y, forward)) = &network {
                 x.write(chunk)?;
@@ -345,14 +285,14 @@ impl Trainer {
         Ok(tape.tensor(y)?.cols())
     }
 
-    fn record_epoch(&self, data: &Resident, batch_size: usize, drop_last: bool) -> Result<Epoch> {
-        let samples = data.inputs.rows();
-        let rest = if drop_last { 0 } else { samples % batch_size };
+    fn record_epoch(&self, data: &Resident, fit: &Fit<'_>) -> Result<Epoch> {
+        let (samples, batch_size) = (data.inputs.rows(), fit.batch_size);
+        let rest = if fit.drop_last { 0 } else { samples % batch_size };
         let mut step_rows = vec![batch_size; samples / batch_size];
         step_rows.extend((rest > 0).then_some(rest));
         let order = Tensor::zeros(&self.device, 1, samples)?;
         let losses = Tensor::zeros(&self.device, 1, step_rows.len())?;
-        let record = |rows| self.record_step(data, &order, rows, batch_size, &losses);
+        let record = |rows| self.record_step(data, (&order, batch_size), rows, &losses, fit.fused);
         Ok(Epoch {
             full: record(batch_size)?,
             full_steps: (samples / batch_size) as u32,
@@ -367,10 +307,10 @@ impl Trainer {
     fn record_step(
         &self,
         data: &Resident,
-        order: &Tensor,
+        (order, batch_size): (&Tensor, usize),
         rows: usize,
-        batch_size: usize,
         losses: &Tensor,
+        fused: bool,
     ) -> Result<Recording> {
         let (x, t) = (
             Tensor::zeros(&self.device, rows, data.inputs.cols())?,
@@ -388,7 +328,7 @@ impl Trainer {
         ops::reduce::sum(&mut step, &loss_value, 1.0, losses)?;
         step.append(graph.backward_recording())?;
         step.append(self.optimizer.update())?;
-        Ok(step)
+        Ok(if fused { step.fused(&[]) } else { step })
     }
 }
 

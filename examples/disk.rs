@@ -1,0 +1,151 @@
+//! Trains a network to tell the points inside a disk from those outside: 1000 points to learn from, 1000 others to
+//! test it, on the GPU if there is one.
+//!
+//! `cargo run --release --example disk -- --plot disk.svg`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use wgrad::data::{Dataset, Labels, disk};
+use wgrad::nn::{Linear, Mse, ReLU, Sequential, Tanh};
+use wgrad::optim::{Schedule, Sgd};
+use wgrad::plot::{self, Curve};
+use wgrad::{Device, EpochRecord, Fit, Metrics, Result, Trainer};
+
+/// A network that has learnt nothing is right about half of the points.
+const LEARNT: f32 = 0.9;
+
+/// Trains a multi-layer perceptron 2-25-25-25-2 on the disk problem.
+#[derive(Parser)]
+struct Options {
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; WGRAD_DEVICE says it too
+    #[arg(long)]
+    device: Option<String>,
+    /// How often each training point is used
+    #[arg(long, default_value_t = 300)]
+    epochs: usize,
+    /// Points for each step
+    #[arg(long, default_value_t = 50)]
+    batch_size: usize,
+    /// Learning rate of the first half of the epochs; in the third quarter it is 0.3 of that, in the last 0.1
+    #[arg(long, default_value_t = 0.1)]
+    lr: f32,
+    /// Chooses the points, the initial weights and the order of the mini-batches
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print one more line, with the results as JSON
+    #[arg(long)]
+    json: bool,
+    /// Draw the points, the decision boundary and the loss curves
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("wgrad=warn"))
+        .format_timestamp(None)
+        .format_target(false)
+        .init();
+    match run(&Options::parse()) {
+        Ok(accuracy) if accuracy >= LEARNT => ExitCode::SUCCESS,
+        Ok(_) => {
+            eprintln!("It did not learn: the test accuracy is under {LEARNT}.");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Trains as told, and returns the test accuracy.
+fn run(options: &Options) -> Result<f32> {
+    let device = match &options.device {
+        Some(name) => Device::named(name)?,
+        None => Device::auto()?,
+    };
+    println!("device: {}", device.describe());
+
+    let [seed, train_seed, test_seed] = [0, 1, 2].map(|i| options.seed.wrapping_mul(3).wrapping_add(i));
+    let train = disk(1000, train_seed, Labels::PlusMinusOneHot)?;
+    let test = disk(1000, test_seed, Labels::PlusMinusOneHot)?;
+    let model = Sequential::new()
+        .add(Linear::new(2, 25))
+        .add(ReLU)
+        .add(Linear::new(25, 25))
+        .add(ReLU)
+        .add(Linear::new(25, 25))
+        .add(ReLU)
+        .add(Linear::new(25, 2))
+        .add(Tanh);
+    let epochs = options.epochs;
+    let rates = Schedule::multi_step(&[(epochs - epochs / 2, 0.3), (epochs - epochs / 4, 0.1)]);
+    let mut trainer = Trainer::new(&device, model, Mse::new(), Sgd::new(options.lr).schedule(rates), seed)?;
+    let (train_metrics, test_metrics) = fit(&mut trainer, options, &train, &test)?;
+
+    let history = trainer.history();
+    let steps = history.step_losses.len();
+    let us_per_step = history.seconds * 1e6 / steps as f64;
+    println!("train: loss {:.4}, accuracy {:.3}", train_metrics.loss, train_metrics.accuracy);
+    println!("test:  loss {:.4}, accuracy {:.3}", test_metrics.loss, test_metrics.accuracy);
+    println!("{steps} steps in {:.2} s, {us_per_step:.0} us a step, measurements included", history.seconds);
+    if let Some(path) = &options.plot {
+        draw(path, &trainer, &test, test_metrics)?;
+        println!("picture: {}", path.display());
+    }
+    if options.json {
+        let about = device.describe();
+        let results = serde_json::json!({
+            "device": about.name,
+            "backend": about.backend,
+            "seed": options.seed,
+            "epochs": options.epochs,
+            "batch_size": options.batch_size,
+            "train_seconds": history.seconds,
+            "us_per_step": us_per_step,
+            "train_accuracy": rounded(train_metrics.accuracy),
+            "test_accuracy": rounded(test_metrics.accuracy),
+            "final_loss": rounded(train_metrics.loss),
+        });
+        println!("{results}");
+    }
+    Ok(test_metrics.accuracy)
+}
+
+/// Six decimals, so that JSON shows no digits that an f32 does not have.
+fn rounded(value: f32) -> f64 {
+    (f64::from(value) * 1e6).round() / 1e6
+}
+
+/// Trains, and returns the final measurements of both sets.
+fn fit(trainer: &mut Trainer, options: &Options, train: &Dataset, test: &Dataset) -> Result<(Metrics, Metrics)> {
+    // On a terminal; elsewhere indicatif draws nothing.
+    let bar = ProgressBar::new(options.epochs as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} epoch {pos}/{len}, {msg} ({eta} left)") {
+        bar.set_style(style);
+    }
+    let show = |record: &EpochRecord| {
+        bar.inc(1);
+        if let Some(measured) = record.validation {
+            bar.set_message(format!("loss {:.4}, test accuracy {:.3}", record.loss, measured.accuracy));
+        }
+    };
+    let fit = Fit::new(options.epochs, options.batch_size).validation(test).evaluate_every(5).on_epoch(show);
+    trainer.fit(train, fit)?;
+    bar.finish_and_clear();
+    let last = trainer.history().epochs.last();
+    Ok(last.and_then(|epoch| epoch.train.zip(epoch.validation)).unwrap_or_default())
+}
+
+fn draw(path: &Path, trainer: &Trainer, test: &Dataset, result: Metrics) -> Result<()> {
+    let curve = |label: &str, of: fn(&EpochRecord) -> Option<Metrics>| {
+        let epochs = trainer.history().epochs.iter();
+        Curve::new(label, epochs.filter_map(|record| Some((record.epoch as f64, f64::from(of(record)?.loss)))))
+    };
+    let curves = [curve("training", |record| record.train), curve("test", |record| record.validation)];
+    let title = format!("The disk problem on {}: test accuracy {:.3}", trainer.device().name(), result.accuracy);
+    plot::decision_boundary(path, &title, |points| trainer.predict(points, 2), test, ["epoch", "loss"], &curves)
+}

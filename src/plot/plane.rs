@@ -1,0 +1,152 @@
+//! What a model of two inputs makes of the plane.
+
+use std::ops::Range;
+
+use plotters::prelude::*;
+
+use super::{Area, COLOURS, axes_on, drawing, range};
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::ops::metrics::argmax;
+
+/// Cells along a side of the plane.
+const CELLS: usize = 110;
+/// Shades of a class's colour: few, so that equal neighbours can be drawn as one.
+const SHADES: f32 = 6.0;
+
+/// The predictions for a grid of cells, and for the points.
+pub(super) struct Plane<'a> {
+    x: Range<f64>,
+    y: Range<f64>,
+    /// Row by row from the top: class, and shade from 0 (undecided) to [`SHADES`].
+    cells: Vec<(usize, u8)>,
+    points: &'a Dataset,
+    right: Vec<bool>,
+}
+
+impl<'a> Plane<'a> {
+    pub(super) fn new(predict: impl Fn(&[f32]) -> Result<Vec<f32>>, points: &'a Dataset) -> Result<Self> {
+        if points.input_cols() != 2 {
+            let detail = format!("points of {} inputs; a plane has 2", points.input_cols());
+            return Err(Error::shape("decision_boundary", detail));
+        }
+        let outputs = points.target_cols();
+        let checked = |inputs: &[f32]| -> Result<Vec<f32>> {
+            let predicted = predict(inputs)?;
+            if predicted.len() == inputs.len() / 2 * outputs {
+                return Ok(predicted);
+            }
+            Err(Error::shape(
+                "decision_boundary",
+                format!(
+                    "{} predicted values for {} points of {outputs} targets; give one for each target",
+                    predicted.len(),
+                    inputs.len() / 2
+                ),
+            ))
+        };
+        let (x, y) = (extent(points, 0), extent(points, 1));
+        let at = |range: &Range<f64>, i: usize| {
+            (range.start + (range.end - range.start) * (i as f64 + 0.5) / CELLS as f64) as f32
+        };
+        let centres: Vec<f32> =
+            (0..CELLS * CELLS).flat_map(|cell| [at(&x, cell % CELLS), at(&y, CELLS - 1 - cell / CELLS)]).collect();
+        let threshold = points.threshold();
+        // Half the way between the targets of two classes: a margin of that much is full certainty.
+        let spread = points.targets().iter().fold(0f32, |spread, t| spread.max((t - threshold).abs()));
+        let cells = checked(&centres)?
+            .chunks_exact(outputs)
+            .map(|row| {
+                let certainty = (margin(row, threshold) / spread.max(f32::MIN_POSITIVE)).clamp(0.0, 1.0);
+                (class(row, threshold), (certainty * SHADES).round() as u8)
+            })
+            .collect();
+        let right = checked(points.inputs())?
+            .chunks_exact(outputs)
+            .zip(points.targets().chunks_exact(outputs))
+            .map(|(predicted, target)| class(predicted, threshold) == class(target, threshold))
+            .collect();
+        Ok(Self { x, y, cells, points, right })
+    }
+
+    pub(super) fn panel(&self, area: &Area<'_>) -> Result<()> {
+        let wrong = self.right.iter().filter(|right| !**right).count();
+        let caption = format!("predicted classes, and {} points ({wrong} predicted wrong, ringed)", self.points.len());
+        let mut chart = axes_on(area, self.x.clone(), self.y.clone(), [&caption, ""])?;
+        let plane = chart.plotting_area().strip_coord_spec();
+        let (width, height) = plane.dim_in_pixel();
+        let pixel = |cell: usize, size: u32| (cell * size as usize / CELLS) as i32;
+        for (row, cells) in self.cells.chunks_exact(CELLS).enumerate() {
+            let mut first = 0;
+            for run in cells.chunk_by(|a, b| a == b) {
+                let end = first + run.len();
+                // One pixel over the next cells, which cover it again: without it, scaled pictures show seams.
+                let corner =
+                    [(end, width), (row + 1, height)].map(|(cell, size)| (pixel(cell, size) + 1).min(size as i32));
+                let corners = [(pixel(first, width), pixel(row, height)), (corner[0], corner[1])];
+                plane.draw(&Rectangle::new(corners, tint(run[0]).filled())).map_err(drawing)?;
+                first = end;
+            }
+        }
+        let threshold = self.points.threshold();
+        let targets = self.points.targets().chunks_exact(self.points.target_cols());
+        let points = self.points.inputs().chunks_exact(2).zip(targets).zip(&self.right);
+        for ((point, target), right) in points {
+            let at = (f64::from(point[0]), f64::from(point[1]));
+            let colour = COLOURS[class(target, threshold) % COLOURS.len()];
+            chart.draw_series([Circle::new(at, 2, colour.filled())]).map_err(drawing)?;
+            if !right {
+                chart.draw_series([Circle::new(at, 5, BLACK.stroke_width(1))]).map_err(drawing)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The range of an input: the unit interval if that holds all of it, else a little more than its own.
+fn extent(points: &Dataset, column: usize) -> Range<f64> {
+    let own = range(points.inputs().iter().skip(column).step_by(2).map(|v| f64::from(*v)));
+    if own.start >= 0.0 && own.end <= 1.0 && own.end - own.start > 0.5 {
+        return 0.0..1.0;
+    }
+    let margin = 0.04 * (own.end - own.start);
+    own.start - margin..own.end + margin
+}
+
+fn class(row: &[f32], threshold: f32) -> usize {
+    match row {
+        [value] => usize::from(*value > threshold),
+        _ => argmax(row),
+    }
+}
+
+/// How far the prediction is from another class: half the distance to the runner-up, or the distance to the middle.
+fn margin(row: &[f32], threshold: f32) -> f32 {
+    if let [value] = row {
+        return (value - threshold).abs();
+    }
+    let best = argmax(row);
+    let others = row.iter().enumerate().filter(|(i, _)| *i != best).map(|(_, v)| *v);
+    (row[best] - others.fold(f32::NEG_INFINITY, f32::max)) / 2.0
+}
+
+/// A pale colour for a cell: white where the model is undecided.
+fn tint((class, shade): (usize, u8)) -> RGBColor {
+    let RGBColor(r, g, b) = COLOURS[class % COLOURS.len()];
+    let strength = 0.06 + 0.30 * f32::from(shade) / SHADES;
+    let mix = |c: u8| (255.0 - (255.0 - f32::from(c)) * strength).round() as u8;
+    RGBColor(mix(r), mix(g), mix(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{class, margin};
+
+    #[test]
+    fn classes_and_margins_follow_the_accuracy() {
+        assert_eq!((class(&[0.4], 0.5), class(&[0.6], 0.5)), (0, 1));
+        assert_eq!(class(&[0.1, 0.7, 0.7], 0.5), 1);
+        assert_eq!(margin(&[-1.0], 0.0), 1.0);
+        assert_eq!(margin(&[1.0, -1.0, 0.5], 0.0), 0.25);
+    }
+}

@@ -1,0 +1,390 @@
+//! What bad input gets: an `Error`, or the result that IEEE 754 has for it; never a panic.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
+
+mod common;
+
+use common::{Devices, on_every_device};
+use wgrad::data::Dataset;
+use wgrad::nn::{CrossEntropy, Huber, Init, Linear, Loss, Module, Mse, Parameter, Parameters, ReLU, Sequential};
+use wgrad::ops::optim::{Stretch, Update};
+use wgrad::ops::{Activation, Reduction, optim};
+use wgrad::optim::{Adam, Optimizer, RmsProp, Schedule, Sgd};
+use wgrad::{Device, ErrorKind, Fit, Recording, Result, Tape, Tensor, Trainer, Var};
+
+on_every_device!(
+    functions_beyond_their_domain_give_what_ieee_has,
+    divisions_by_zero_give_what_ieee_has,
+    a_class_out_of_range_makes_the_loss_nan,
+    a_fit_with_a_class_out_of_range_is_an_error,
+    a_training_that_diverges_is_an_error,
+    infinite_logits_are_no_nan_where_there_is_a_limit,
+);
+
+#[track_caller]
+fn assert_kind<T>(what: &str, result: Result<T>, kind: ErrorKind) {
+    match result {
+        Ok(_) => panic!("{what} was accepted"),
+        Err(error) => assert_eq!(error.kind(), kind, "{what}: {error}"),
+    }
+}
+
+/// Equal, or both NaN; numbers within the accuracy that WGSL has for powers of small numbers.
+fn same(actual: f32, expected: f32) -> bool {
+    if expected.is_nan() || expected.is_infinite() || expected == 0.0 {
+        return actual == expected || (actual.is_nan() && expected.is_nan());
+    }
+    (actual - expected).abs() <= 1e-5 * expected.abs()
+}
+
+/// Values and derivatives.
+fn applied(device: &Device, activation: Activation, x: &[f32]) -> [Vec<f32>; 2] {
+    let mut tape = Tape::new(device);
+    let x = tape.variable(&Tensor::new(device, 1, x.len(), x).unwrap()).unwrap();
+    let y = tape.activation(x, activation).unwrap();
+    let sum = tape.sum(y).unwrap();
+    let value = tape.tensor(y).unwrap();
+    let graph = tape.backward(sum).unwrap();
+    graph.forward().unwrap();
+    graph.backward().unwrap();
+    [value.read().unwrap(), graph.gradient(x).unwrap().read().unwrap()]
+}
+
+fn functions_beyond_their_domain_give_what_ieee_has(devices: &Devices) {
+    const INF: f32 = f32::INFINITY;
+    const NAN: f32 = f32::NAN;
+    let pow = |exponent| Activation::Pow { exponent };
+    // Function, x, value, derivative.
+    let cases: &[(Activation, f32, f32, f32)] = &[
+        (Activation::Log, 0.0, -INF, INF),
+        (Activation::Log, 1.0, 0.0, 1.0),
+        (Activation::Log, -1.0, NAN, -1.0),
+        (Activation::Log, -INF, NAN, 0.0),
+        (Activation::Log, INF, INF, 0.0),
+        (Activation::Exp, 1000.0, INF, INF),
+        (Activation::Exp, -1000.0, 0.0, 0.0),
+        (pow(2.0), -3.0, 9.0, -6.0),
+        (pow(3.0), -2.0, -8.0, 12.0),
+        (pow(1.0), -2.0, -2.0, 1.0),
+        (pow(-1.0), -2.0, -0.5, -0.25),
+        (pow(-2.0), -2.0, 0.25, 0.25),
+        (pow(0.5), -2.0, NAN, NAN),
+        (pow(-0.5), -2.0, NAN, NAN),
+        (pow(1.5), -4.0, NAN, NAN),
+        (pow(0.5), 4.0, 2.0, 0.25),
+        (pow(2.0), 0.0, 0.0, 0.0),
+        (pow(1.0), 0.0, 0.0, 1.0),
+        (pow(0.5), 0.0, 0.0, INF),
+        (pow(-1.0), 0.0, INF, -INF),
+        (pow(-2.0), 0.0, INF, -INF),
+        (pow(0.0), 0.0, 1.0, 0.0),
+        (pow(0.0), -5.0, 1.0, 0.0),
+        (pow(2.0), 1e30, INF, 2e30),
+        (pow(3.0), -1e30, -INF, INF),
+    ];
+    let mut faults = Vec::new();
+    for (label, device) in devices {
+        for (activation, x, value, derivative) in cases {
+            // Neighbours must not be touched by what goes wrong.
+            let [values, derivatives] = applied(device, *activation, &[1.0, *x, 2.0]);
+            let mut check = |what: &str, actual: f32, expected: f32| {
+                if !same(actual, expected) {
+                    faults.push(format!("{activation:?} at {x}, {what} on {label}: {actual}, expected {expected}"));
+                }
+            };
+            check("value", values[1], *value);
+            // 0 times an infinite power is IEEE's NaN, though the derivative of a constant is 0.
+            if *activation == pow(0.0) && *x == 0.0 {
+                assert!(derivatives[1].is_nan() || derivatives[1] == 0.0);
+            } else {
+                check("derivative", derivatives[1], *derivative);
+            }
+            for neighbour in [0, 2] {
+                let x = [1.0, 0.0, 2.0][neighbour];
+                check("value beside", values[neighbour], activation.apply(x));
+                check("derivative beside", derivatives[neighbour], activation.derivative(x, activation.apply(x)));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+fn divisions_by_zero_give_what_ieee_has(devices: &Devices) {
+    let (a, b) = ([1.0, -1.0, 0.0, 6.0], [0.0, 0.0, 0.0, 3.0]);
+    for (label, device) in devices {
+        let mut tape = Tape::new(device);
+        let [a, b] = [a, b].map(|v| tape.variable(&Tensor::new(device, 1, 4, &v).unwrap()).unwrap());
+        let quotient = tape.div(a, b).unwrap();
+        let value = tape.tensor(quotient).unwrap();
+        let sum = tape.sum(quotient).unwrap();
+        let graph = tape.backward(sum).unwrap();
+        graph.forward().unwrap();
+        graph.backward().unwrap();
+        let expect = |what: &str, actual: Vec<f32>, expected: [f32; 4]| {
+            let equal = actual.iter().zip(expected).all(|(a, e)| same(*a, e));
+            assert!(equal, "{what} on {label}: {actual:?}, expected {expected:?}");
+        };
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        expect("a / b", value.read().unwrap(), [inf, -inf, nan, 2.0]);
+        expect("1 / b", graph.gradient(a).unwrap().read().unwrap(), [inf, inf, inf, 1.0 / 3.0]);
+        expect("-a / b²", graph.gradient(b).unwrap().read().unwrap(), [-inf, inf, nan, -2.0 / 3.0]);
+    }
+}
+
+/// The loss of two rows of three classes, and the logits' gradient.
+fn cross_entropy(device: &Device, logits: &[f32; 6], target: &[f32]) -> (f32, Vec<f32>) {
+    let mut tape = Tape::new(device);
+    let z = tape.variable(&Tensor::new(device, 2, 3, logits).unwrap()).unwrap();
+    let t = tape.input(&Tensor::new(device, 2, target.len() / 2, target).unwrap()).unwrap();
+    let loss = tape.cross_entropy(z, t, Reduction::Sum).unwrap();
+    let value = tape.tensor(loss).unwrap();
+    let graph = tape.backward(loss).unwrap();
+    graph.forward().unwrap();
+    graph.backward().unwrap();
+    (value.read().unwrap()[0], graph.gradient(z).unwrap().read().unwrap())
+}
+
+fn a_class_out_of_range_makes_the_loss_nan(devices: &Devices) {
+    let logits = [1.0, 2.0, 3.0, -1.0, 0.5, 0.0];
+    for (label, device) in devices {
+        for class in [3.0, -1.0, 0.5, 1e9, 3e38, f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+            let (loss, gradient) = cross_entropy(device, &logits, &[1.0, class]);
+            assert!(loss.is_nan(), "class {class} on {label}: a loss of {loss}");
+            let (right, wrong) = gradient.split_at(3);
+            assert!(wrong.iter().all(|g| g.is_nan()), "class {class} on {label}: gradients {gradient:?}");
+            assert!(right.iter().all(|g| g.is_finite()), "class {class} on {label}: gradients {gradient:?}");
+        }
+        let (loss, gradient) = cross_entropy(device, &logits, &[2.0, 0.0]);
+        assert!(loss.is_finite() && gradient.iter().all(|g| g.is_finite()), "{loss} and {gradient:?} on {label}");
+    }
+}
+
+fn infinite_logits_are_no_nan_where_there_is_a_limit(devices: &Devices) {
+    // A class that cannot be: masked out. Its probability and its gradient are 0.
+    let logits = [1.0, f32::NEG_INFINITY, 1.0, 0.0, 0.0, f32::NEG_INFINITY];
+    for (label, device) in devices {
+        for target in [&[0.0, 1.0][..], &[0.5, 0.0, 0.5, 0.25, 0.75, 0.0]] {
+            let (loss, gradient) = cross_entropy(device, &logits, target);
+            assert!((loss - 2.0 * 2f32.ln()).abs() < 1e-5, "{loss} on {label}");
+            assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?} on {label}");
+            assert_eq!((gradient[1], gradient[5]), (0.0, 0.0), "on {label}");
+        }
+        // Where the impossible class is the target, the loss is infinite.
+        let (loss, _) = cross_entropy(device, &logits, &[1.0, 0.0]);
+        assert_eq!(loss, f32::INFINITY, "on {label}");
+    }
+}
+
+fn classes(targets: &[f32]) -> Dataset {
+    let inputs = (0..2 * targets.len()).map(|i| i as f32 / 10.0).collect();
+    Dataset::new(inputs, 2, targets.to_vec(), 1).unwrap()
+}
+
+fn a_fit_with_a_class_out_of_range_is_an_error(devices: &Devices) {
+    let good = classes(&[0.0, 1.0, 2.0, 1.0]);
+    for (label, device) in devices {
+        let new = || Trainer::new(device, Linear::new(2, 3), CrossEntropy::new(), Sgd::new(0.1), 0).unwrap();
+        for (row, class) in [(0, 3.0), (2, -1.0), (3, 1.5)] {
+            let mut targets = good.targets().to_vec();
+            targets[row] = class;
+            let bad = classes(&targets);
+            let mut trainer = new();
+            let before = trainer.predict(&[0.5, 0.5], 2).unwrap();
+            let error = trainer.fit(&bad, Fit::new(1, 2)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{label}: {error}");
+            let message = error.to_string();
+            assert!(message.contains(&format!("row {row}")) && message.contains("0 to 2"), "{label}: {message}");
+            assert_eq!(trainer.predict(&[0.5, 0.5], 2).unwrap(), before, "{label}: it trained all the same");
+            assert_kind("validation", new().fit(&good, Fit::new(1, 2).validation(&bad)), ErrorKind::InvalidInput);
+            assert_kind("evaluation", new().evaluate(&bad), ErrorKind::InvalidInput);
+        }
+        let history = new().fit(&good, Fit::new(2, 3).validation(&good)).unwrap();
+        assert!(history.step_losses.iter().all(|loss| loss.is_finite()));
+    }
+}
+
+fn a_training_that_diverges_is_an_error(devices: &Devices) {
+    let data = classes(&[0.0, 1.0, 2.0, 1.0]);
+    for (label, device) in devices {
+        let model = Sequential::new().add(Linear::new(2, 8)).add(ReLU).add(Linear::new(8, 1));
+        let mut trainer = Trainer::new(device, model, Mse::new(), Sgd::new(1e6), 0).unwrap();
+        let error = trainer.fit(&data, Fit::new(30, 2)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFinite, "{label}: {error}");
+        assert!(error.to_string().contains("learning rate"), "{label}: {error}");
+    }
+}
+
+/// A tape and matrices of these shapes on it.
+fn tape_of<const N: usize>(shapes: [[usize; 2]; N]) -> (Tape, [Var; N]) {
+    let device = Device::cpu();
+    let mut tape = Tape::new(&device);
+    let vars = shapes.map(|[rows, cols]| tape.variable(&Tensor::zeros(&device, rows, cols).unwrap()).unwrap());
+    (tape, vars)
+}
+
+#[test]
+fn shapes_that_do_not_broadcast_are_errors() {
+    let pairs = [[[2, 3], [3, 2]], [[2, 3], [2, 2]], [[1, 3], [2, 2]], [[4, 1], [3, 5]], [[2, 3], [1, 2]]];
+    for [a, b] in pairs {
+        for [a, b] in [[a, b], [b, a]] {
+            let (mut tape, [x, y]) = tape_of([a, b]);
+            let what = format!("{a:?} and {b:?}");
+            assert_kind(&what, tape.add(x, y), ErrorKind::Shape);
+            assert_kind(&what, tape.sub(x, y), ErrorKind::Shape);
+            assert_kind(&what, tape.mul(x, y), ErrorKind::Shape);
+            assert_kind(&what, tape.div(x, y), ErrorKind::Shape);
+        }
+    }
+    let (mut tape, [a, b]) = tape_of([[2, 3], [3, 2]]);
+    let message = tape.add(a, b).unwrap_err().to_string();
+    assert!(message.contains("add") && message.contains("2 x 3") && message.contains("broadcast"), "{message}");
+}
+
+#[test]
+fn slices_and_concatenations_that_do_not_fit_are_errors() {
+    let (mut tape, [a, b]) = tape_of([[2, 3], [3, 2]]);
+    for (first, end) in [(0, 0), (2, 1), (3, 3), (0, 4), (4, 5), (usize::MAX, usize::MAX), (0, usize::MAX)] {
+        assert_kind(&format!("columns {first}..{end}"), tape.slice_cols(a, first, end), ErrorKind::Shape);
+    }
+    assert_kind("rows that differ", tape.concat_cols(&[a, b]), ErrorKind::Shape);
+    assert_kind("nothing to join", tape.concat_cols(&[]), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn losses_refuse_targets_that_do_not_fit() {
+    let (mut tape, [p, t, column, one]) = tape_of([[4, 3], [3, 4], [4, 1], [1, 1]]);
+    for target in [t, column, one] {
+        assert_kind("a target of another shape", tape.mse(p, target, Reduction::Mean), ErrorKind::Shape);
+    }
+    let fixed = |tape: &mut Tape, rows, cols| {
+        let tensor = Tensor::zeros(tape.device(), rows, cols).unwrap();
+        tape.input(&tensor).unwrap()
+    };
+    for [rows, cols] in [[3, 3], [4, 2], [3, 1], [1, 3], [1, 1]] {
+        let target = fixed(&mut tape, rows, cols);
+        assert_kind("a target", tape.cross_entropy(p, target, Reduction::Mean), ErrorKind::Shape);
+    }
+    let target = fixed(&mut tape, 4, 1);
+    assert_kind("a single class", tape.cross_entropy(column, target, Reduction::Mean), ErrorKind::Shape);
+    assert_kind("a target with a gradient", tape.cross_entropy(p, column, Reduction::Mean), ErrorKind::InvalidInput);
+    // Huber's delta is where a parabola turns into a line.
+    for delta in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        let (mut tape, [p, t]) = tape_of([[2, 2], [2, 2]]);
+        assert_kind(&format!("delta {delta}"), Huber::new(delta).forward(&mut tape, p, t), ErrorKind::InvalidInput);
+    }
+}
+
+#[test]
+fn values_of_other_tapes_and_devices_are_errors() {
+    let (mut tape, [here]) = tape_of([[2, 2]]);
+    let (_, [there]) = tape_of([[2, 2]]);
+    assert_kind("add", tape.add(here, there), ErrorKind::InvalidInput);
+    assert_kind("softmax", tape.softmax(there), ErrorKind::InvalidInput);
+    assert_kind("concat_cols", tape.concat_cols(&[here, there]), ErrorKind::InvalidInput);
+    assert_kind("cross_entropy", tape.cross_entropy(here, there, Reduction::Sum), ErrorKind::InvalidInput);
+    assert_kind("dropout", tape.dropout(there, 0.5), ErrorKind::InvalidInput);
+    let stranger = Tensor::zeros(&Device::cpu(), 2, 2).unwrap();
+    assert_kind("a tensor of another device", tape.input(&stranger), ErrorKind::InvalidInput);
+    assert_kind("a loss of another shape", tape.backward(here), ErrorKind::Shape);
+}
+
+/// A model without parameters.
+struct Nothing;
+
+impl Module for Nothing {
+    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
+        tape.tanh(x)
+    }
+}
+
+#[test]
+fn there_must_be_something_to_train() {
+    let device = Device::cpu();
+    assert_kind("no parameters", Parameters::new(&device, &Nothing, 0), ErrorKind::InvalidInput);
+    let trainer = Trainer::new(&device, Nothing, Mse::new(), Sgd::new(0.1), 0);
+    assert_kind("a trainer without parameters", trainer, ErrorKind::InvalidInput);
+    assert_kind("a layer without inputs", Parameters::new(&device, &Linear::new(0, 3), 0), ErrorKind::Shape);
+    let mut tape = Tape::new(&device);
+    let unplaced = Parameter::new(2, 2, Init::Linear);
+    assert_kind("a parameter on no device", tape.parameter(&unplaced), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn optimisers_refuse_impossible_settings() {
+    let layer = Linear::new(2, 2);
+    let parameters = Parameters::new(&Device::cpu(), &layer, 0).unwrap();
+    let refused = |what: &str, result: Result<Optimizer>| assert_kind(what, result, ErrorKind::InvalidInput);
+    for bad in [-0.1, f32::NAN, f32::INFINITY] {
+        let sgd = |rule: Sgd| Optimizer::new(&parameters, rule);
+        refused(&format!("learning rate {bad}"), sgd(Sgd::new(bad)));
+        refused(&format!("weight decay {bad}"), sgd(Sgd::new(0.1).weight_decay(bad)));
+        refused(&format!("decoupled weight decay {bad}"), sgd(Sgd::new(0.1).decoupled_weight_decay(bad)));
+        refused(&format!("shrink {bad}"), sgd(Sgd::new(0.1).shrink(bad)));
+        refused(&format!("clip value {bad}"), sgd(Sgd::new(0.1).clip_value(bad)));
+        refused(&format!("clip norm {bad}"), sgd(Sgd::new(0.1).clip_norm(bad)));
+        refused(&format!("group's rate {bad}"), sgd(Sgd::new(0.1).group(|_| true, bad, 0.0)));
+        refused(&format!("group's decay {bad}"), sgd(Sgd::new(0.1).group(|_| true, 0.1, bad)));
+        refused(&format!("momentum {bad}"), sgd(Sgd::new(0.1).momentum(bad)));
+        refused(&format!("epsilon {bad}"), Optimizer::new(&parameters, Adam::new(0.1).epsilon(bad)));
+        refused(&format!("momentum {bad}"), Optimizer::new(&parameters, RmsProp::new(0.1).momentum(bad)));
+    }
+    for bad in [-0.1, 1.0, 2.0, f32::NAN] {
+        refused(&format!("beta1 {bad}"), Optimizer::new(&parameters, Adam::new(0.1).betas(bad, 0.9)));
+        refused(&format!("beta2 {bad}"), Optimizer::new(&parameters, Adam::new(0.1).betas(0.9, bad)));
+        refused(&format!("alpha {bad}"), Optimizer::new(&parameters, RmsProp::new(0.1).alpha(bad)));
+    }
+    let mut optimizer = Optimizer::new(&parameters, Sgd::new(0.1)).unwrap();
+    for bad in [-0.1, f32::NAN, f32::INFINITY] {
+        assert_kind("a new rate", optimizer.set_learning_rate(bad), ErrorKind::InvalidInput);
+    }
+    assert_eq!(optimizer.learning_rate(), 0.1);
+}
+
+/// Constants that only the launchers see, which anyone may call.
+#[test]
+fn updates_refuse_impossible_constants_and_shapes() {
+    let device = Device::cpu();
+    let zeros = |cols| Tensor::zeros(&device, 1, cols).unwrap();
+    let (gradients, values, rates, norm) = (zeros(4), zeros(4), zeros(4), zeros(1));
+    let on = Stretch { gradients: &gradients, values: &values, state: &[], rates: &rates, squared_norm: &norm };
+    let mut recording = Recording::new(&device);
+    for clip_value in [-1.0, f32::NAN] {
+        let update = Update { clip_value, ..Update::default() };
+        assert_kind("a value to clip to", optim::sgd(&mut recording, update, on), ErrorKind::InvalidInput);
+    }
+    let short = zeros(3);
+    let bad = [
+        Stretch { gradients: &short, ..on },
+        Stretch { rates: &short, ..on },
+        Stretch { state: &[short.clone()], ..on },
+    ];
+    for on in bad {
+        assert_kind("a length", optim::momentum(&mut recording, Update::default(), on), ErrorKind::Shape);
+    }
+    // Adam has two states.
+    assert!(optim::adam(&mut recording, Update::default(), on).is_err());
+    assert!(recording.is_empty());
+}
+
+#[test]
+fn schedules_that_give_no_rate_are_errors() {
+    let layer = Linear::new(2, 2);
+    let parameters = Parameters::new(&Device::cpu(), &layer, 0).unwrap();
+    for factor in [f64::NAN, -1.0, f64::INFINITY, 1e300] {
+        let rule = Sgd::new(0.1).schedule(Schedule::custom(move |step| if step < 2 { 1.0 } else { factor }).per_step());
+        let mut optimizer = Optimizer::new(&parameters, rule.clone()).unwrap();
+        optimizer.step().unwrap();
+        optimizer.step().unwrap();
+        assert_kind(&format!("a factor of {factor}"), optimizer.step(), ErrorKind::InvalidInput);
+        assert_eq!(optimizer.steps(), 2);
+        let mut trainer = Trainer::new(&Device::cpu(), Linear::new(2, 1), Mse::new(), rule, 0).unwrap();
+        let fit = trainer.fit(&classes(&[0.0, 1.0, 0.0, 1.0, 1.0]), Fit::new(1, 1));
+        assert_kind(&format!("a factor of {factor} in an epoch"), fit, ErrorKind::InvalidInput);
+    }
+    // A rate of 0 is one: nothing moves.
+    let mut optimizer = Optimizer::new(&parameters, Sgd::new(0.0)).unwrap();
+    let before = parameters.values().read().unwrap();
+    optimizer.step().unwrap();
+    assert_eq!(parameters.values().read().unwrap(), before);
+    assert_eq!(Schedule::step(0, 0.5).factor(3), 0.125);
+}

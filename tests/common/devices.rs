@@ -1,0 +1,115 @@
+//! Which devices the tests run on: the CPU path, and every GPU adapter of the machine.
+//!
+//! Adapters are those of `Device::list()` (a second one of the same name and backend is left out); where Chromium is
+//! installed, its SwiftShader joins them as one more Vulkan driver. Each is opened twice: with the checks that wgrad
+//! leaves out of its shaders, and without.
+//!
+//! A machine without any adapter fails the GPU tests and says what to install. To go without GPU tests, say so:
+//! `RUSTFLAGS="--cfg skip_gpu_tests" cargo test` lists them as ignored, as does `--no-default-features`.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use wgrad::{Device, DeviceOptions};
+
+/// Where systems keep the driver file of Chromium's SwiftShader.
+const SWIFTSHADER: &[&str] = &[
+    "/usr/lib/chromium/vk_swiftshader_icd.json",
+    "/usr/lib/chromium-browser/vk_swiftshader_icd.json",
+    "/usr/lib64/chromium-browser/vk_swiftshader_icd.json",
+    "/opt/google/chrome/vk_swiftshader_icd.json",
+];
+
+/// An opened adapter.
+pub(crate) struct Gpu {
+    /// The adapter, its backend and the shader mode, for messages.
+    pub(crate) label: String,
+    pub(crate) device: Device,
+    pub(crate) checked_shaders: bool,
+}
+
+/// Every adapter, with unchecked and with checked shaders, opened once in a process.
+pub(crate) fn gpus() -> &'static [Gpu] {
+    static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
+    GPUS.get_or_init(open_all)
+}
+
+/// The CPU path, and every adapter with the shaders that programs get.
+pub(crate) fn cpu_and_gpus() -> Vec<(String, Device)> {
+    let mut devices = vec![("cpu".to_string(), Device::cpu())];
+    devices.extend(gpus().iter().filter(|gpu| !gpu.checked_shaders).map(|gpu| (gpu.label.clone(), gpu.device.clone())));
+    devices
+}
+
+fn open_all() -> Vec<Gpu> {
+    add_swiftshader();
+    let mut gpus: Vec<Gpu> = Vec::new();
+    let mut seen = Vec::new();
+    for info in Device::list().into_iter().filter(|info| info.kind != "cpu") {
+        let key = (info.name.clone(), info.backend);
+        if seen.contains(&key) {
+            continue;
+        }
+        // A name stands for the first adapter that has it; one of the same name under another backend goes by that.
+        let name =
+            if seen.iter().any(|(name, _)| *name == info.name) { info.backend.into() } else { info.name.clone() };
+        seen.push(key);
+        for checked_shaders in [false, true] {
+            let device = DeviceOptions::new(&name).checked_shaders(checked_shaders).open();
+            let device = device.unwrap_or_else(|error| panic!("{info} is listed but not opened: {error}"));
+            let opened = device.describe();
+            assert_eq!((&opened.name, opened.backend), (&info.name, info.backend), "'{name}' opened another adapter");
+            let mode = if checked_shaders { "checked" } else { "unchecked" };
+            gpus.push(Gpu { label: format!("{} ({}, {mode})", info.name, info.backend), device, checked_shaders });
+        }
+    }
+    assert!(
+        !gpus.is_empty(),
+        "no GPU adapter: install a driver, a software one is enough (Debian, Ubuntu: sudo apt-get install \
+         mesa-vulkan-drivers), or skip the GPU tests with RUSTFLAGS=\"--cfg skip_gpu_tests\""
+    );
+    gpus
+}
+
+/// Makes the Vulkan loader list SwiftShader beside the system's drivers, where the user named no drivers.
+#[expect(unsafe_code, reason = "setting a variable is unsafe while another thread may read it outside of Rust")]
+fn add_swiftshader() {
+    let named = |name| std::env::var_os(name).is_some();
+    if named("VK_DRIVER_FILES") || named("VK_ICD_FILENAMES") || named("VK_ADD_DRIVER_FILES") {
+        return;
+    }
+    if let Some(file) = SWIFTSHADER.iter().find(|file| Path::new(file).exists()) {
+        // SAFETY: only GPU drivers read variables outside of Rust's lock, and none is loaded yet.
+        unsafe { std::env::set_var("VK_ADD_DRIVER_FILES", file) };
+    }
+}
+
+/// The devices of a test: labelled, opened.
+pub(crate) type Devices = [(String, Device)];
+
+/// Makes two tests of each function that takes [`Devices`]: one on the CPU path, and one on every GPU with the shaders
+/// that programs get.
+#[allow(unused_macros, reason = "each test file uses its own part")]
+macro_rules! on_every_device {
+    ($($test:ident),+ $(,)?) => {
+        mod cpu {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(&[("cpu".to_string(), wgrad::Device::cpu())]);
+                }
+            )+
+        }
+
+        mod gpu {
+            $(
+                #[test]
+                #[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
+                fn $test() {
+                    super::$test(&crate::common::cpu_and_gpus()[1..]);
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_every_device;

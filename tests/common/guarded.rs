@@ -1,0 +1,58 @@
+//! Tensors between guard rows.
+
+use wgrad::{Device, Tensor};
+
+/// Elements on either side; views start at multiples of it.
+const GUARD: usize = 64;
+
+/// A tensor in the middle of a larger buffer whose other values are a NaN of their own: reading beyond the tensor
+/// spoils results, and writing beyond it shows.
+pub(crate) struct Guarded {
+    whole: Tensor,
+    middle: Tensor,
+}
+
+fn guard() -> f32 {
+    f32::from_bits(0x7fc0_5afe)
+}
+
+impl Guarded {
+    /// With these values.
+    pub(crate) fn new(device: &Device, [rows, cols]: [usize; 2], values: &[f32]) -> Self {
+        assert_eq!(values.len(), rows * cols);
+        let mut all = vec![guard(); GUARD + values.len() + GUARD];
+        all[GUARD..GUARD + values.len()].copy_from_slice(values);
+        let whole = Tensor::new(device, 1, all.len(), &all).unwrap();
+        let middle = whole.view(GUARD, rows, cols).unwrap();
+        Self { whole, middle }
+    }
+
+    /// Full of NaN: what a kernel leaves out stays NaN, and so does what it adds to.
+    pub(crate) fn poisoned(device: &Device, shape: [usize; 2]) -> Self {
+        Self::new(device, shape, &vec![f32::NAN; shape[0] * shape[1]])
+    }
+
+    /// The tensor in the middle.
+    pub(crate) fn tensor(&self) -> &Tensor {
+        &self.middle
+    }
+
+    /// The tensor and its guards.
+    pub(crate) fn whole(&self) -> &Tensor {
+        &self.whole
+    }
+
+    /// The values, unless a guard was written to.
+    pub(crate) fn read(&self) -> Result<Vec<f32>, String> {
+        let mut all = self.whole.read().map_err(|error| error.to_string())?;
+        let end = GUARD + self.middle.len();
+        let touched = |i: &usize| all[*i].to_bits() != guard().to_bits();
+        if let Some(i) = (0..GUARD).chain(end..all.len()).find(touched) {
+            let place = i as i64 - GUARD as i64;
+            return Err(format!("element {place} of {:?}, outside of it, was set to {:e}", self.middle, all[i]));
+        }
+        all.truncate(end);
+        all.drain(..GUARD);
+        Ok(all)
+    }
+}

@@ -1,0 +1,17 @@
+//! What the test files share: a comparison that can fail, data that can show a fault, outputs between guard rows,
+//! and the devices to test on.
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
+
+mod accuracy;
+mod compare;
+mod data;
+mod devices;
+mod guarded;
+mod oracle;
+
+pub(crate) use accuracy::{Accuracy, ROUNDING, TINY, sigmoid_error, tanh_error};
+pub(crate) use compare::{EPSILON, assert_close, assert_same_bits, compare};
+pub(crate) use data::{SHAPES, rng, signed, small_integers};
+pub(crate) use devices::{Devices, Gpu, cpu_and_gpus, gpus, on_every_device};
+pub(crate) use guarded::Guarded;
+pub(crate) use oracle::{floats, list, number, numbers, oracle, shape, text};

@@ -1,0 +1,45 @@
+//! `shaders/bias.wgsl`
+
+use wgrad::ops::bias;
+
+use crate::activation::MANY_GROUPS;
+use crate::case::{Case, magnitude};
+use crate::common::{EPSILON, SHAPES, signed, small_integers};
+
+pub(crate) fn forward() -> Vec<Case> {
+    let case = |(i, [rows, cols]): (usize, &[usize; 2])| {
+        let case = Case::new(format!("bias {rows} x {cols}"), |recording, inputs, outputs| {
+            bias::forward(recording, inputs[0], inputs[1], outputs[0])
+        });
+        let case = case.input([*rows, *cols], signed(i as u64, rows * cols));
+        // One addition, which every device rounds right.
+        case.input([1, *cols], signed(50 + i as u64, *cols)).exact([*rows, *cols])
+    };
+    SHAPES.iter().chain([&MANY_GROUPS]).enumerate().map(case).collect()
+}
+
+pub(crate) fn backward() -> Vec<Case> {
+    let mut cases = Vec::new();
+    // A launch adds up to 524,288 rows, 32,768 in a loop: the last shape takes three launches and 65,563 rounds.
+    let large = [[1_049_003, 2]];
+    for (i, [rows, cols]) in SHAPES.iter().chain(&large).copied().enumerate() {
+        for (accumulate, exact) in [(false, false), (true, false), (false, true), (true, true)] {
+            if rows * cols > 100_000 && !exact {
+                continue;
+            }
+            // Whole numbers: every order of additions gives the same sum, and a lost one shows.
+            let values = if exact { |seed, len| small_integers(seed, len, 4) } else { signed };
+            let (x, before) = (values(i as u64, rows * cols), accumulate.then(|| values(99, cols)));
+            let name = format!("column sums {rows} x {cols}, accumulate {accumulate}");
+            let case = Case::new(name, move |recording, inputs, outputs| {
+                bias::backward(recording, inputs[0], outputs[0], accumulate)
+            });
+            let column = |col: usize| magnitude(x.iter().skip(col).step_by(cols));
+            let sums: Vec<f64> = if exact { vec![0.0; cols] } else { (0..cols).map(|c| column(c) + 1.0).collect() };
+            // The reference adds row by row; the additional 1 is what is added to.
+            let case = case.input([rows, cols], x);
+            cases.push(case.close([1, cols], move |i, _| (rows + 1) as f64 * EPSILON * sums[i]).before(before));
+        }
+    }
+    cases
+}

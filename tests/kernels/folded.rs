@@ -1,0 +1,90 @@
+//! Launches folded into two dimensions, with workgroups to spare that must do nothing. Kernels that would need
+//! huge matrices, or minutes on a software driver, for 65,536 real workgroups are launched here with a fold that their
+//! size does not need.
+
+use wgrad::{Device, KERNELS, Kernel, Recording};
+
+use crate::common::{EPSILON, Guarded, compare, gpus, signed, small_integers};
+
+fn kernel(name: &str) -> &'static Kernel {
+    KERNELS.iter().find(|kernel| kernel.name == name).unwrap()
+}
+
+/// `groups` workgroups, three to a row, and a row more.
+fn fold(groups: usize) -> [u32; 2] {
+    [3, groups.div_ceil(3) as u32 + 1]
+}
+
+fn run<const P: usize>(
+    device: &Device,
+    name: &str,
+    workgroups: [u32; 2],
+    params: [u32; P],
+    inputs: &[&Guarded],
+    out: [usize; 2],
+) -> Result<Vec<f32>, String> {
+    let output = Guarded::poisoned(device, out);
+    let mut recording = Recording::new(device);
+    let inputs: Vec<_> = inputs.iter().map(|input| input.tensor()).collect();
+    recording.push(kernel(name), workgroups, params, &inputs, &[output.tensor()], 1).unwrap();
+    recording.run().unwrap();
+    output.read()
+}
+
+fn matmul_tiled(device: &Device) -> Result<Vec<f32>, String> {
+    let (m, n, k) = (130, 200, 40);
+    let a = Guarded::new(device, [m, k], &small_integers(1, m * k, 4));
+    let b = Guarded::new(device, [k, n], &small_integers(2, k * n, 4));
+    let bias = Guarded::new(device, [1, n], &small_integers(3, n, 4));
+    let [m32, n32, k32] = [m as u32, n as u32, k as u32];
+    let (alpha, beta) = (1f32.to_bits(), 0f32.to_bits());
+    let params = [m32, n32, k32, 0, k32, 1, 0, n32, 1, 1, 1, 0, alpha, beta];
+    run(device, "matmul.tiled", fold(3 * 4), params, &[&a, &b, &bias], [m, n])
+}
+
+fn column_sums(device: &Device) -> Result<Vec<f32>, String> {
+    let (rows, cols) = (37, 16 * 7 + 5);
+    let x = Guarded::new(device, [rows, cols], &small_integers(9, rows * cols, 4));
+    run(device, "bias.backward", fold(8), [rows as u32, cols as u32, 0, 0], &[&x], [1, cols])
+}
+
+fn reduce_sum(device: &Device) -> Result<Vec<f32>, String> {
+    let len = 4096 * 7 + 13;
+    let x = Guarded::new(device, [1, len], &small_integers(4, len, 4));
+    run(device, "reduce.sum", fold(8), [len as u32, 0.5f32.to_bits(), 0, 0], &[&x], [1, 8])
+}
+
+fn mse_forward(device: &Device) -> Result<Vec<f32>, String> {
+    let len = 4096 * 7 + 13;
+    let p = Guarded::new(device, [1, len], &small_integers(5, len, 2));
+    let t = Guarded::new(device, [1, len], &small_integers(6, len, 2));
+    run(device, "loss.mse_forward", fold(8), [len as u32, 0.25f32.to_bits(), 0, 0], &[&p, &t], [1, 8])
+}
+
+fn count_correct(device: &Device) -> Result<Vec<f32>, String> {
+    let (rows, cols) = (256 * 7 + 3, 3);
+    let p = Guarded::new(device, [rows, cols], &signed(7, rows * cols));
+    let t = Guarded::new(device, [rows, cols], &signed(8, rows * cols));
+    run(device, "metrics.count_correct", fold(8), [rows as u32, cols as u32, 0, 0], &[&p, &t], [1, 8])
+}
+
+#[test]
+#[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
+fn folded_launches_reach_every_workgroup_and_no_further() {
+    let launches = [
+        ("matmul.tiled", matmul_tiled as fn(&Device) -> Result<Vec<f32>, String>),
+        ("bias.backward", column_sums),
+        ("reduce.sum", reduce_sum),
+        ("loss.mse_forward", mse_forward),
+        ("metrics.count_correct", count_correct),
+    ];
+    for (name, launch) in launches {
+        let expected = launch(&Device::cpu()).unwrap();
+        for gpu in gpus() {
+            let actual = launch(&gpu.device).unwrap_or_else(|fault| panic!("{name} on {}: {fault}", gpu.label));
+            // All data is exact; epsilon only for the comparison's sake.
+            let verdict = compare(name, &actual, &expected, EPSILON, |_| 0.0);
+            assert!(verdict.is_ok(), "{} on {}", verdict.unwrap_err(), gpu.label);
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! `shaders/metrics.wgsl`
+
+use wgrad::ops::metrics;
+
+use crate::case::Case;
+use crate::common::small_integers;
+
+pub(crate) fn count_correct() -> Vec<Case> {
+    // A workgroup counts 256 rows. The last is a row of as many classes as the largest vocabularies have.
+    let shapes = [[1, 1], [255, 1], [256, 2], [257, 3], [1000, 10], [4099, 2], [7, 67], [100_003, 1], [2, 60_000]];
+    let case = |(i, shape): (usize, &[usize; 2])| {
+        let len = shape[0] * shape[1];
+        // Few different values, so that there are ties, of which the first counts.
+        let (p, t) = (small_integers(i as u64, len, 2), small_integers(50 + i as u64, len, 2));
+        let case = Case::new(format!("count correct {shape:?}"), move |recording, inputs, outputs| {
+            metrics::count_correct(recording, inputs[0], inputs[1], 0.5, outputs[0])
+        });
+        case.input(*shape, p).input(*shape, t).exact([1, 1])
+    };
+    shapes.iter().enumerate().map(case).collect()
+}

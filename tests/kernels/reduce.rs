@@ -1,0 +1,40 @@
+//! `shaders/reduce.wgsl`
+
+use wgrad::ops::reduce;
+
+use crate::case::{Case, magnitude};
+use crate::common::{EPSILON, SHAPES, signed, small_integers};
+
+fn case(shape: [usize; 2], x: Vec<f32>, scale: f32, tolerance: f64) -> Case {
+    let case = Case::new(format!("sum {shape:?}, scale {scale}"), move |recording, inputs, outputs| {
+        reduce::sum(recording, inputs[0], scale, outputs[0])
+    });
+    case.input(shape, x).close([1, 1], move |_, _| tolerance)
+}
+
+pub(crate) fn sum() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (i, shape) in SHAPES.iter().enumerate() {
+        let len = shape[0] * shape[1];
+        let x = signed(i as u64, len);
+        // A chain of additions is no longer than a workgroup's 4,096 and the number of workgroups; then the scaling.
+        let chain = len.min(4096) + len.div_ceil(4096) + 1;
+        let tolerance = chain as f64 * EPSILON * magnitude(&x) * 0.37;
+        cases.push(case(*shape, x, -0.37, tolerance));
+        // Whole numbers, whose sums are exact.
+        cases.push(case(*shape, small_integers(i as u64, len, 9), 0.25, 0.0));
+    }
+    // Two and three passes.
+    for shape in [[4096, 3], [4_097, 4_096]] {
+        cases.push(case(shape, small_integers(1, shape[0] * shape[1], 9), 1.0, 0.0));
+    }
+    for (slots, steps) in [(5, 2..3), (5, 0..5), (5, 3..9), (1, 0..3)] {
+        // A history: step s writes slot s, and the last one after that.
+        let case = Case::new(format!("sum to {slots} slots, steps {steps:?}"), |recording, inputs, outputs| {
+            reduce::sum(recording, inputs[0], 0.5, outputs[0])
+        });
+        let case = case.input([10, 3], signed(7, 30)).steps(steps);
+        cases.push(case.close([1, slots], |_, _| 31.0 * EPSILON * 30.0).before(Some(vec![8.0; slots])));
+    }
+    cases
+}

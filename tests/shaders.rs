@@ -1,0 +1,223 @@
+//! The shaders as naga reads them, with no GPU: each file is valid, says the same as the kernels' descriptors, stays
+//! within WebGPU's default limits, and translates to the language of every backend.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, ArraySize, Module, ScalarKind, ShaderStage, StorageAccess, TypeInner};
+use wgrad::{KERNELS, Kernel, MAX_INPUTS, MAX_OUTPUTS};
+
+/// File stem and source of every shader.
+fn files() -> BTreeMap<String, String> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let files: BTreeMap<_, _> = entries
+        .map(|path| {
+            assert_eq!(path.extension().unwrap(), "wgsl", "{} is no shader", path.display());
+            (path.file_stem().unwrap().to_str().unwrap().to_string(), fs::read_to_string(&path).unwrap())
+        })
+        .collect();
+    assert!(!files.is_empty(), "no shaders in {}", folder.display());
+    files
+}
+
+/// No optional language features: what every WebGPU implementation takes.
+fn parse(name: &str, source: &str) -> (Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(source)
+        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string_with_path(source, name)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string_with_path(source, name)));
+    (module, info)
+}
+
+/// A binding that an entry point uses.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Binding {
+    Uniform { bytes: u32 },
+    Input,
+    Output,
+}
+
+/// What an entry point binds, by group and number, and its workgroup memory in bytes.
+fn reflect(module: &Module, info: &ModuleInfo, entry_point: &str) -> (BTreeMap<(u32, u32), Binding>, u32) {
+    let index = module.entry_points.iter().position(|entry| entry.name == entry_point).unwrap();
+    let uses = info.get_entry_point(index);
+    let mut bindings = BTreeMap::new();
+    let mut workgroup_bytes = 0;
+    for (handle, global) in module.global_variables.iter() {
+        if uses[handle].is_empty() {
+            continue;
+        }
+        let inner = &module.types[global.ty].inner;
+        let binding = match global.space {
+            AddressSpace::WorkGroup => {
+                workgroup_bytes += inner.size(module.to_ctx());
+                continue;
+            }
+            AddressSpace::Uniform => Binding::Uniform { bytes: inner.size(module.to_ctx()) },
+            AddressSpace::Storage { access } => {
+                let TypeInner::Array { base, size: ArraySize::Dynamic, stride: 4 | 16 } = inner else {
+                    panic!("{:?} of {entry_point} is no array of 4-byte numbers, or of four of them", global.name);
+                };
+                let (TypeInner::Scalar(scalar) | TypeInner::Vector { scalar, .. }) = module.types[*base].inner else {
+                    panic!("an array of no numbers")
+                };
+                assert!(matches!(scalar.kind, ScalarKind::Float | ScalarKind::Uint), "{:?}", global.name);
+                if access.contains(StorageAccess::STORE) { Binding::Output } else { Binding::Input }
+            }
+            other => panic!("{entry_point} uses {other:?} memory"),
+        };
+        let place = global.binding.unwrap();
+        let twice = bindings.insert((place.group, place.binding), binding);
+        assert_eq!(twice, None, "{entry_point} uses two variables at one binding");
+    }
+    (bindings, workgroup_bytes)
+}
+
+fn described(kernel: &Kernel) -> BTreeMap<(u32, u32), Binding> {
+    let mut bindings = BTreeMap::from([((0, 0), Binding::Uniform { bytes: kernel.params_size as u32 })]);
+    for i in 0..kernel.inputs + kernel.outputs {
+        let binding = if i < kernel.inputs { Binding::Input } else { Binding::Output };
+        bindings.insert((0, 1 + i as u32), binding);
+    }
+    if kernel.uses_step {
+        bindings.insert((1, 0), Binding::Uniform { bytes: 4 });
+    }
+    bindings
+}
+
+#[test]
+fn every_entry_point_is_a_kernel_and_every_kernel_an_entry_point() {
+    let mut in_files = BTreeSet::new();
+    for (stem, source) in files() {
+        let (module, _) = parse(&stem, &source);
+        assert!(!module.entry_points.is_empty(), "{stem} has no entry point");
+        for entry_point in &module.entry_points {
+            assert_eq!(entry_point.stage, ShaderStage::Compute);
+            in_files.insert(format!("{stem}.{}", entry_point.name));
+        }
+    }
+    let registered: BTreeSet<_> = KERNELS.iter().map(|kernel| kernel.name.to_string()).collect();
+    assert_eq!(registered.len(), KERNELS.len(), "two kernels have one name");
+    assert_eq!(in_files, registered);
+}
+
+#[test]
+fn descriptors_say_what_the_shaders_say() {
+    let files = files();
+    for kernel in KERNELS {
+        let (stem, entry_point) = kernel.name.split_once('.').unwrap();
+        assert_eq!(kernel.entry_point, entry_point, "{}", kernel.name);
+        assert_eq!(kernel.wgsl, files[stem], "{} does not run its file as it is", kernel.name);
+        let (module, info) = parse(stem, kernel.wgsl);
+        let (bindings, _) = reflect(&module, &info, entry_point);
+        assert_eq!(bindings, described(kernel), "{}", kernel.name);
+        let entry = module.entry_points.iter().find(|entry| entry.name == entry_point).unwrap();
+        assert_eq!(entry.workgroup_size, kernel.workgroup_size, "{}", kernel.name);
+        assert!(entry.workgroup_size_overrides.is_none(), "{}", kernel.name);
+    }
+}
+
+#[test]
+fn shaders_stay_within_the_default_limits_of_webgpu() {
+    const { assert!(MAX_INPUTS + MAX_OUTPUTS <= 8, "storage buffers of a stage") };
+    for kernel in KERNELS {
+        assert!(kernel.inputs <= MAX_INPUTS && kernel.outputs <= MAX_OUTPUTS, "{}", kernel.name);
+        let [x, y, z] = kernel.workgroup_size;
+        assert!(x <= 256 && y <= 256 && z <= 64 && x * y * z <= 256, "{}", kernel.name);
+        // Parameters of a launch lie 256 bytes apart.
+        assert!(kernel.params_size <= 256, "{}", kernel.name);
+        let (module, info) = parse(kernel.name, kernel.wgsl);
+        let (_, workgroup_bytes) = reflect(&module, &info, kernel.entry_point);
+        assert!(workgroup_bytes <= 16 << 10, "{} takes {workgroup_bytes} bytes of workgroup memory", kernel.name);
+    }
+}
+
+/// The text of a function, from its name to its closing brace.
+fn function<'a>(source: &'a str, name: &str) -> Option<&'a str> {
+    let text = &source[source.find(&format!("fn {name}("))?..];
+    Some(&text[..text.find("\n}")?])
+}
+
+/// WGSL has no way to include a file: what several of them need is a copy.
+#[test]
+fn functions_of_one_name_are_the_same_letter_by_letter() {
+    let files = files();
+    let mut copies = 0;
+    for name in ["sigmoid", "normal_cdf", "activate", "derivative"] {
+        let original = function(&files["activation"], name).unwrap();
+        for (stem, source) in files.iter().filter(|(stem, _)| *stem != "activation") {
+            if let Some(copy) = function(source, name) {
+                assert_eq!(copy, original, "{name} of {stem}.wgsl");
+                copies += 1;
+            }
+        }
+    }
+    // All four in matmul.wgsl, and all but `activate` in loss.wgsl.
+    assert_eq!(copies, 7);
+}
+
+#[test]
+fn every_kernel_translates_to_every_shading_language() {
+    for kernel in KERNELS {
+        for policy in [BoundsCheckPolicy::Unchecked, BoundsCheckPolicy::Restrict] {
+            let policies =
+                BoundsCheckPolicies { index: policy, buffer: policy, image_load: policy, binding_array: policy };
+            let checked = policy != BoundsCheckPolicy::Unchecked;
+            translate(kernel, policies, checked);
+        }
+    }
+}
+
+fn translated<T, E: std::fmt::Display>(kernel: &Kernel, language: &str, result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| panic!("{} to {language}: {error}", kernel.name))
+}
+
+/// As wgpu translates: one entry point, with no pipeline constants, for Vulkan, GL, Direct3D 12 and Metal.
+fn translate(kernel: &Kernel, bounds_check_policies: BoundsCheckPolicies, checked: bool) {
+    let (module, info) = parse(kernel.name, kernel.wgsl);
+    let entry = (ShaderStage::Compute, kernel.entry_point.to_string());
+    let (module, info) =
+        process_overrides(&module, &info, Some((entry.0, kernel.entry_point)), &Default::default()).unwrap();
+
+    let pipeline = spv::PipelineOptions { shader_stage: entry.0, entry_point: entry.1.clone() };
+    let options = spv::Options { bounds_check_policies, force_loop_bounding: checked, ..Default::default() };
+    let words = spv::write_vec(&module, &info, &options, Some(&pipeline));
+    let words = translated(kernel, "SPIR-V", words);
+    assert_eq!(words[0], 0x0723_0203, "SPIR-V's magic number");
+
+    let pipeline = glsl::PipelineOptions { shader_stage: entry.0, entry_point: entry.1.clone(), multiview: None };
+    let options = glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
+    let mut text = String::new();
+    let written = glsl::Writer::new(&mut text, &module, &info, &options, &pipeline, bounds_check_policies)
+        .and_then(|mut writer| writer.write());
+    translated(kernel, "GLSL ES 3.1", written);
+    assert!(text.contains("#version 310 es"), "{text}");
+
+    let pipeline = hlsl::PipelineOptions { entry_point: Some(entry.clone()) };
+    let options = hlsl::Options { force_loop_bounding: checked, restrict_indexing: checked, ..Default::default() };
+    let mut text = String::new();
+    let written = hlsl::Writer::new(&mut text, &options, &pipeline).write(&module, &info, None);
+    let reflection = translated(kernel, "HLSL", written);
+    assert!(reflection.entry_point_names.iter().all(Result::is_ok), "{}: {reflection:?}", kernel.name);
+    assert!(text.contains("numthreads"), "{text}");
+
+    let pipeline = msl::PipelineOptions { entry_point: Some(entry), ..Default::default() };
+    let options = msl::Options {
+        lang_version: (2, 0),
+        bounds_check_policies,
+        force_loop_bounding: checked,
+        ..Default::default()
+    };
+    let written = msl::write_string(&module, &info, &options, &pipeline);
+    let (text, translation) = translated(kernel, "Metal's language", written);
+    assert!(translation.entry_point_names.iter().all(Result::is_ok), "{}", kernel.name);
+    assert!(text.contains("kernel void"), "{text}");
+}
