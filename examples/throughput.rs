@@ -31,6 +31,9 @@ struct Options {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name
     #[arg(long, default_value = "auto")]
     device: String,
+    /// Run the step's launches as recorded, none merged
+    #[arg(long)]
+    unfused: bool,
     /// Print each timing as a line of JSON
     #[arg(long)]
     json: bool,
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     let device = Device::named(&options.device)?;
     let about = device.describe();
-    let training = Training::new(&device, &options.sizes, options.batch, options.steps)?;
+    let training = Training::new(&device, &options.sizes, options.batch, options.steps, !options.unfused)?;
     if options.launches {
         print!("{}", training.step);
     }
@@ -80,6 +83,7 @@ fn run(options: &Options) -> Result<()> {
                 "samples_per_s": rounded(samples_per_s),
                 "gflops": rounded(gflops),
                 "dispatches_per_step": launches,
+                "fused": !options.unfused,
                 "loss": loss,
             });
             println!("{line}");
@@ -112,7 +116,7 @@ struct Training {
 }
 
 impl Training {
-    fn new(device: &Device, sizes: &[usize], batch: usize, steps: u32) -> Result<Self> {
+    fn new(device: &Device, sizes: &[usize], batch: usize, steps: u32, fused: bool) -> Result<Self> {
         if sizes.len() < 2 || batch == 0 || steps == 0 {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -151,7 +155,7 @@ impl Training {
         step.append(graph.forward_recording())?;
         step.append(graph.backward_recording())?;
         step.append(optimizer.update())?;
-        // The finished step, as it runs; a pass over it that merges launches belongs here.
+        let step = if fused { step.fused(&[&loss_value]) } else { step };
         Ok(Self { step, loss: loss_value })
     }
 

@@ -266,6 +266,14 @@ impl Activation {
         let activation = self;
         for_kind!(activation => for value in values { *value = activation.apply(*value) });
     }
+
+    /// `values *= activation'(at)`, where `at` is what the derivative needs: the function's argument or its value.
+    pub(crate) fn multiply_by_derivative(self, values: &mut [f32], at: &[f32]) {
+        let activation = self;
+        for_kind!(activation => for (value, at) in values.iter_mut().zip(at) {
+            *value *= activation.derivative(*at, *at);
+        });
+    }
 }
 
 #[repr(C)]
