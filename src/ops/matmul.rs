@@ -291,9 +291,7 @@ fn reference(call: Call<'_>) {
     }
     let activation = Activation::from_kind(params.activation, [params.activation_a, 0.0]);
     if params.extra_is == DERIVATIVE {
-        for (c, at) in c.iter_mut().zip(extra) {
-            *c *= activation.derivative(*at, *at);
-        }
+        activation.multiply_by_derivative(c, extra);
         return;
     }
     if params.extra_is == BIAS {
@@ -307,9 +305,7 @@ fn reference(call: Call<'_>) {
         kept.copy_from_slice(c);
     }
     if activation != Activation::Identity {
-        for c in c {
-            *c = activation.apply(*c);
-        }
+        activation.apply_to(c);
     }
 }
 
@@ -321,8 +317,11 @@ fn row_sums(params: &Params, a: &[f32], sums: &mut [f32]) {
     }
     for p in 0..params.k as usize {
         // Column by column: neighbours in memory where A is a transpose, as it is in a backward pass.
-        for (sum, a) in sums.iter_mut().zip(a[p * col..].iter().step_by(row)) {
-            *sum += params.alpha * a;
+        let column = &a[p * col..];
+        if row == 1 {
+            sums.iter_mut().zip(column).for_each(|(sum, a)| *sum += params.alpha * a);
+        } else {
+            sums.iter_mut().zip(column.iter().step_by(row)).for_each(|(sum, a)| *sum += params.alpha * a);
         }
     }
 }
