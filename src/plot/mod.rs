@@ -343,6 +343,23 @@ mod tests {
     }
 
     #[test]
+    fn points_of_their_own_are_not_joined() {
+        let path = std::env::temp_dir().join(format!("wgrad-scatter-{}.svg", std::process::id()));
+        let points = [(0.0, 0.0), (1.0, 2.0), (2.0, 1.0)];
+        let drawn = |curve: Curve| {
+            curves(&path, "title", ["x", "y"], &[curve]).unwrap();
+            let svg = std::fs::read_to_string(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            let of_first_colour =
+                |shape: &str| svg.lines().filter(|line| line.starts_with(shape) && line.contains("#0072B2")).count();
+            (of_first_colour("<circle"), of_first_colour("<polyline"))
+        };
+        // The line and the dots each have one more in the legend.
+        assert_eq!(drawn(Curve::scatter("points", points)), (4, 0));
+        assert_eq!(drawn(Curve::new("line", points)), (0, 2));
+    }
+
+    #[test]
     fn ticks_are_short() {
         assert_eq!([0.1 + 0.2, 20.0, -0.0, 1e-9].map(number), ["0.3", "20", "0", "0"]);
     }
