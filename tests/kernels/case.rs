@@ -16,6 +16,7 @@ pub(crate) struct Case {
     inputs: Vec<([usize; 2], Vec<f32>)>,
     outputs: Vec<Output>,
     steps: Range<u32>,
+    fused: bool,
     launch: Launch,
 }
 
@@ -32,7 +33,7 @@ impl Case {
         launch: impl Fn(&mut Recording, &[&Tensor], &[&Tensor]) -> Recorded<()> + 'static,
     ) -> Self {
         let launch = Box::new(launch);
-        Self { name: name.into(), inputs: Vec::new(), outputs: Vec::new(), steps: 0..1, launch }
+        Self { name: name.into(), inputs: Vec::new(), outputs: Vec::new(), steps: 0..1, fused: false, launch }
     }
 
     pub(crate) fn input(mut self, shape: [usize; 2], values: Vec<f32>) -> Self {
@@ -62,6 +63,12 @@ impl Case {
         self
     }
 
+    /// Runs the launches merged where they can be.
+    pub(crate) fn fused(mut self) -> Self {
+        self.fused = true;
+        self
+    }
+
     /// The outputs on this device, of a recording that launches `kernel`.
     pub(crate) fn run(&self, kernel: &str, device: &Device) -> Result<Vec<Vec<f32>>, String> {
         let inputs: Vec<_> = self.inputs.iter().map(|(shape, values)| Guarded::new(device, *shape, values)).collect();
@@ -81,6 +88,9 @@ impl Case {
         let mut recording = Recording::new(device);
         let launched = (self.launch)(&mut recording, &input_refs, &output_refs);
         launched.map_err(|error| error.to_string())?;
+        if self.fused {
+            recording = recording.fused(&output_refs);
+        }
         if !recording.to_string().contains(&format!("{kernel} ")) {
             return Err(format!("{kernel} is not among the launches:\n{recording}"));
         }

@@ -38,7 +38,7 @@ fn matmul_tiled(device: &Device) -> Result<Vec<f32>, String> {
     let bias = Guarded::new(device, [1, n], &small_integers(3, n, 4));
     let [m32, n32, k32] = [m as u32, n as u32, k as u32];
     let (alpha, beta) = (1f32.to_bits(), 0f32.to_bits());
-    let params = [m32, n32, k32, 0, k32, 1, 0, n32, 1, 1, 1, 0, alpha, beta];
+    let params = [m32, n32, k32, 0, k32, 1, 0, n32, 1, 1, 1, 0, alpha, beta, 0, 0];
     run(device, "matmul.tiled", fold(3 * 4), params, &[&a, &b, &bias], [m, n])
 }
 
@@ -51,39 +51,75 @@ fn column_sums(device: &Device) -> Result<Vec<f32>, String> {
 fn reduce_sum(device: &Device) -> Result<Vec<f32>, String> {
     let len = 4096 * 7 + 13;
     let x = Guarded::new(device, [1, len], &small_integers(4, len, 4));
-    run(device, "reduce.sum", fold(8), [len as u32, 0.5f32.to_bits(), 0, 0], &[&x], [1, 8])
+    run(device, "reduce.sum", fold(8), [len as u32, 0.5f32.to_bits(), 0, 0, 0], &[&x], [1, 8])
 }
 
-fn mse_forward(device: &Device) -> Result<Vec<f32>, String> {
+fn squared_errors(device: &Device) -> Result<Vec<f32>, String> {
     let len = 4096 * 7 + 13;
     let p = Guarded::new(device, [1, len], &small_integers(5, len, 2));
     let t = Guarded::new(device, [1, len], &small_integers(6, len, 2));
-    run(device, "loss.mse_forward", fold(8), [len as u32, 0.25f32.to_bits(), 0, 0], &[&p, &t], [1, 8])
+    // Squared errors, scaled by a quarter.
+    let params = [len as u32, 0, 0, 0.25f32.to_bits(), 0, 0, 0, 0, 0, 0];
+    run(device, "loss.forward", fold(8), params, &[&p, &t], [1, 8])
 }
 
 fn count_correct(device: &Device) -> Result<Vec<f32>, String> {
     let (rows, cols) = (256 * 7 + 3, 3);
     let p = Guarded::new(device, [rows, cols], &signed(7, rows * cols));
     let t = Guarded::new(device, [rows, cols], &signed(8, rows * cols));
-    run(device, "metrics.count_correct", fold(8), [rows as u32, cols as u32, 0, 0], &[&p, &t], [1, 8])
+    run(device, "metrics.count_correct", fold(8), [rows as u32, cols as u32, 0, cols as u32], &[&p, &t], [1, 8])
+}
+
+fn row_sums(device: &Device) -> Result<Vec<f32>, String> {
+    let (rows, cols) = (7, 5);
+    let x = Guarded::new(device, [rows, cols], &small_integers(11, rows * cols, 4));
+    run(device, "reduce.rows", fold(rows), [rows as u32, cols as u32, 0.5f32.to_bits(), 0], &[&x], [rows, 1])
+}
+
+/// Equal numbers, each of which gets a quarter.
+fn softmax(device: &Device) -> Result<Vec<f32>, String> {
+    let (rows, cols) = (7, 4);
+    let x = Guarded::new(device, [rows, cols], &vec![-2.0; rows * cols]);
+    run(device, "softmax.forward", fold(rows), [rows as u32, cols as u32, 0, 0], &[&x], [rows, cols])
+}
+
+fn softmax_backward(device: &Device) -> Result<Vec<f32>, String> {
+    let (rows, cols) = (7, 4);
+    let y = Guarded::new(device, [rows, cols], &vec![0.25; rows * cols]);
+    let dy = Guarded::new(device, [rows, cols], &small_integers(12, rows * cols, 4));
+    run(device, "softmax.backward", fold(rows), [rows as u32, cols as u32, 0, 0], &[&y, &dy], [rows, cols])
+}
+
+/// Equal logits of two classes: every row's loss is log 2.
+fn cross_entropy(device: &Device) -> Result<Vec<f32>, String> {
+    let rows = 256 * 7 + 3;
+    let z = Guarded::new(device, [rows, 2], &vec![0.5; 2 * rows]);
+    let t = Guarded::new(device, [rows, 1], &small_integers(10, rows, 1).iter().map(|t| t.abs()).collect::<Vec<_>>());
+    let params = [rows as u32, 2, 1, 1f32.to_bits(), 0, f32::NAN.to_bits(), 0];
+    run(device, "cross_entropy.forward", fold(8), params, &[&z, &t], [1, 8])
 }
 
 #[test]
 #[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
 fn folded_launches_reach_every_workgroup_and_no_further() {
     let launches = [
-        ("matmul.tiled", matmul_tiled as fn(&Device) -> Result<Vec<f32>, String>),
-        ("bias.backward", column_sums),
-        ("reduce.sum", reduce_sum),
-        ("loss.mse_forward", mse_forward),
-        ("metrics.count_correct", count_correct),
+        ("matmul.tiled", matmul_tiled as fn(&Device) -> Result<Vec<f32>, String>, 0.0),
+        ("bias.backward", column_sums, 0.0),
+        ("reduce.sum", reduce_sum, 0.0),
+        ("loss.forward", squared_errors, 0.0),
+        ("metrics.count_correct", count_correct, 0.0),
+        ("reduce.rows", row_sums, 0.0),
+        // A quotient.
+        ("softmax.forward", softmax, 3.0 * EPSILON),
+        ("softmax.backward", softmax_backward, 0.0),
+        // Logarithms, which WGSL lets be off by 2^-21 here, 256 of them added up.
+        ("cross_entropy.forward", cross_entropy, 2f64.powi(-20) + 256.0 * EPSILON),
     ];
-    for (name, launch) in launches {
+    for (name, launch, tolerance) in launches {
         let expected = launch(&Device::cpu()).unwrap();
         for gpu in gpus() {
             let actual = launch(&gpu.device).unwrap_or_else(|fault| panic!("{name} on {}: {fault}", gpu.label));
-            // All data is exact; epsilon only for the comparison's sake.
-            let verdict = compare(name, &actual, &expected, EPSILON, |_| 0.0);
+            let verdict = compare(name, &actual, &expected, tolerance, |_| 0.0);
             assert!(verdict.is_ok(), "{} on {}", verdict.unwrap_err(), gpu.label);
         }
     }

@@ -1,59 +1,140 @@
 //! `shaders/loss.wgsl`
 
-use wgrad::ops::loss;
+use wgrad::ops::loss::Elementwise::{self, Absolute, BceWithLogits, Huber, Squared};
+use wgrad::ops::{Activation, activation, loss, reduce};
 
-use crate::activation::MANY_GROUPS;
+use crate::activation::{EPILOGUES, MANY_GROUPS, derivative_error};
 use crate::case::Case;
-use crate::common::{EPSILON, SHAPES, signed, small_integers};
+use crate::common::{CPU, EPSILON, SHAPES, WGSL, signed, small_integers};
 
-fn forward(shape: [usize; 2], p: Vec<f32>, t: Vec<f32>, scale: f32, tolerance: f64) -> Case {
-    let case = Case::new(format!("mse {shape:?}, scale {scale}"), move |recording, inputs, outputs| {
-        loss::mse_forward(recording, inputs[0], inputs[1], scale, outputs[0])
+const ERRORS: [Elementwise; 4] = [Squared, Absolute, Huber { delta: 0.5 }, BceWithLogits];
+
+/// Signed predictions; targets from 0 to 1 for a cross-entropy.
+fn data(error: Elementwise, seed: u64, len: usize) -> (Vec<f32>, Vec<f32>) {
+    let mut targets = signed(50 + seed, len);
+    if error == BceWithLogits {
+        targets.iter_mut().for_each(|t| *t = t.abs());
+    }
+    (signed(seed, len).iter().map(|p| 2.0 * p).collect(), targets)
+}
+
+/// How far the GPU's error and derivative and the reference's may lie apart, for each element.
+fn errors(error: Elementwise, p: &[f32], t: &[f32]) -> Vec<(f64, f64)> {
+    let pair = |(p, t): (&f32, &f32)| {
+        let (p, t) = (f64::from(*p), f64::from(*t));
+        let ((v1, d1), (v2, d2)) = (WGSL.loss(error, p, t), CPU.loss(error, p, t));
+        (v1 + v2, d1 + d2)
+    };
+    p.iter().zip(t).map(pair).collect()
+}
+
+/// How far sums of all errors may lie apart: added in chains no longer than a workgroup's 4,096 and the number of
+/// workgroups, and scaled.
+fn sum_error(error: Elementwise, p: &[f32], t: &[f32], scale: f32) -> f64 {
+    let total: f64 = p.iter().zip(t).map(|(p, t)| f64::from(error.error(*p, *t)).abs()).sum();
+    let chain = p.len().min(4096) + p.len().div_ceil(4096) + 4;
+    let each: f64 = errors(error, p, t).iter().map(|e| e.0).sum();
+    (each + chain as f64 * EPSILON * total) * f64::from(scale.abs())
+}
+
+fn forward_case(error: Elementwise, shape: [usize; 2], p: Vec<f32>, t: Vec<f32>, scale: f32, tolerance: f64) -> Case {
+    let case = Case::new(format!("{error:?} {shape:?}, scale {scale}"), move |recording, inputs, outputs| {
+        loss::forward(recording, error, [inputs[0], inputs[1]], scale, outputs[0])
     });
     case.input(shape, p).input(shape, t).close([1, 1], move |_, _| tolerance)
 }
 
-pub(crate) fn mse_forward() -> Vec<Case> {
+pub(crate) fn forward() -> Vec<Case> {
     let mut cases = Vec::new();
     for (i, shape) in SHAPES.iter().chain(&[[1021, 257]]).enumerate() {
         let len = shape[0] * shape[1];
-        let (p, t) = (signed(i as u64, len), signed(50 + i as u64, len));
-        let squares: f64 = p.iter().zip(&t).map(|(p, t)| f64::from(p - t).powi(2)).sum();
-        let scale = 1.0 / len as f32;
-        // Squares of rounded differences, added in chains no longer than a workgroup's 4,096 and the number of
-        // workgroups, and scaled.
-        let chain = len.min(4096) + len.div_ceil(4096) + 4;
-        cases.push(forward(*shape, p, t, scale, chain as f64 * EPSILON * squares * f64::from(scale)));
+        for error in ERRORS {
+            let ((p, t), scale) = (data(error, i as u64, len), 1.0 / len as f32);
+            let tolerance = sum_error(error, &p, &t, scale);
+            cases.push(forward_case(error, *shape, p, t, scale, tolerance));
+        }
         // Whole numbers, whose sums are exact.
         let (p, t) = (small_integers(i as u64, len, 2), small_integers(50 + i as u64, len, 2));
-        cases.push(forward(*shape, p, t, 0.25, 0.0));
+        cases.push(forward_case(ERRORS[i % 3], *shape, p, t, 0.25, 0.0));
     }
     cases
 }
 
-pub(crate) fn mse_backward() -> Vec<Case> {
+pub(crate) fn backward() -> Vec<Case> {
     let mut cases = Vec::new();
+    let modes = [(false, false), (false, true), (true, false), (true, true)];
     for (i, shape) in SHAPES.iter().chain([&MANY_GROUPS]).enumerate() {
-        for accumulate in [false, true] {
+        for (error, (by_target, accumulate)) in ERRORS.into_iter().flat_map(|e| modes.map(|mode| (e, mode))) {
             let len = shape[0] * shape[1];
-            let (p, t) = (signed(i as u64, len), signed(50 + i as u64, len));
+            if len > 100_000 && (error != Squared || by_target) {
+                continue;
+            }
+            let (p, t) = data(error, i as u64, len);
             let scale = if i % 3 == 0 { -0.5 } else { 1.0 / len as f32 };
             let (d_loss, before) = (-1.75, accumulate.then(|| signed(99, len)));
-            let magnitudes: Vec<f64> = (0..len)
+            let off = errors(error, &p, &t);
+            let factor = f64::from(d_loss * scale).abs();
+            // Two products more, and an addition. The gradient by a logit's target is the logit.
+            let tolerances: Vec<f64> = (0..len)
                 .map(|i| {
-                    let value = f64::from(d_loss * 2.0 * scale * (p[i] - t[i])).abs();
-                    value + before.as_ref().map_or(0.0, |b| f64::from(b[i].abs()))
+                    let slope = f64::from(error.derivative(p[i], t[i]).abs().max(p[i].abs()));
+                    let added = before.as_ref().map_or(0.0, |b| f64::from(b[i].abs()));
+                    factor * (off[i].1 + 3.0 * EPSILON * slope) + EPSILON * added
                 })
                 .collect();
-            let name = format!("mse backward {shape:?}, scale {scale}, accumulate {accumulate}");
+            let name = format!("{error:?} backward {shape:?}, by target {by_target}, accumulate {accumulate}");
             let case = Case::new(name, move |recording, inputs, outputs| {
                 let inputs = [inputs[0], inputs[1], inputs[2]];
-                loss::mse_backward(recording, inputs, scale, outputs[0], accumulate)
+                loss::backward(recording, (error, by_target), inputs, scale, outputs[0], accumulate)
             });
             let case = case.input(*shape, p).input(*shape, t).input([1, 1], vec![d_loss]);
-            // Three products of a difference, and an addition.
-            cases.push(case.close(*shape, move |i, _| 3.0 * EPSILON * magnitudes[i]).before(before));
+            cases.push(case.close(*shape, move |i, _| tolerances[i]).before(before));
         }
+    }
+    cases
+}
+
+/// Loss, its history and its gradient in one launch, which may carry on through the activation before the loss.
+pub(crate) fn both() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (i, shape) in SHAPES.iter().enumerate() {
+        let len = shape[0] * shape[1];
+        let (error, function) = (ERRORS[i % 4], EPILOGUES[i % 10]);
+        let through = i % 3 > 0 && function != Activation::Identity;
+        let x: Vec<f32> = signed(i as u64, len).iter().map(|x| 2.0 * x).collect();
+        let p: Vec<f32> = x.iter().map(|x| if through { function.apply(*x) } else { *x }).collect();
+        let t = data(error, i as u64, len).1;
+        let (scale, d_loss) = (0.5, -1.75f32);
+        let off = errors(error, &p, &t);
+        let tolerances: Vec<f64> = (0..len)
+            .map(|i| {
+                let slope = f64::from(error.derivative(p[i], t[i]).abs());
+                let (onward, of_onward) = match through {
+                    true => (f64::from(function.derivative(x[i], p[i]).abs()), derivative_error(function, x[i], p[i])),
+                    false => (1.0, 0.0),
+                };
+                let slope_error = off[i].1 + 4.0 * EPSILON * slope;
+                f64::from(d_loss * scale).abs() * (slope_error * (onward + of_onward) + slope * of_onward)
+            })
+            .collect();
+        let (sum, slots) = (sum_error(error, &p, &t, scale), if len <= 4096 { 3 } else { 1 });
+        let name = format!("{error:?} and its gradient {shape:?}, through {:?}", through.then_some(function));
+        let case = Case::new(name, move |recording, inputs, outputs| {
+            let [x, p, t, d_loss] = [inputs[0], inputs[1], inputs[2], inputs[3]];
+            let value = wgrad::Tensor::zeros(x.device(), 1, 1)?;
+            loss::forward(recording, error, [p, t], scale, &value)?;
+            reduce::sum(recording, &value, 1.0, outputs[0])?;
+            if !through {
+                return loss::backward(recording, (error, false), [p, t, d_loss], scale, outputs[1], false);
+            }
+            let dp = wgrad::Tensor::zeros(x.device(), x.rows(), x.cols())?;
+            loss::backward(recording, (error, false), [p, t, d_loss], scale, &dp, false)?;
+            activation::backward(recording, function, [x, p, &dp], outputs[1], false)
+        });
+        let case = case.fused().input(*shape, x).input(*shape, p).input(*shape, t).input([1, 1], vec![d_loss]);
+        // A history of one sum a step; what no step has written yet stays.
+        let case = case.close([1, slots], move |_, _| sum).before(Some(vec![8.0; slots])).steps(0..2);
+        cases.push(case.close(*shape, move |i, _| tolerances[i]));
     }
     cases
 }

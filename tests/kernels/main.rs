@@ -11,7 +11,11 @@ mod common;
 
 mod activation;
 mod bias;
+mod broadcast;
 mod case;
+mod copy;
+mod cross_entropy;
+mod dropout;
 mod fill;
 mod folded;
 mod gather;
@@ -21,6 +25,7 @@ mod matmul_f64;
 mod metrics;
 mod optim;
 mod reduce;
+mod softmax;
 
 use std::time::Instant;
 
@@ -36,15 +41,29 @@ const ROWS: &[Row] = &[
     ("activation.backward", activation::backward),
     ("bias.forward", bias::forward),
     ("bias.backward", bias::backward),
+    ("broadcast.forward", broadcast::forward),
+    ("broadcast.backward", broadcast::backward),
+    ("copy.block", copy::block),
+    ("cross_entropy.forward", cross_entropy::forward),
+    ("cross_entropy.backward", cross_entropy::backward),
+    ("cross_entropy.both", cross_entropy::both),
+    ("dropout.apply", dropout::apply),
     ("fill.fill", fill::fill),
     ("gather.rows", gather::rows),
-    ("loss.mse_forward", loss::mse_forward),
-    ("loss.mse_backward", loss::mse_backward),
+    ("loss.forward", loss::forward),
+    ("loss.backward", loss::backward),
+    ("loss.both", loss::both),
     ("matmul.small", matmul::small),
     ("matmul.tiled", matmul::tiled),
     ("metrics.count_correct", metrics::count_correct),
     ("optim.sgd", optim::sgd),
+    ("optim.momentum", optim::momentum),
+    ("optim.adam", optim::adam),
+    ("optim.rmsprop", optim::rmsprop),
     ("reduce.sum", reduce::sum),
+    ("reduce.rows", reduce::rows),
+    ("softmax.forward", softmax::forward),
+    ("softmax.backward", softmax::backward),
 ];
 
 #[test]

@@ -17,5 +17,16 @@ pub(crate) fn count_correct() -> Vec<Case> {
         });
         case.input(*shape, p).input(*shape, t).exact([1, 1])
     };
-    shapes.iter().enumerate().map(case).collect()
+    // Class numbers instead of a column for each class.
+    let numbers = |(i, [rows, cols]): (usize, &[usize; 2])| {
+        let mut classes = small_integers(50 + i as u64, *rows, *cols as i32 - 1);
+        classes.iter_mut().for_each(|class| *class = class.abs());
+        let case = Case::new(format!("count correct {rows} x {cols}, class numbers"), |recording, inputs, outputs| {
+            metrics::count_correct(recording, inputs[0], inputs[1], 0.5, outputs[0])
+        });
+        let predictions = small_integers(i as u64, rows * cols, 2);
+        case.input([*rows, *cols], predictions).input([*rows, 1], classes).exact([1, 1])
+    };
+    let wide = shapes.iter().filter(|[_, cols]| *cols > 1).enumerate();
+    shapes.iter().enumerate().map(case).chain(wide.map(numbers)).collect()
 }

@@ -1,25 +1,98 @@
 //! `shaders/optim.wgsl`
 
-use wgrad::ops::optim;
+use std::ops::Range;
+
+use wgrad::ops::optim::{self, Stretch, Update};
+use wgrad::{Recording, Result};
 
 use crate::activation::MANY_GROUPS;
 use crate::case::Case;
 use crate::common::{EPSILON, SHAPES, signed};
 
-pub(crate) fn sgd() -> Vec<Case> {
-    let case = |(i, shape): (usize, &[usize; 2])| {
-        let len = shape[0] * shape[1];
-        let (gradients, values) = (signed(i as u64, len), signed(50 + i as u64, len));
-        // Steps beyond the schedule's end take its last rate.
-        let (rates, steps) = if i % 2 == 0 { (vec![0.125], 0..1) } else { (vec![0.5, -0.25, 0.1], 1..5) };
-        let last = rates.len();
-        let scale: Vec<f64> = gradients.iter().zip(&values).map(|(g, v)| f64::from(g.abs() + v.abs())).collect();
-        let case = Case::new(format!("sgd {shape:?}, {last} rates, steps {steps:?}"), |recording, inputs, outputs| {
-            optim::sgd(recording, inputs[0], inputs[1], outputs[0])
+type Launch = fn(&mut Recording, Update, Stretch<'_>) -> Result<()>;
+
+/// A rule and what it keeps: each state's values are positive where the rule has their square root.
+struct Rule {
+    launch: Launch,
+    states: &'static [bool],
+}
+
+const SIGNED: bool = false;
+const POSITIVE: bool = true;
+
+/// Everything an update can do, one thing or several at a time.
+fn updates() -> Vec<Update> {
+    let plain = Update { momentum: 0.9, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, ..Update::default() };
+    vec![
+        plain,
+        Update { rate_factor: 0.25, decay: 0.5, ..plain },
+        Update { decoupled_decay: 0.5, clip_value: 0.3, ..plain },
+        Update { shrink: 0.25, clip_norm: 2.0, nesterov: 1, ..plain },
+        Update { decay: 0.1, clip_value: 0.5, clip_norm: 100.0, epsilon: 1e-3, nesterov: 1, ..plain },
+    ]
+}
+
+/// Steps beyond the rows of rates take the last.
+const STEPS: [Range<u32>; 3] = [0..1, 1..2, 4..7];
+const RATES: [f32; 12] = [0.5, 1.5, 1.25, 9.0, 0.25, 1.25, 1.125, 9.0, 0.125, 1.125, 1.0625, 9.0];
+
+impl Rule {
+    fn cases(self) -> Vec<Case> {
+        let shapes = SHAPES.iter().chain([&MANY_GROUPS]).enumerate();
+        let cases = shapes.flat_map(|(i, shape)| {
+            let updates = updates();
+            let chosen = if shape[0] * shape[1] < 100 { updates } else { vec![updates[i % updates.len()]] };
+            chosen.into_iter().map(move |update| (i, *shape, update))
         });
-        // Each of at most four steps rounds a product, unless it is fused, and a sum.
-        let case = case.input(*shape, gradients).input([1, last], rates).steps(steps);
-        case.close(*shape, move |i, _| 4.0 * EPSILON * scale[i]).before(Some(values))
-    };
-    SHAPES.iter().chain([&MANY_GROUPS]).enumerate().map(case).collect()
+        cases.map(|(i, shape, update)| self.case(i, shape, update)).collect()
+    }
+
+    fn case(&self, i: usize, shape: [usize; 2], update: Update) -> Case {
+        let len = shape[0] * shape[1];
+        let launch = self.launch;
+        let name = format!("{shape:?}, {update:?}, steps {:?}", STEPS[i % 3]);
+        let case = Case::new(name, move |recording, inputs, outputs| {
+            let (values, state) = outputs.split_first().unwrap();
+            let state: Vec<_> = state.iter().map(|state| (*state).clone()).collect();
+            let [gradients, rates, squared_norm] = [inputs[0], inputs[1], inputs[2]];
+            launch(recording, update, Stretch { gradients, values, state: &state, rates, squared_norm })
+        });
+        // At most three steps. Values, velocities and means of the order of 1 are off by a few roundings each, a
+        // quotient by a root by 7 units and some roundings more. Mean squares are at least 0.05, so that a gradient
+        // over their root is at most 4.5, and a velocity of three of them at most 15.
+        let (few, update_units) = (8.0 * EPSILON, 3.0 * 16.0 * 15.0 * EPSILON);
+        let value_tolerance = if self.states.contains(&POSITIVE) { update_units } else { 8.0 * few };
+        let mut case = case
+            .input(shape, signed(i as u64, len))
+            .input([3, 4], RATES.to_vec())
+            .input([1, 1], vec![9.0])
+            .steps(STEPS[i % 3].clone())
+            .close(shape, move |_, value| value_tolerance + few * value.abs())
+            .before(Some(signed(50 + i as u64, len)));
+        for (seed, positive) in (60 + i as u64..).zip(self.states) {
+            let mut state = signed(seed, len);
+            if *positive {
+                state.iter_mut().for_each(|v| *v = v.abs());
+            }
+            let tolerance = if *positive { few } else { value_tolerance };
+            case = case.close(shape, move |_, value| tolerance + few * value.abs()).before(Some(state));
+        }
+        case
+    }
+}
+
+pub(crate) fn sgd() -> Vec<Case> {
+    Rule { launch: optim::sgd, states: &[] }.cases()
+}
+
+pub(crate) fn momentum() -> Vec<Case> {
+    Rule { launch: optim::momentum, states: &[SIGNED] }.cases()
+}
+
+pub(crate) fn adam() -> Vec<Case> {
+    Rule { launch: optim::adam, states: &[SIGNED, POSITIVE] }.cases()
+}
+
+pub(crate) fn rmsprop() -> Vec<Case> {
+    Rule { launch: optim::rmsprop, states: &[SIGNED, POSITIVE] }.cases()
 }

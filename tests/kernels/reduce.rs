@@ -12,6 +12,27 @@ fn case(shape: [usize; 2], x: Vec<f32>, scale: f32, tolerance: f64) -> Case {
     case.input(shape, x).close([1, 1], move |_, _| tolerance)
 }
 
+pub(crate) fn rows() -> Vec<Case> {
+    let mut cases = Vec::new();
+    // The last has rows of many rounds of 64 invocations.
+    for (i, [rows, cols]) in SHAPES.iter().chain(&[[2, 300_007]]).copied().enumerate() {
+        for (accumulate, exact) in [(false, false), (true, false), (false, true), (true, true)] {
+            let values = if exact { |seed, len| small_integers(seed, len, 4) } else { signed };
+            let (x, before) = (values(i as u64, rows * cols), accumulate.then(|| values(99, rows)));
+            let scale = if exact { 0.5 } else { -0.37 };
+            let name = format!("row sums {rows} x {cols}, accumulate {accumulate}");
+            let case = Case::new(name, move |recording, inputs, outputs| {
+                reduce::rows(recording, inputs[0], scale, outputs[0], accumulate)
+            });
+            // A row's sum in the reference's order, scaled, and added to numbers up to 1.
+            let row = |row: &[f32]| if exact { 0.0 } else { (cols + 2) as f64 * EPSILON * (magnitude(row) + 1.0) };
+            let tolerances: Vec<f64> = x.chunks_exact(cols).map(row).collect();
+            cases.push(case.input([rows, cols], x).close([rows, 1], move |i, _| tolerances[i]).before(before));
+        }
+    }
+    cases
+}
+
 pub(crate) fn sum() -> Vec<Case> {
     let mut cases = Vec::new();
     for (i, shape) in SHAPES.iter().enumerate() {
@@ -23,6 +44,10 @@ pub(crate) fn sum() -> Vec<Case> {
         cases.push(case(*shape, x, -0.37, tolerance));
         // Whole numbers, whose sums are exact.
         cases.push(case(*shape, small_integers(i as u64, len, 9), 0.25, 0.0));
+        let squares = Case::new(format!("sum of squares {shape:?}"), |recording, inputs, outputs| {
+            reduce::sum_of_squares(recording, inputs[0], outputs[0])
+        });
+        cases.push(squares.input(*shape, small_integers(i as u64, len, 4)).exact([1, 1]));
     }
     // Two and three passes.
     for shape in [[4096, 3], [4_097, 4_096]] {
