@@ -55,6 +55,8 @@ pub mod optim;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod recording;
+#[cfg(feature = "safetensors")]
+mod save;
 mod tape;
 mod tensor;
 mod train;
@@ -65,6 +67,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use graph::{BackwardPass, Graph, Sink};
 pub use kernel::{Call, KERNELS, Kernel, MAX_INPUTS, MAX_OUTPUTS};
 pub use recording::{Dispatch, Recording};
+#[cfg(feature = "safetensors")]
+pub use save::Mismatch;
 pub use tape::{Tape, Var};
 pub use tensor::Tensor;
-pub use train::{EpochRecord, Fit, History, Metrics, Trainer};
+pub use train::{Control, EarlyStopping, EpochRecord, Fit, History, Metrics, Monitor, Trainer};
