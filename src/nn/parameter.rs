@@ -160,6 +160,7 @@ impl fmt::Debug for Parameter {
 pub struct Parameters {
     device: Device,
     /// What [`Module::describe`] said.
+    #[cfg(feature = "safetensors")]
     architecture: Option<String>,
     named: Vec<(String, Parameter)>,
     values: Tensor,
@@ -181,7 +182,6 @@ impl Parameters {
     /// A model without parameters, an empty parameter, or one that does not fit the device.
     pub fn new(device: &Device, model: &dyn Module, seed: u64) -> Result<Self> {
         let mut named = model.named_parameters();
-        let all = named.len();
         let mut seen = HashSet::new();
         named.retain(|(_, parameter)| seen.insert(Arc::as_ptr(&parameter.0)));
         let mut starts = Vec::new();
@@ -218,9 +218,15 @@ impl Parameters {
             *placed.write().unwrap_or_else(PoisonError::into_inner) = Some(Placed { value, gradient });
         }
         values.write(&initial)?;
-        // A description does not say that modules share parameters.
-        let architecture = model.describe().filter(|_| named.len() == all);
-        Ok(Self { device: device.clone(), architecture, named, values, gradients })
+        Ok(Self {
+            device: device.clone(),
+            // A description does not say that modules share parameters.
+            #[cfg(feature = "safetensors")]
+            architecture: model.describe().filter(|_| named.len() == model.named_parameters().len()),
+            named,
+            values,
+            gradients,
+        })
     }
 
     /// The parameters with their names; one that two modules share, under its first.

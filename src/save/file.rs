@@ -150,12 +150,10 @@ impl<'a> Contained<'a> {
 
 /// The values of an F32 tensor.
 pub(crate) fn floats(tensor: &TensorView<'_>) -> Vec<f32> {
-    let numbers = tensor.data().as_chunks().0;
-    numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    tensor.data().chunks_exact(4).filter_map(|bytes| bytes.try_into().ok().map(f32::from_le_bytes)).collect()
 }
 
 /// The values of an F64 tensor.
 pub(crate) fn doubles(tensor: &TensorView<'_>) -> Vec<f64> {
-    let numbers = tensor.data().as_chunks().0;
-    numbers.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect()
+    tensor.data().chunks_exact(8).filter_map(|bytes| bytes.try_into().ok().map(f64::from_le_bytes)).collect()
 }

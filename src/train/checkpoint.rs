@@ -135,7 +135,8 @@ impl Checkpoint<'_> {
     fn epochs(&self) -> Result<Vec<EpochRecord>> {
         let rows = self.0.tensor(&key("epochs")).filter(|t| t.dtype() == Dtype::F64).map(|tensor| doubles(&tensor));
         let rows = rows.ok_or_else(|| self.0.error("no checkpoint of a training: it has no epochs"))?;
-        Ok(rows.as_chunks().0.iter().enumerate().map(|(i, row)| record(i + 1, *row)).collect())
+        let rows = rows.chunks_exact(COLUMNS).filter_map(|row| row.try_into().ok());
+        Ok(rows.enumerate().map(|(i, row)| record(i + 1, row)).collect())
     }
 
     fn best(&self, len: usize) -> Result<Option<Best>> {
