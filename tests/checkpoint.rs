@@ -103,9 +103,9 @@ fn early_stopping_goes_on_where_it_was(devices: &Devices) {
     let (train, validation) = data();
     for (i, (name, device)) in devices.iter().enumerate() {
         let path = path(&format!("stopping-{}-{i}", device.describe().backend));
-        let new = || trainer(device, Sgd::new(1.5), 3);
+        let new = || trainer(device, Sgd::new(0.5), 3);
         let fit = |epochs| {
-            let fit = Fit::until(epochs, 7).validation(&validation).early_stopping(EarlyStopping::new(3));
+            let fit = Fit::until(epochs, 7).validation(&validation).early_stopping(EarlyStopping::new(6));
             fit.monitor(Monitor::ValidationAccuracy)
         };
         let mut whole = new();
@@ -215,7 +215,7 @@ fn what_is_no_checkpoint_of_this_training_changes_nothing() {
 
 /// Tells the processes of the test below what they are to write.
 const CHECKPOINT: &str = "WGRAD_TEST_CHECKPOINT";
-const EPOCHS: usize = 150;
+const EPOCHS: usize = 250;
 const KILLS: usize = 12;
 
 fn killed_fit(path: &Path, pause: Duration) -> Trainer {
@@ -247,7 +247,13 @@ fn a_training_killed_again_and_again_is_the_uninterrupted_one() {
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(rng.random_range(10..120)));
+        // Mostly after it has got further, which a checkpoint's length shows; sometimes before.
+        let len = || fs::metadata(&killed).map_or(0, |about| about.len());
+        let before = len();
+        while rng.random_bool(0.97) && len() == before && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_micros(rng.random_range(0..60_000)));
         let ended = child.try_wait().unwrap();
         child.kill().unwrap();
         let status = child.wait().unwrap();

@@ -80,9 +80,9 @@ fn measured(trainer: &mut Trainer, fit: Fit<'_>) -> Vec<(usize, f32)> {
 fn early_stopping_waits_and_puts_the_best_parameters_back(devices: &Devices) {
     let (train, validation) = data();
     for (name, device) in devices {
-        let all = measured(&mut trainer(device, 1.0), Fit::new(60, 7).validation(&validation));
+        let all = measured(&mut trainer(device, 0.7), Fit::new(60, 7).validation(&validation));
         // What the rule says, worked out from a training that was not stopped.
-        let patience = 4;
+        let patience = 5;
         let (mut best, mut last) = (all[0], 60);
         for (epoch, loss) in &all {
             if *loss < best.1 {
@@ -94,11 +94,11 @@ fn early_stopping_waits_and_puts_the_best_parameters_back(devices: &Devices) {
         }
         assert!(last < 60 && best.0 > 1, "{name}: nothing to stop: best {best:?}");
 
-        let mut stopped = trainer(device, 1.0);
+        let mut stopped = trainer(device, 0.7);
         let fit = Fit::new(60, 7).validation(&validation).early_stopping(EarlyStopping::new(patience));
         assert_eq!(measured(&mut stopped, fit), all[..last], "{name}");
         assert_eq!(stopped.evaluate(&validation).unwrap().loss, best.1, "{name}");
-        let mut short = trainer(device, 1.0);
+        let mut short = trainer(device, 0.7);
         short.fit(&train, Fit::new(best.0, 7)).unwrap();
         assert_same_bits(name, &values(&stopped), &values(&short));
 
