@@ -55,7 +55,8 @@ impl Trainer {
 
     /// Goes back to a checkpoint of a trainer with the same model, loss and rule. A [`Trainer::fit`] with
     /// [`Fit::until`](crate::Fit::until) then gives, on the same device, bit for bit what the trainer that wrote it
-    /// would have given without the interruption.
+    /// would have given without the interruption. Schedules and frozen parameters are the program's: the file holds
+    /// neither.
     ///
     /// ```
     /// use wgrad::data::{Labels, disk};

@@ -9,7 +9,7 @@ pub(super) struct Progress {
     bar: ProgressBar,
     /// Whether the bar counts all epochs of the history.
     of_history: bool,
-    seconds: f64,
+    steps: usize,
 }
 
 impl Progress {
@@ -18,17 +18,17 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{bar:30} epoch {pos}/{len}, {msg} ({eta} left)") {
             bar.set_style(style);
         }
-        Self { bar, of_history, seconds: 0.0 }
+        Self { bar, of_history, steps: 0 }
     }
 
     pub(super) fn show(&mut self, record: &EpochRecord) {
-        if self.of_history && self.seconds == 0.0 {
+        if self.of_history && self.steps == 0 {
             // The epochs before took no time of this call.
             self.bar.set_position(record.epoch as u64 - 1);
             self.bar.reset_eta();
         }
-        let speed = record.steps as f64 / (record.seconds - self.seconds);
-        self.seconds = record.seconds;
+        self.steps += record.steps;
+        let speed = self.steps as f64 / record.seconds;
         let mut message = format!("loss {:.4}", record.loss);
         for (data, metrics) in [("training", record.train), ("validation", record.validation)] {
             if let Some(metrics) = metrics {

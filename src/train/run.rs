@@ -50,7 +50,8 @@ impl Trainer {
 
         let (already, already_steps) = (self.history.epochs.len(), self.history.step_losses.len());
         let last = if fit.until { fit.epochs } else { already + fit.epochs };
-        self.best = self.best.take().filter(|best| fit.until && best.monitor == fit.monitor);
+        let goes_on = fit.until && fit.looks_for_best();
+        self.best = self.best.take().filter(|best| goes_on && best.monitor == fit.monitor);
         let mut stop = self.is_patience_out(&fit);
         let mut pending = VecDeque::new();
         let mut epoch = already;
