@@ -56,6 +56,8 @@ pub mod optim;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod recording;
+#[cfg(feature = "safetensors")]
+mod save;
 mod tape;
 mod tensor;
 mod train;
@@ -66,9 +68,11 @@ pub use error::{Error, ErrorKind, Result};
 pub use graph::{BackwardPass, Graph, Sink};
 pub use kernel::{Call, KERNELS, Kernel, MAX_INPUTS, MAX_OUTPUTS};
 pub use recording::{Dispatch, Recording};
+#[cfg(feature = "safetensors")]
+pub use save::Mismatch;
 pub use tape::{Tape, Var};
 pub use tensor::Tensor;
-pub use train::{EpochRecord, Fit, History, Metrics, Trainer};
+pub use train::{Control, EarlyStopping, EpochRecord, Fit, History, Metrics, Monitor, Trainer};
 
 /// The code in the pages beside the source runs as documentation tests.
 #[cfg(doctest)]

@@ -241,7 +241,9 @@ fn freeze(layer: &Linear, frozen: bool) {
 }
 
 /// Every way in which a rule changes values, also without a gradient.
-fn rules() -> Vec<(&'static str, Box<dyn Fn() -> Box<dyn Rule>>)> {
+type NamedRule = (&'static str, Box<dyn Fn() -> Box<dyn Rule>>);
+
+fn rules() -> Vec<NamedRule> {
     vec![
         ("sgd", Box::new(|| Box::new(Sgd::new(0.1).weight_decay(0.1).shrink(0.01)))),
         ("momentum", Box::new(|| Box::new(Sgd::new(0.1).momentum(0.9).decoupled_weight_decay(0.1).clip_norm(0.5)))),

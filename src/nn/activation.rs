@@ -9,6 +9,16 @@ impl Module for Activation {
     fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
         tape.activation(x, *self)
     }
+
+    fn describe(&self) -> Option<String> {
+        Some(match *self {
+            Self::LeakyReLU { slope } => format!("LeakyReLU({slope})"),
+            Self::ELU { alpha } => format!("ELU({alpha})"),
+            Self::Pow { exponent } => format!("Pow({exponent})"),
+            Self::Affine { scale, shift } => format!("Affine({scale}, {shift})"),
+            plain => format!("{plain:?}"),
+        })
+    }
 }
 
 /// The softmax of each row: `exp(x) / (sum over the row of exp(x))`.
@@ -19,6 +29,10 @@ impl Module for Softmax {
     fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
         tape.softmax(x)
     }
+
+    fn describe(&self) -> Option<String> {
+        Some("Softmax".into())
+    }
 }
 
 /// The logarithm of the softmax of each row.
@@ -28,5 +42,9 @@ pub struct LogSoftmax;
 impl Module for LogSoftmax {
     fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
         tape.log_softmax(x)
+    }
+
+    fn describe(&self) -> Option<String> {
+        Some("LogSoftmax".into())
     }
 }

@@ -25,4 +25,8 @@ impl Module for Dropout {
     fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
         tape.dropout(x, self.p)
     }
+
+    fn describe(&self) -> Option<String> {
+        Some(format!("Dropout({})", self.p))
+    }
 }

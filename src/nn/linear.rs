@@ -25,7 +25,7 @@ impl Linear {
     pub fn new(inputs: usize, outputs: usize) -> Self {
         Self {
             weight: Parameter::new(outputs, inputs, Init::Linear),
-            bias: Parameter::new(1, outputs, Init::Linear).fans(inputs, outputs),
+            bias: Parameter::vector(outputs, Init::Linear).fans(inputs, outputs),
         }
     }
 
@@ -50,6 +50,11 @@ impl Module for Linear {
         let weight = tape.parameter(&self.weight)?;
         let bias = tape.parameter(&self.bias)?;
         tape.linear(x, weight, bias)
+    }
+
+    fn describe(&self) -> Option<String> {
+        let [outputs, inputs] = self.weight.shape();
+        Some(format!("Linear({inputs}, {outputs})"))
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {

@@ -7,6 +7,7 @@ mod linear;
 mod loss;
 mod normalization;
 mod parameter;
+mod predictor;
 mod sequential;
 
 pub use crate::ops::Activation::{self, ELU, GELU, Identity, LeakyReLU, ReLU, SiLU, Sigmoid, Softplus, Tanh};
@@ -18,6 +19,8 @@ pub use linear::Linear;
 pub use loss::{BceWithLogits, CrossEntropy, Huber, Loss, Mae, Mse};
 pub use normalization::LayerNorm;
 pub use parameter::{Parameter, Parameters};
+pub use predictor::Predictor;
+pub(crate) use predictor::predict;
 pub use sequential::Sequential;
 
 use crate::error::Result;
@@ -70,6 +73,12 @@ pub trait Module: Send + Sync {
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
         Vec::new()
     }
+
+    /// What the module is, as a file tells it: `Linear(2, 25)`. The modules of this crate say it, so that
+    /// `Sequential::load` (feature `safetensors`) can build them again; others need not.
+    fn describe(&self) -> Option<String> {
+        None
+    }
 }
 
 impl<M: Module + ?Sized> Module for Box<M> {
@@ -79,6 +88,10 @@ impl<M: Module + ?Sized> Module for Box<M> {
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
         (**self).named_parameters()
+    }
+
+    fn describe(&self) -> Option<String> {
+        (**self).describe()
     }
 }
 

@@ -16,8 +16,8 @@ impl LayerNorm {
     /// For rows of so many columns.
     pub fn new(cols: usize) -> Self {
         Self {
-            weight: Parameter::new(1, cols, Init::Constant(1.0)),
-            bias: Parameter::new(1, cols, Init::Constant(0.0)),
+            weight: Parameter::vector(cols, Init::Constant(1.0)),
+            bias: Parameter::vector(cols, Init::Constant(0.0)),
         }
     }
 }
@@ -34,6 +34,10 @@ impl Module for LayerNorm {
         let (weight, bias) = (tape.parameter(&self.weight)?, tape.parameter(&self.bias)?);
         let scaled = tape.mul(normal, weight)?;
         tape.add(scaled, bias)
+    }
+
+    fn describe(&self) -> Option<String> {
+        Some(format!("LayerNorm({})", self.weight.shape()[1]))
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {

@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 use std::fmt;
+#[cfg(feature = "safetensors")]
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -24,8 +26,12 @@ pub struct Parameter(Arc<Inner>);
 
 struct Inner {
     shape: [usize; 2],
+    /// One-dimensional in files.
+    vector: bool,
     fans: [usize; 2],
     init: Init,
+    /// What a file gave, in place of drawn values.
+    loaded: OnceLock<Vec<f32>>,
     placed: RwLock<Option<Placed>>,
     frozen: AtomicBool,
 }
@@ -39,26 +45,45 @@ struct Placed {
 impl Parameter {
     /// A parameter of `rows x cols`: a layer's weight [out, in] for [`Init`].
     pub fn new(rows: usize, cols: usize, init: Init) -> Self {
-        Self::from_parts([rows, cols], [cols, rows], init)
+        Self::from_parts([rows, cols], false, [cols, rows], init)
     }
 
-    fn from_parts(shape: [usize; 2], fans: [usize; 2], init: Init) -> Self {
-        Self(Arc::new(Inner { shape, fans, init, placed: RwLock::new(None), frozen: AtomicBool::new(false) }))
+    /// A parameter of `1 x len` that is one-dimensional in files, as PyTorch's biases are.
+    pub fn vector(len: usize, init: Init) -> Self {
+        Self::from_parts([1, len], true, [len, 1], init)
+    }
+
+    fn from_parts(shape: [usize; 2], vector: bool, fans: [usize; 2], init: Init) -> Self {
+        let (loaded, placed, frozen) = (OnceLock::new(), RwLock::new(None), AtomicBool::new(false));
+        Self(Arc::new(Inner { shape, vector, fans, init, loaded, placed, frozen }))
     }
 
     /// A new parameter of the same shape that belongs to a layer from `inputs` to `outputs` columns.
     pub fn fans(&self, inputs: usize, outputs: usize) -> Self {
-        Self::from_parts(self.0.shape, [inputs, outputs], self.0.init)
+        Self::from_parts(self.0.shape, self.0.vector, [inputs, outputs], self.0.init)
     }
 
     /// A new parameter of the same shape with other initial values.
     pub fn init(&self, init: Init) -> Self {
-        Self::from_parts(self.0.shape, self.0.fans, init)
+        Self::from_parts(self.0.shape, self.0.vector, self.0.fans, init)
     }
 
     /// `[rows, cols]`.
     pub fn shape(&self) -> [usize; 2] {
         self.0.shape
+    }
+
+    /// The shape in files.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn file_shape(&self) -> &[usize] {
+        if self.0.vector { &self.0.shape[1..] } else { &self.0.shape }
+    }
+
+    /// Has [`Parameters::new`] place these values instead of drawing some.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn set_loaded(&self, values: Vec<f32>) {
+        // Set once: only a module that was just made from a file is given values.
+        let _ = self.0.loaded.set(values);
     }
 
     /// Takes the parameter out of training, or puts it back: tapes made from now on schedule no gradient for it, and
@@ -134,6 +159,9 @@ impl fmt::Debug for Parameter {
 #[derive(Clone, Debug)]
 pub struct Parameters {
     device: Device,
+    /// What [`Module::describe`] said.
+    #[cfg(feature = "safetensors")]
+    architecture: Option<String>,
     named: Vec<(String, Parameter)>,
     values: Tensor,
     gradients: Tensor,
@@ -147,7 +175,8 @@ pub(crate) struct FlatStretch {
 }
 
 impl Parameters {
-    /// Places the model's parameters on a device and draws their initial values, in the order of their names.
+    /// Places the model's parameters on a device and draws their initial values, in the order of their names; those of
+    /// a model that came from a file are the file's.
     ///
     /// # Errors
     /// A model without parameters, an empty parameter, or one that does not fit the device.
@@ -178,20 +207,47 @@ impl Parameters {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut initial = vec![0.0; end];
         for ((_, parameter), start) in named.iter().zip(starts) {
-            let Inner { shape: [rows, cols], fans, init, ref placed, .. } = *parameter.0;
-            let drawn = init.draw(rows * cols, fans, &mut rng)?;
-            initial[start..start + rows * cols].copy_from_slice(&drawn);
+            let Inner { shape: [rows, cols], fans, init, ref loaded, ref placed, .. } = *parameter.0;
+            let to = &mut initial[start..start + rows * cols];
+            match loaded.get() {
+                Some(values) => to.copy_from_slice(values),
+                None => to.copy_from_slice(&init.draw(rows * cols, fans, &mut rng)?),
+            }
             let value = values.view(start, rows, cols)?;
             let gradient = gradients.view(start, rows, cols)?;
             *placed.write().unwrap_or_else(PoisonError::into_inner) = Some(Placed { value, gradient });
         }
         values.write(&initial)?;
-        Ok(Self { device: device.clone(), named, values, gradients })
+        Ok(Self {
+            device: device.clone(),
+            // A description does not say that modules share parameters.
+            #[cfg(feature = "safetensors")]
+            architecture: model.describe().filter(|_| named.len() == model.named_parameters().len()),
+            named,
+            values,
+            gradients,
+        })
     }
 
     /// The parameters with their names; one that two modules share, under its first.
     pub fn named(&self) -> impl Iterator<Item = (&str, &Parameter)> {
         self.named.iter().map(|(name, parameter)| (name.as_str(), parameter))
+    }
+
+    /// The parameters with their names, and where each lies in the flat buffers.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (&str, &Parameter, Range<usize>)> {
+        self.named.iter().scan(0, |end, (name, parameter)| {
+            let start = *end;
+            *end += parameter.padded_len();
+            Some((name.as_str(), parameter, start..start + parameter.0.shape.iter().product::<usize>()))
+        })
+    }
+
+    /// What the model said that it is.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn architecture(&self) -> Option<&str> {
+        self.architecture.as_deref()
     }
 
     /// The runs of neighbouring parameters that are not frozen and are of one group, by name.

@@ -63,6 +63,11 @@ impl Module for Sequential {
         Ok(x)
     }
 
+    fn describe(&self) -> Option<String> {
+        let parts: Option<Vec<_>> = self.0.iter().map(|module| module.describe()).collect();
+        Some(format!("Sequential({})", parts?.join(", ")))
+    }
+
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
         self.0.iter().enumerate().flat_map(|(i, module)| prefixed(&i.to_string(), module)).collect()
     }

@@ -194,6 +194,30 @@ impl Optimizer {
         Ok(())
     }
 
+    /// What the rule keeps, each laid out as the parameters.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn state(&self) -> &[Tensor] {
+        &self.state
+    }
+
+    /// Epochs so far, as schedules count them.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn epoch(&self) -> usize {
+        self.epoch
+    }
+
+    /// The rate that the schedule multiplies.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn base_rate(&self) -> f32 {
+        self.base_rate
+    }
+
+    /// Counts from here on.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn go_to(&mut self, steps: u64, epoch: usize) {
+        (self.steps, self.epoch) = (steps, epoch);
+    }
+
     /// The launches of an update.
     pub fn update(&self) -> &Recording {
         &self.update

@@ -1,6 +1,7 @@
 //! The loss and accuracy of a model on a dataset, measured on the device, in chunks.
 
-use super::{Metrics, Resident, Trainer};
+use super::epoch::Resident;
+use super::{Metrics, Trainer};
 use crate::buffer::PendingRead;
 use crate::error::Result;
 use crate::nn::Reduction;
@@ -10,7 +11,7 @@ use crate::tape::Tape;
 use crate::tensor::{ALIGNMENT, Tensor};
 
 /// Samples that go through the model at once.
-pub(super) const CHUNK_ROWS: usize = 4096;
+const CHUNK_ROWS: usize = 4096;
 
 /// A forward pass over a dataset, ready to be repeated.
 pub(super) struct Evaluation {

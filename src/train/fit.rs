@@ -1,22 +1,54 @@
 //! What a call of `Trainer::fit` does.
 
 use std::fmt;
+#[cfg(feature = "safetensors")]
+use std::path::PathBuf;
 
-use super::EpochRecord;
+use super::{EarlyStopping, EpochRecord, Monitor};
 use crate::data::Dataset;
+use crate::error::{Error, Result};
 
 type OnEpoch<'a> = Box<dyn FnMut(&EpochRecord) + 'a>;
+type Controller<'a> = Box<dyn FnMut(&EpochRecord) -> Control + 'a>;
 
 /// What [`Trainer::fit`](crate::Trainer::fit) does: how many epochs, in batches of what size, measured on what.
+///
+/// On a GPU an epoch's results come back while the next one runs. Where something is decided by them
+/// ([`Fit::control`], [`Fit::early_stopping`], `Fit::checkpoint_best`), the next one waits, which on small data takes
+/// time.
 pub struct Fit<'a> {
     pub(super) epochs: usize,
+    /// Whether `epochs` counts those that the trainer has behind it.
+    pub(super) until: bool,
     pub(super) batch_size: usize,
     pub(super) validation: Option<&'a Dataset>,
     pub(super) drop_last: bool,
     pub(super) evaluate_every: usize,
     pub(super) steps_per_submit: u32,
     pub(super) fused: bool,
-    pub(super) on_epoch: Option<OnEpoch<'a>>,
+    pub(super) on_epoch: Vec<OnEpoch<'a>>,
+    pub(super) control: Option<Controller<'a>>,
+    pub(super) monitor: Monitor,
+    pub(super) early_stopping: Option<EarlyStopping>,
+    #[cfg(feature = "safetensors")]
+    pub(super) checkpoint: Option<(PathBuf, usize)>,
+    #[cfg(feature = "safetensors")]
+    pub(super) checkpoint_best: Option<PathBuf>,
+    /// Epochs recorded in this call.
+    pub(super) recorded: usize,
+}
+
+/// How training goes on after an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Control {
+    /// As it is.
+    #[default]
+    Continue,
+    /// Not at all: [`Trainer::fit`](crate::Trainer::fit) returns.
+    Stop,
+    /// With this learning rate: see [`Optimizer::set_learning_rate`](crate::optim::Optimizer::set_learning_rate).
+    LearningRate(f32),
 }
 
 impl<'a> Fit<'a> {
@@ -24,14 +56,29 @@ impl<'a> Fit<'a> {
     pub fn new(epochs: usize, batch_size: usize) -> Self {
         Self {
             epochs,
+            until: false,
             batch_size,
             validation: None,
             drop_last: false,
             evaluate_every: 1,
             steps_per_submit: u32::MAX,
             fused: true,
-            on_epoch: None,
+            on_epoch: Vec::new(),
+            control: None,
+            monitor: Monitor::default(),
+            early_stopping: None,
+            #[cfg(feature = "safetensors")]
+            checkpoint: None,
+            #[cfg(feature = "safetensors")]
+            checkpoint_best: None,
+            recorded: 0,
         }
+    }
+
+    /// As many epochs as are missing to this number in all: none, if the trainer has them behind it. For training that
+    /// goes on where `Trainer::resume` left off; early stopping, too, then knows the epochs before.
+    pub fn until(epochs: usize, batch_size: usize) -> Self {
+        Self { until: true, ..Self::new(epochs, batch_size) }
     }
 
     /// Measures the model on this data, too.
@@ -46,8 +93,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Measures the model after every `n`-th epoch and the last (after each, unless told otherwise); with 0 after the
-    /// last only. A measurement is a forward pass over the training and the validation data.
+    /// Measures the model after every `n`-th epoch of the history and the last (after each, unless told otherwise);
+    /// with 0 after the last only. A measurement is a forward pass over the training and the validation data.
     pub fn evaluate_every(mut self, n: usize) -> Self {
         self.evaluate_every = n;
         self
@@ -66,10 +113,104 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Calls `f` with each epoch's record as it comes in, which on a GPU is while the next epoch runs.
+    /// Calls `f` with each epoch's record as it comes in, which on a GPU is while the next epoch runs. Called again, it
+    /// adds another `f`.
     pub fn on_epoch(mut self, f: impl FnMut(&EpochRecord) + 'a) -> Self {
-        self.on_epoch = Some(Box::new(f));
+        self.on_epoch.push(Box::new(f));
         self
+    }
+
+    /// Has `f` decide after each epoch how training goes on, before the next one begins.
+    ///
+    /// ```
+    /// use wgrad::{Control, Fit};
+    ///
+    /// let fit = Fit::new(1000, 32).control(|record| match record.epoch {
+    ///     _ if record.loss < 0.01 => Control::Stop,
+    ///     500 => Control::LearningRate(0.03),
+    ///     _ => Control::Continue,
+    /// });
+    /// ```
+    pub fn control(mut self, f: impl FnMut(&EpochRecord) -> Control + 'a) -> Self {
+        self.control = Some(Box::new(f));
+        self
+    }
+
+    /// Stops when the monitored measurement gets no better; in the end, the parameters are those of the best epoch.
+    pub fn early_stopping(mut self, stopping: EarlyStopping) -> Self {
+        self.early_stopping = Some(stopping);
+        self
+    }
+
+    /// What tells the best epoch: the loss on the validation data unless told otherwise.
+    pub fn monitor(mut self, monitor: Monitor) -> Self {
+        self.monitor = monitor;
+        self
+    }
+
+    /// Writes a checkpoint after every `n`-th epoch of the history (with 0, none of them) and after the last, from
+    /// which [`Trainer::resume`](crate::Trainer::resume) goes on. It takes the place of the one before; whatever
+    /// interrupts it, the file is one of both.
+    #[cfg(feature = "safetensors")]
+    pub fn checkpoint(mut self, path: impl Into<PathBuf>, n: usize) -> Self {
+        self.checkpoint = Some((path.into(), n));
+        self
+    }
+
+    /// Writes a checkpoint after each epoch that is the best so far: see [`Fit::monitor`].
+    #[cfg(feature = "safetensors")]
+    pub fn checkpoint_best(mut self, path: impl Into<PathBuf>) -> Self {
+        self.checkpoint_best = Some(path.into());
+        self
+    }
+
+    /// Shows a progress bar on the terminal: epochs, loss, accuracy, steps per second, time left. Where the standard
+    /// error stream is no terminal, nothing is shown.
+    #[cfg(feature = "progress")]
+    pub fn progress(self, show: bool) -> Self {
+        if !show {
+            return self;
+        }
+        let mut progress = super::progress::Progress::new(self.epochs, self.until);
+        self.on_epoch(move |record| progress.show(record))
+    }
+
+    pub(super) fn check(&self, train: &Dataset) -> Result<()> {
+        if self.epochs == 0 && !self.until {
+            return Err(Error::input("fit", "0 epochs; give at least 1"));
+        }
+        let (batch_size, samples) = (self.batch_size, train.len());
+        if batch_size == 0 || batch_size > samples {
+            let detail = format!("a batch size of {batch_size} for {samples} samples; give 1 to {samples}");
+            return Err(Error::input("fit", detail));
+        }
+        if self.looks_for_best() && self.monitor.needs_validation() && self.validation.is_none() {
+            let detail = format!(
+                "{:?} tells the best epoch, but there is no validation data; give it with Fit::validation, or choose \
+                 with Fit::monitor",
+                self.monitor
+            );
+            return Err(Error::input("fit", detail));
+        }
+        Ok(())
+    }
+
+    /// Whether it matters which epoch is the best.
+    pub(super) fn looks_for_best(&self) -> bool {
+        #[cfg(feature = "safetensors")]
+        let saves = self.checkpoint_best.is_some();
+        #[cfg(not(feature = "safetensors"))]
+        let saves = false;
+        saves || self.early_stopping.is_some()
+    }
+
+    /// Whether the next epoch must wait for this one's results.
+    pub(super) fn waits_for(&self, epoch: usize) -> bool {
+        #[cfg(feature = "safetensors")]
+        let saves = self.checkpoint.as_ref().is_some_and(|(_, n)| *n > 0 && epoch.is_multiple_of(*n));
+        #[cfg(not(feature = "safetensors"))]
+        let saves = epoch == 0;
+        saves || self.control.is_some() || self.looks_for_best()
     }
 }
 

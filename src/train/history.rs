@@ -19,6 +19,8 @@ pub struct Metrics {
 pub struct EpochRecord {
     /// Counted from 1, over all calls of [`Trainer::fit`](crate::Trainer::fit).
     pub epoch: usize,
+    /// Its mini-batches.
+    pub steps: usize,
     /// The loss over the epoch's mini-batches, each as it was before its own update.
     pub loss: f32,
     /// The model after the epoch on the training data, if it was measured.
@@ -41,7 +43,63 @@ pub struct History {
     pub seconds: f64,
 }
 
+/// The columns of an epoch in text.
+const COLUMNS: [&str; 8] =
+    ["epoch", "steps", "loss", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "seconds"];
+
+impl EpochRecord {
+    /// The values of the columns; `None` where nothing was measured.
+    fn columns(&self) -> [Option<String>; COLUMNS.len()] {
+        let text = |value: f32| Some(value.to_string());
+        let [train, validation] = [self.train, self.validation];
+        [
+            Some(self.epoch.to_string()),
+            Some(self.steps.to_string()),
+            text(self.loss),
+            train.and_then(|metrics| text(metrics.loss)),
+            train.and_then(|metrics| text(metrics.accuracy)),
+            validation.and_then(|metrics| text(metrics.loss)),
+            validation.and_then(|metrics| text(metrics.accuracy)),
+            Some(self.seconds.to_string()),
+        ]
+    }
+}
+
+/// A number as JSON has it, which knows no NaN and no infinity.
+fn json(number: &str) -> &str {
+    if number.ends_with(|c: char| c.is_ascii_digit()) { number } else { "null" }
+}
+
 impl History {
+    /// The epochs as CSV, a line each, after a line of names. What was not measured is left empty.
+    ///
+    /// ```
+    /// let names = "epoch,steps,loss,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds\n";
+    /// assert_eq!(wgrad::History::default().to_csv(), names);
+    /// ```
+    pub fn to_csv(&self) -> String {
+        let epochs = self.epochs.iter().map(|record| record.columns().map(Option::unwrap_or_default).join(",") + "\n");
+        COLUMNS.join(",") + "\n" + &epochs.collect::<String>()
+    }
+
+    /// The whole history as JSON: `{"seconds": ..., "epochs": [{"epoch": 1, ...}, ...], "step_losses": [...]}`, with
+    /// the names of [`History::to_csv`]. What was not measured or is not finite is null.
+    pub fn to_json(&self) -> String {
+        let epoch = |record: &EpochRecord| {
+            let values = record.columns().map(|value| json(value.as_deref().unwrap_or_default()).to_string());
+            let fields = COLUMNS.iter().zip(values).map(|(name, value)| format!("\"{name}\": {value}"));
+            format!("  {{{}}}", fields.collect::<Vec<_>>().join(", "))
+        };
+        let epochs: Vec<_> = self.epochs.iter().map(epoch).collect();
+        let losses: Vec<_> = self.step_losses.iter().map(|loss| json(&loss.to_string()).to_string()).collect();
+        format!(
+            "{{\"seconds\": {}, \"epochs\": [\n{}\n], \"step_losses\": [{}]}}\n",
+            self.seconds,
+            epochs.join(",\n"),
+            losses.join(", ")
+        )
+    }
+
     /// What came after the first `epochs` epochs and `steps` steps, which took `seconds`.
     pub(super) fn since(&self, epochs: usize, steps: usize, seconds: f64) -> Self {
         Self { epochs: self.epochs[epochs..].to_vec(), step_losses: self.step_losses[steps..].to_vec(), seconds }

@@ -1,0 +1,87 @@
+//! Which epoch was the best, and when to give up.
+
+use super::EpochRecord;
+
+/// The measurement that tells which epoch is the best: a loss by being small, an accuracy by being large.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Monitor {
+    /// The loss on the validation data.
+    #[default]
+    ValidationLoss,
+    /// The accuracy on the validation data.
+    ValidationAccuracy,
+    /// The loss on the training data, measured after the epoch.
+    TrainLoss,
+    /// The accuracy on the training data, measured after the epoch.
+    TrainAccuracy,
+}
+
+impl Monitor {
+    #[cfg(feature = "safetensors")]
+    pub(super) const ALL: [Self; 4] =
+        [Self::ValidationLoss, Self::ValidationAccuracy, Self::TrainLoss, Self::TrainAccuracy];
+
+    pub(super) fn needs_validation(self) -> bool {
+        matches!(self, Self::ValidationLoss | Self::ValidationAccuracy)
+    }
+
+    /// The measurement, of an epoch that was measured.
+    pub(super) fn of(self, record: &EpochRecord) -> Option<f32> {
+        match self {
+            Self::ValidationLoss => record.validation.map(|metrics| metrics.loss),
+            Self::ValidationAccuracy => record.validation.map(|metrics| metrics.accuracy),
+            Self::TrainLoss => record.train.map(|metrics| metrics.loss),
+            Self::TrainAccuracy => record.train.map(|metrics| metrics.accuracy),
+        }
+    }
+}
+
+/// Stops training that gets no better, and puts the best epoch's parameters back.
+///
+/// ```
+/// use wgrad::{EarlyStopping, Fit, Monitor};
+///
+/// let fit = Fit::new(1000, 32).early_stopping(EarlyStopping::new(10).min_delta(1e-3)).monitor(Monitor::TrainLoss);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EarlyStopping {
+    pub(super) patience: usize,
+    pub(super) min_delta: f32,
+}
+
+impl EarlyStopping {
+    /// Stops after `patience` measured epochs in a row without a better one (at least 1).
+    pub fn new(patience: usize) -> Self {
+        Self { patience, min_delta: 0.0 }
+    }
+
+    /// Takes an epoch for better only when it is by more than this.
+    pub fn min_delta(mut self, delta: f32) -> Self {
+        self.min_delta = delta;
+        self
+    }
+}
+
+/// The best epoch so far.
+#[derive(Clone, Debug)]
+pub(super) struct Best {
+    pub(super) monitor: Monitor,
+    pub(super) epoch: usize,
+    pub(super) value: f32,
+    /// The parameters after it, as they lie on the device.
+    pub(super) values: Vec<f32>,
+}
+
+impl Best {
+    pub(super) fn is_beaten_by(&self, value: f32, min_delta: f32) -> bool {
+        // A first measurement that is not finite is beaten by any that is.
+        if !value.is_finite() || !self.value.is_finite() {
+            return value.is_finite();
+        }
+        match self.monitor {
+            Monitor::ValidationLoss | Monitor::TrainLoss => value < self.value - min_delta,
+            Monitor::ValidationAccuracy | Monitor::TrainAccuracy => value > self.value + min_delta,
+        }
+    }
+}

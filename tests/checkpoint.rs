@@ -1,0 +1,279 @@
+//! Training that goes on from a checkpoint is the training that was not interrupted, bit for bit.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Devices, assert_same_bits, on_every_device, rng};
+use rand::RngExt;
+use wgrad::data::{Dataset, Labels, disk};
+use wgrad::nn::{Dropout, Linear, Mse, Predictor, Sequential, Tanh};
+use wgrad::optim::{Adam, RmsProp, Rule, Schedule, Sgd};
+use wgrad::{Control, Device, EarlyStopping, ErrorKind, Fit, History, Monitor, Result, Trainer};
+
+on_every_device!(
+    a_resumed_training_is_the_uninterrupted_one,
+    early_stopping_goes_on_where_it_was,
+    the_best_epoch_is_saved,
+);
+
+/// A file of this test's own; each test has other names.
+fn path(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("checkpoint-{name}.safetensors"));
+    let _ = fs::remove_file(&path);
+    path
+}
+
+fn data() -> (Dataset, Dataset) {
+    (disk(60, 0, Labels::PlusMinusOne).unwrap(), disk(40, 1, Labels::PlusMinusOne).unwrap())
+}
+
+/// With dropout, whose masks follow from seed and step.
+fn trainer(device: &Device, rule: impl Rule + 'static, seed: u64) -> Trainer {
+    let model =
+        Sequential::new().add(Linear::new(2, 9)).add(Tanh).add(Dropout::new(0.2)).add(Linear::new(9, 1)).add(Tanh);
+    Trainer::new(device, model, Mse::new(), rule, seed).unwrap()
+}
+
+fn assert_same(name: &str, one: &Trainer, other: &Trainer) {
+    let values = |trainer: &Trainer| trainer.parameters().values().read().unwrap();
+    assert_same_bits(&format!("{name}: parameters"), &values(one), &values(other));
+    assert_same_bits(&format!("{name}: losses"), &one.history().step_losses, &other.history().step_losses);
+    let epochs = |history: &History| {
+        let epochs = history.epochs.iter();
+        epochs.map(|r| (r.epoch, r.steps, r.loss, r.train, r.validation)).collect::<Vec<_>>()
+    };
+    assert_eq!(epochs(one.history()), epochs(other.history()), "{name}");
+}
+
+/// What makes trainers, all of one kind.
+type Make = Box<dyn Fn(&Device, u64) -> Trainer>;
+
+/// Rules with none, one and two numbers for a parameter, and schedules by epoch and by step.
+fn makers() -> Vec<(&'static str, Make)> {
+    let by_step = || Schedule::warmup(30, 0.1).and(Schedule::cosine(90, 0.01)).per_step();
+    vec![
+        ("sgd", Box::new(|device, seed| trainer(device, Sgd::new(0.1).schedule(Schedule::step(3, 0.5)), seed))),
+        (
+            "momentum",
+            Box::new(move |device, seed| trainer(device, Sgd::new(0.1).momentum(0.9).schedule(by_step()), seed)),
+        ),
+        ("adam", Box::new(move |device, seed| trainer(device, Adam::new(0.01).schedule(by_step()), seed))),
+        ("rmsprop", Box::new(|device, seed| trainer(device, RmsProp::new(0.01).momentum(0.5), seed))),
+    ]
+}
+
+fn a_resumed_training_is_the_uninterrupted_one(devices: &Devices) {
+    let (train, validation) = data();
+    let fit = |epochs| {
+        let slower =
+            |r: &wgrad::EpochRecord| if r.epoch == 3 { Control::LearningRate(0.02) } else { Control::Continue };
+        Fit::until(epochs, 7).validation(&validation).evaluate_every(2).control(slower)
+    };
+    for (i, (device_name, device)) in devices.iter().enumerate() {
+        for (rule, make) in makers() {
+            let name = format!("{device_name}, {rule}");
+            let path = path(&format!("resumed-{rule}-{}-{i}", device.describe().backend));
+            let mut whole = make(device, 11);
+            whole.fit(&train, fit(10)).unwrap();
+
+            // Four and six: epoch 4 is one that is measured, as it would not be if it were taken for the last of all.
+            let mut first = make(device, 11);
+            first.fit(&train, fit(4)).unwrap();
+            first.save_checkpoint(&path).unwrap();
+            // Another seed and steps of its own: all of that goes.
+            let mut second = make(device, 12);
+            second.fit(&train, Fit::new(1, 60)).unwrap();
+            second.resume(&path).unwrap();
+            assert_same(&format!("{name}, after reading"), &second, &first);
+            assert_eq!(second.optimizer().steps(), 4 * 9);
+            assert_eq!(second.history(), first.history());
+            let tail = second.fit(&train, fit(10)).unwrap();
+            assert_eq!(tail.epochs.len(), 6);
+            assert_same(&name, &second, &whole);
+            assert!(second.history().seconds > first.history().seconds);
+        }
+    }
+}
+
+fn early_stopping_goes_on_where_it_was(devices: &Devices) {
+    let (train, validation) = data();
+    for (i, (name, device)) in devices.iter().enumerate() {
+        let path = path(&format!("stopping-{}-{i}", device.describe().backend));
+        let new = || trainer(device, Sgd::new(0.5), 3);
+        let fit = |epochs| {
+            let fit = Fit::until(epochs, 7).validation(&validation).early_stopping(EarlyStopping::new(6));
+            fit.monitor(Monitor::ValidationAccuracy)
+        };
+        let mut whole = new();
+        let epochs = whole.fit(&train, fit(200)).unwrap().epochs.len();
+        assert!((5..200).contains(&epochs), "{name}: {epochs} epochs leave nothing to test");
+        // One process an epoch.
+        let mut parts = 0;
+        loop {
+            let mut part = new();
+            if path.exists() {
+                part.resume(&path).unwrap();
+            }
+            let done = part.history().epochs.len();
+            // Stops after one epoch, as if it were killed behind its checkpoint.
+            let killed = |_: &wgrad::EpochRecord| Control::Stop;
+            if part.fit(&train, fit(200).checkpoint(&path, 1).control(killed)).unwrap().epochs.is_empty() {
+                assert_eq!(done, epochs, "{name}");
+                assert_same(name, &part, &whole);
+                break;
+            }
+            parts += 1;
+            assert!(parts <= epochs, "{name}: goes on beyond {epochs} epochs");
+        }
+    }
+}
+
+fn the_best_epoch_is_saved(devices: &Devices) {
+    let (train, validation) = data();
+    for (i, (name, device)) in devices.iter().enumerate() {
+        let [every, best] = ["every", "best"].map(|which| path(&format!("{which}-{}-{i}", device.describe().backend)));
+        let mut trainer = trainer(device, Sgd::new(1.5), 4);
+        let fit = Fit::new(7, 7).validation(&validation).checkpoint(&every, 3).checkpoint_best(&best);
+        let seen = std::cell::RefCell::new(Vec::new());
+        let in_file = |path: &Path| -> Result<usize> {
+            let mut reader = self::trainer(&Device::cpu(), Sgd::new(1.5), 0);
+            reader.resume(path)?;
+            Ok(reader.history().epochs.len())
+        };
+        let look = |record: &wgrad::EpochRecord| {
+            seen.borrow_mut().push(in_file(&every).unwrap_or(0));
+            assert_eq!(record.epoch, seen.borrow().len());
+            Control::Continue
+        };
+        trainer.fit(&train, fit.control(look)).unwrap();
+        // After epochs 3 and 6, and after the last.
+        assert_eq!(seen.into_inner(), [0, 0, 0, 3, 3, 3, 6], "{name}");
+        assert_eq!(in_file(&every).unwrap(), 7, "{name}");
+
+        let losses = trainer.history().epochs.iter().map(|r| (r.epoch, r.validation.unwrap().loss));
+        let (epoch, loss) = losses.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        assert_eq!(in_file(&best).unwrap(), epoch, "{name}");
+        let mut at_best = self::trainer(device, Sgd::new(1.5), 9);
+        at_best.resume(&best).unwrap();
+        assert_eq!(at_best.evaluate(&validation).unwrap().loss, loss, "{name}");
+        // A checkpoint is also a model.
+        let predictor = Predictor::new(device, Sequential::load(&best).unwrap()).unwrap();
+        let inputs = validation.inputs();
+        assert_same_bits(name, &predictor.predict(inputs, 2).unwrap(), &at_best.predict(inputs, 2).unwrap());
+    }
+}
+
+#[test]
+fn what_is_no_checkpoint_of_this_training_changes_nothing() {
+    let (train, _) = data();
+    let cpu = Device::cpu();
+    let [model, sgd, adam, damaged] = ["model", "sgd", "adam", "damaged"].map(path);
+    let mut writer = trainer(&cpu, Sgd::new(0.1), 1);
+    writer.fit(&train, Fit::new(2, 30)).unwrap();
+    writer.parameters().save(&model).unwrap();
+    writer.save_checkpoint(&sgd).unwrap();
+    trainer(&cpu, Adam::new(0.1), 1).save_checkpoint(&adam).unwrap();
+
+    let mut reader = trainer(&cpu, Sgd::new(0.1), 1);
+    reader.fit(&train, Fit::new(1, 30)).unwrap();
+    let mut other_model = Trainer::new(&cpu, Linear::new(2, 1), Mse::new(), Sgd::new(0.1), 0).unwrap();
+    let message = other_model.resume(&sgd).unwrap_err().to_string();
+    assert!(message.contains("missing: weight, bias; unexpected: 0.bias, 0.weight"), "{message}");
+    let before = trainer(&cpu, Sgd::new(0.1), 1).fit(&train, Fit::new(1, 30)).unwrap().step_losses;
+    for (file, part) in [(&model, "no checkpoint"), (&adam, "keeps 2 numbers")] {
+        let error = reader.resume(file).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let whole = fs::read(&sgd).unwrap();
+    for len in (0..whole.len()).step_by(13) {
+        fs::write(&damaged, &whole[..len]).unwrap();
+        assert_eq!(reader.resume(&damaged).unwrap_err().kind(), ErrorKind::Io, "{len}");
+    }
+    let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let mut scratch = trainer(&cpu, Sgd::new(0.1), 1);
+    for i in 0..header {
+        let mut bytes = whole.clone();
+        bytes[i] ^= 0x01;
+        fs::write(&damaged, &bytes).unwrap();
+        // An error, or another seed, rate or count: whatever it is, no panic, and training can be tried.
+        if scratch.resume(&damaged).is_ok() {
+            let _ = scratch.fit(&train, Fit::new(1, 60));
+        }
+    }
+    assert_eq!(reader.history().step_losses, before);
+    let mut untouched = trainer(&cpu, Sgd::new(0.1), 1);
+    untouched.fit(&train, Fit::new(1, 30)).unwrap();
+    assert_same("after refusals", &reader, &untouched);
+    reader.resume(&sgd).unwrap();
+    assert_same("after the right file", &reader, &writer);
+}
+
+/// Tells the processes of the test below what they are to write.
+const CHECKPOINT: &str = "WGRAD_TEST_CHECKPOINT";
+const EPOCHS: usize = 250;
+const KILLS: usize = 12;
+
+fn killed_fit(path: &Path, pause: Duration) -> Trainer {
+    let (train, validation) = data();
+    let mut trainer = trainer(&Device::cpu(), Adam::new(0.01), 21);
+    if path.exists() {
+        trainer.resume(path).unwrap();
+    }
+    let fit = Fit::until(EPOCHS, 7).validation(&validation).checkpoint(path, 1).on_epoch(|_| std::thread::sleep(pause));
+    trainer.fit(&train, fit).unwrap();
+    trainer
+}
+
+/// The test runs itself in processes that it kills at random moments, of which some lie within the writing of a file.
+#[test]
+fn a_training_killed_again_and_again_is_the_uninterrupted_one() {
+    if let Some(path) = std::env::var_os(CHECKPOINT) {
+        killed_fit(Path::new(&path), Duration::from_millis(8));
+        return;
+    }
+    let killed = path("killed");
+    let mut rng = rng(5);
+    let mut reached = vec![0];
+    let mut kills = 0;
+    while kills < KILLS {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_training_killed_again_and_again_is_the_uninterrupted_one"])
+            .env(CHECKPOINT, &killed)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // Mostly after it has got further, which a checkpoint's length shows; sometimes before.
+        let len = || fs::metadata(&killed).map_or(0, |about| about.len());
+        let before = len();
+        while rng.random_bool(0.97) && len() == before && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_micros(rng.random_range(0..60_000)));
+        let ended = child.try_wait().unwrap();
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        assert!(ended.is_none_or(|status| status.success()), "a process failed by itself: {status}");
+        if ended.is_some() {
+            break;
+        }
+        kills += 1;
+        if killed.exists() {
+            let mut reader = trainer(&Device::cpu(), Adam::new(0.01), 0);
+            reader.resume(&killed).unwrap_or_else(|error| panic!("kill {kills}: {error}"));
+            reached.push(reader.history().epochs.len());
+        }
+    }
+    assert!(reached.is_sorted(), "{reached:?}");
+    reached.dedup();
+    println!("{kills} kills, after epochs {reached:?}");
+    assert!(kills >= 3 && reached.len() >= 3, "{kills} kills, after epochs {reached:?}");
+    let resumed = killed_fit(&killed, Duration::ZERO);
+    let whole = killed_fit(&path("not-killed"), Duration::ZERO);
+    assert_eq!(whole.history().epochs.len(), EPOCHS);
+    assert_same("killed", &resumed, &whole);
+}
