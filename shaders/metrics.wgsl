@@ -1,5 +1,5 @@
 // How many rows are classified right: the largest prediction stands where the largest target stands (of equals, the
-// first); with a single column, prediction and target lie on the same side of the threshold. A single column of
+// first); with a single column, both lie on the same side of their thresholds. A single column of
 // targets for several of predictions holds class numbers.
 
 struct Params {
@@ -7,6 +7,7 @@ struct Params {
     cols: u32,
     threshold: f32,
     target_cols: u32,
+    target_threshold: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -17,7 +18,7 @@ struct Params {
 fn is_right(row: u32) -> bool {
     let first = row * params.cols;
     if params.cols == 1u {
-        return (predictions[first] > params.threshold) == (targets[first] > params.threshold);
+        return (predictions[first] > params.threshold) == (targets[first] > params.target_threshold);
     }
     var best_prediction = first;
     var best_target = first;

@@ -41,6 +41,8 @@ pub fn disk(n: usize, seed: u64, labels: Labels) -> Result<Dataset> {
         return Err(Error::input("disk", format!("{n} points; give at most {}", MAX_ELEMENTS / 2)));
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    // A trainer of the same seed draws parameters and shuffles from the first streams: these are independent of both.
+    rng.set_stream(u64::MAX);
     let inputs: Vec<f32> = (0..2 * n).map(|_| rng.random()).collect();
     let (target_cols, [outside, inside]): (usize, [[f32; 2]; 2]) = match labels {
         Labels::OneHot => (2, [[1.0, 0.0], [0.0, 1.0]]),

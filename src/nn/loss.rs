@@ -36,6 +36,12 @@ pub trait Loss: Send + Sync {
     /// How the loss adds up samples: whether the loss of a whole is the sum of its parts' or their mean.
     fn reduction(&self) -> Reduction;
 
+    /// What a single output is compared with to tell two classes whose targets have this middle: the middle itself,
+    /// unless the outputs are on another scale than the targets, as logits are.
+    fn boundary(&self, middle: f32) -> f32 {
+        middle
+    }
+
     /// Looks at the targets before training: whether they are what the loss takes, for a model with so many outputs.
     ///
     /// # Errors
@@ -47,7 +53,7 @@ pub trait Loss: Send + Sync {
 
 /// A loss that adds up an error of each element.
 macro_rules! elementwise {
-    ($(#[$doc:meta])* $name:ident, $error:expr, new($($field:ident)?)) => {
+    ($(#[$doc:meta])* $name:ident, $error:expr, new($($field:ident)?) $(, boundary: $boundary:literal)?) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq)]
         pub struct $name {
@@ -77,6 +83,12 @@ macro_rules! elementwise {
             fn reduction(&self) -> Reduction {
                 self.reduction
             }
+
+            $(
+                fn boundary(&self, _middle: f32) -> f32 {
+                    $boundary
+                }
+            )?
         }
     };
 }
@@ -108,7 +120,7 @@ elementwise! {
 elementwise! {
     /// Binary cross-entropy of logits with targets from 0 to 1 (which is not checked): PyTorch's `BCEWithLogitsLoss`.
     #[derive(Default)]
-    BceWithLogits, |_| Elementwise::BceWithLogits, new()
+    BceWithLogits, |_| Elementwise::BceWithLogits, new(), boundary: 0.0
 }
 
 /// Cross-entropy of logits [n, c] with class numbers [n, 1] or probabilities [n, c]: PyTorch's `CrossEntropyLoss`.

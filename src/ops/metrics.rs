@@ -13,6 +13,7 @@ struct Params {
     cols: u32,
     threshold: f32,
     target_cols: u32,
+    target_threshold: f32,
 }
 
 pub(crate) static COUNT_CORRECT: Kernel =
@@ -25,8 +26,8 @@ const MAX_COLS: usize = 65_000;
 const BLOCK: usize = 256;
 
 /// `count[min(step, count.len() - 1)]` = how many rows are classified right: the largest prediction stands where the
-/// largest target stands (of equals, the first); with a single column both lie on the same side of `threshold`. Targets
-/// [n, 1] for several columns of predictions are class numbers.
+/// largest target stands (of equals, the first); with a single column both lie on the same side of their
+/// thresholds. Targets [n, 1] for several columns of predictions are class numbers.
 ///
 /// # Errors
 /// Other shapes; rows wider than 65,000 columns.
@@ -34,7 +35,7 @@ pub fn count_correct(
     recording: &mut Recording,
     prediction: &Tensor,
     target: &Tensor,
-    threshold: f32,
+    [threshold, target_threshold]: [f32; 2],
     count: &Tensor,
 ) -> Result<()> {
     if target.shape() != [prediction.rows(), 1] {
@@ -45,7 +46,8 @@ pub fn count_correct(
         return Err(Error::shape("accuracy", format!("rows of {cols} columns; at most {MAX_COLS} are compared")));
     }
     let counts = Tensor::zeros(prediction.device(), 1, rows.div_ceil(BLOCK))?;
-    let params = Params { rows: size(rows), cols: size(cols), threshold, target_cols: size(target.cols()) };
+    let params =
+        Params { rows: size(rows), cols: size(cols), threshold, target_cols: size(target.cols()), target_threshold };
     let work = prediction.len() as u64;
     recording.push(&COUNT_CORRECT, grid(rows, BLOCK), params, &[prediction, target], &[&counts], work)?;
     reduce::sum(recording, &counts, 1.0, count)
@@ -57,7 +59,7 @@ fn reference(call: Call<'_>) {
     let [counts, ..] = call.outputs;
     let cols = params.cols as usize;
     let is_right = |(prediction, target): (&[f32], &[f32])| match (prediction, target) {
-        ([p], [t]) => (*p > params.threshold) == (*t > params.threshold),
+        ([p], [t]) => (*p > params.threshold) == (*t > params.target_threshold),
         (_, [class]) => argmax(prediction) == *class as usize,
         _ => argmax(prediction) == argmax(target),
     };

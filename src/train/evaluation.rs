@@ -61,7 +61,8 @@ impl Evaluation {
             let (prediction, loss) = (tape.tensor(prediction)?, tape.tensor(loss)?);
             pass.append(&tape.finish())?;
             ops::reduce::sum(&mut pass, &loss, 1.0, &losses)?;
-            ops::metrics::count_correct(&mut pass, &prediction, &t, data.threshold, &counts)?;
+            let thresholds = [trainer.loss.boundary(data.threshold), data.threshold];
+            ops::metrics::count_correct(&mut pass, &prediction, &t, thresholds, &counts)?;
             Ok(Some(pass.fused(&[])))
         };
         let full = record(if samples >= CHUNK_ROWS { CHUNK_ROWS } else { 0 })?;

@@ -13,7 +13,7 @@ pub(crate) fn count_correct() -> Vec<Case> {
         // Few different values, so that there are ties, of which the first counts.
         let (p, t) = (small_integers(i as u64, len, 2), small_integers(50 + i as u64, len, 2));
         let case = Case::new(format!("count correct {shape:?}"), move |recording, inputs, outputs| {
-            metrics::count_correct(recording, inputs[0], inputs[1], 0.5, outputs[0])
+            metrics::count_correct(recording, inputs[0], inputs[1], [-0.5, 0.5], outputs[0])
         });
         case.input(*shape, p).input(*shape, t).exact([1, 1])
     };
@@ -22,7 +22,7 @@ pub(crate) fn count_correct() -> Vec<Case> {
         let mut classes = small_integers(50 + i as u64, *rows, *cols as i32 - 1);
         classes.iter_mut().for_each(|class| *class = class.abs());
         let case = Case::new(format!("count correct {rows} x {cols}, class numbers"), |recording, inputs, outputs| {
-            metrics::count_correct(recording, inputs[0], inputs[1], 0.5, outputs[0])
+            metrics::count_correct(recording, inputs[0], inputs[1], [0.5; 2], outputs[0])
         });
         let predictions = small_integers(i as u64, rows * cols, 2);
         case.input([*rows, *cols], predictions).input([*rows, 1], classes).exact([1, 1])

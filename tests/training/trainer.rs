@@ -1,7 +1,7 @@
 //! What `Trainer` promises, with a model that adds its inputs up and whole numbers, so that every figure is exact.
 
 use wgrad::data::{Dataset, Labels, disk};
-use wgrad::nn::{Init, Linear, Mse, Reduction};
+use wgrad::nn::{BceWithLogits, Init, Linear, Mse, Reduction};
 use wgrad::optim::Sgd;
 use wgrad::{Device, Fit, Trainer};
 
@@ -128,4 +128,13 @@ fn the_disk_is_learnt_with_nearly_every_seed() {
     println!("test accuracies {accuracies:?}");
     assert!(accuracies[0] >= 0.97, "{accuracies:?}");
     assert!(accuracies.iter().filter(|a| **a >= 0.97).count() >= 4, "{accuracies:?}");
+}
+
+#[test]
+fn logits_are_compared_with_zero() {
+    // Logits of 0.25 and -0.25 tell the classes, though both lie below the targets' middle.
+    let model = Linear::new(1, 1).init(Init::Constant(0.25), Init::Constant(0.0));
+    let data = Dataset::new(vec![1.0, -1.0, 1.0], 1, vec![1.0, 0.0, 1.0], 1).unwrap();
+    let trainer = Trainer::new(&Device::cpu(), model, BceWithLogits::new(), Sgd::new(0.1), 0).unwrap();
+    assert_eq!(trainer.evaluate(&data).unwrap().accuracy, 1.0);
 }
