@@ -10,7 +10,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{Linear, Mse, ReLU, Sequential, Tanh};
-use wgrad::optim::Sgd;
+use wgrad::optim::{Schedule, Sgd};
 use wgrad::plot::{self, Curve};
 use wgrad::{Device, EpochRecord, Fit, Metrics, Result, Trainer};
 
@@ -24,7 +24,7 @@ struct Options {
     #[arg(long)]
     device: Option<String>,
     /// How often each training point is used
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 300)]
     epochs: usize,
     /// Points for each step
     #[arg(long, default_value_t = 50)]
@@ -81,7 +81,9 @@ fn run(options: &Options) -> Result<f32> {
         .add(ReLU)
         .add(Linear::new(25, 2))
         .add(Tanh);
-    let mut trainer = Trainer::new(&device, model, Mse::new(), Sgd::new(options.lr), seed)?;
+    let epochs = options.epochs;
+    let rates = Schedule::multi_step(&[(epochs - epochs / 2, 0.3), (epochs - epochs / 4, 0.1)]);
+    let mut trainer = Trainer::new(&device, model, Mse::new(), Sgd::new(options.lr).schedule(rates), seed)?;
     let (train_metrics, test_metrics) = fit(&mut trainer, options, &train, &test)?;
 
     let history = trainer.history();
@@ -118,7 +120,7 @@ fn rounded(value: f32) -> f64 {
     (f64::from(value) * 1e6).round() / 1e6
 }
 
-/// Trains at three rates, one after the other, and returns the final measurements of both sets.
+/// Trains, and returns the final measurements of both sets.
 fn fit(trainer: &mut Trainer, options: &Options, train: &Dataset, test: &Dataset) -> Result<(Metrics, Metrics)> {
     // On a terminal; elsewhere indicatif draws nothing.
     let bar = ProgressBar::new(options.epochs as u64);
@@ -131,14 +133,8 @@ fn fit(trainer: &mut Trainer, options: &Options, train: &Dataset, test: &Dataset
             bar.set_message(format!("loss {:.4}, test accuracy {:.3}", record.loss, measured.accuracy));
         }
     };
-    let quarter = options.epochs / 4;
-    for (epochs, factor) in [(options.epochs - 2 * quarter, 1.0), (quarter, 0.3), (quarter, 0.1)] {
-        if epochs > 0 || factor == 1.0 {
-            trainer.optimizer().set_learning_rate(factor * options.lr)?;
-            trainer
-                .fit(train, Fit::new(epochs, options.batch_size).validation(test).evaluate_every(5).on_epoch(show))?;
-        }
-    }
+    let fit = Fit::new(options.epochs, options.batch_size).validation(test).evaluate_every(5).on_epoch(show);
+    trainer.fit(train, fit)?;
     bar.finish_and_clear();
     let last = trainer.history().epochs.last();
     Ok(last.and_then(|epoch| epoch.train.zip(epoch.validation)).unwrap_or_default())

@@ -2,10 +2,12 @@
 // backward pass C = (alpha * A B + beta * C) * activation'(extra), and the sums of A's rows beside it.
 //
 // A and B are read through strides, so the same kernel multiplies by a transpose: the forward pass, the input
-// gradient and the weight gradient of a linear layer are three calls of it. A launch covers at most 32,768 of k
-// (software drivers stop a loop after 65,535 rounds); longer sums continue in a second launch with beta = 1.
+// gradient and the weight gradient of a linear layer are three calls of it.
 //
-// Both entry points add the products of one output in the order of k.
+// Four entry points multiply, each for other shapes: small, direct, tiled, wide. They add the products of one output
+// in the order of k. Where there are few outputs and a long k, k is cut into parts: the launch stores a product for
+// each part, and add_parts adds them up. A part has at most 32,768 of k, as software drivers stop a loop after 65,535
+// rounds; longer sums continue in further launches with beta = 1.
 
 struct Params {
     m: u32,
@@ -24,6 +26,8 @@ struct Params {
     beta: f32,
     keep: u32,          // 1: `kept` gets what the activation is applied to
     sums_at: u32,       // not 0: c[sums_at + i] gets the sum of A's row i, scaled and added like the product
+    parts: u32,         // how many parts k is cut into; if not 1, c is [parts, m, n]
+    part_k: u32,        // k of a part; the last may have less
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -88,10 +92,8 @@ fn derivative(kind: u32, a: f32, x: f32, y: f32) -> f32 {
     }
 }
 
-fn store(row: u32, col: u32, sum: f32) {
-    if row >= params.m || col >= params.n {
-        return;
-    }
+// The end of an output: what is done with the sum of its products.
+fn finish(row: u32, col: u32, sum: f32) {
     let at = row * params.n + col;
     var value = params.alpha * sum;
     if params.beta != 0.0 {
@@ -110,7 +112,39 @@ fn store(row: u32, col: u32, sum: f32) {
     c[at] = activate(params.activation, params.activation_a, value);
 }
 
-// Workgroups past the product's tiles sum the rows of A, a row to an invocation.
+fn store(part: u32, row: u32, col: u32, sum: f32) {
+    if row >= params.m || col >= params.n {
+        return;
+    }
+    if params.parts == 1u {
+        finish(row, col, sum);
+    } else {
+        c[(part * params.m + row) * params.n + col] = sum;
+    }
+}
+
+// What a workgroup computes: the block of the product from (row, col), over k from first to end.
+struct Block {
+    row: u32,
+    col: u32,
+    part: u32,
+    first: u32,
+    end: u32,
+    beyond: u32,    // workgroups past the last block count from 0
+}
+
+fn block_of(group: vec3u, groups: vec3u, rows: u32, cols: u32) -> Block {
+    let index = group.y * groups.x + group.x;
+    let across = (params.n + cols - 1u) / cols;
+    let blocks = (params.m + rows - 1u) / rows * across;
+    let part = index / blocks;
+    let block = index % blocks;
+    let first = part * params.part_k;
+    let end = min(first + params.part_k, params.k);
+    return Block(block / across * rows, block % across * cols, part, first, end, index - blocks * params.parts);
+}
+
+// Workgroups past the product's blocks sum the rows of A, a row to an invocation.
 fn store_row_sum(row: u32) {
     if params.sums_at == 0u || row >= params.m {
         return;
@@ -136,43 +170,142 @@ fn small(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_id) local: vec3u,
 ) {
-    let tile = group.y * groups.x + group.x;
-    let tiles_across = (params.n + 7u) / 8u;
-    let tiles = tiles_across * ((params.m + 7u) / 8u);
-    if tile >= tiles {
-        store_row_sum((tile - tiles) * 64u + local.y * 8u + local.x);
+    let block = block_of(group, groups, 8u, 8u);
+    if block.part >= params.parts {
+        store_row_sum(block.beyond * 64u + local.y * 8u + local.x);
         return;
     }
-    let row = tile / tiles_across * 8u + local.y;
-    let col = tile % tiles_across * 8u + local.x;
+    let row = block.row + local.y;
+    let col = block.col + local.x;
     if row >= params.m || col >= params.n {
         return;
     }
     var sum = 0.0;
-    var at_a = params.a_start + row * params.a_row;
-    var at_b = params.b_start + col * params.b_col;
-    for (var p = 0u; p < params.k; p++) {
+    var at_a = params.a_start + row * params.a_row + block.first * params.a_col;
+    var at_b = params.b_start + col * params.b_col + block.first * params.b_row;
+    for (var p = block.first; p < block.end; p++) {
         sum += a[at_a] * b[at_b];
         at_a += params.a_col;
         at_b += params.b_row;
     }
-    store(row, col, sum);
+    store(block.part, row, col, sum);
+}
+
+// Adds up the parts of k, which lie in a, in order: one output per invocation.
+@compute @workgroup_size(64)
+fn add_parts(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = (group.y * groups.x + group.x) * 64u + lane;
+    let outputs = params.m * params.n;
+    if at >= outputs {
+        return;
+    }
+    var sum = 0.0;
+    for (var part = 0u; part < params.k; part++) {
+        sum += a[part * outputs + at];
+    }
+    finish(at / params.n, at % params.n, sum);
+}
+
+// Rows and columns from four neighbours each, as a product: entry [i][j] is rows[i] * cols[j].
+fn outer(rows: vec4f, cols: vec4f) -> mat4x4f {
+    return mat4x4f(rows.x * cols, rows.y * cols, rows.z * cols, rows.w * cols);
+}
+
+fn load_a(at: vec4u) -> vec4f {
+    return vec4f(a[at.x], a[at.y], a[at.z], a[at.w]);
+}
+
+fn load_b(at: vec4u) -> vec4f {
+    return vec4f(b[at.x], b[at.y], b[at.z], b[at.w]);
+}
+
+// 8 x 16 outputs per invocation, 16 x 64 per workgroup, straight from A and B: for drivers that run on the CPU, where
+// a load costs ten times a multiplication, workgroup memory is no quicker, and eight invocations fill a vector.
+@compute @workgroup_size(8)
+fn direct(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let block = block_of(group, groups, 16u, 64u);
+    if block.part >= params.parts {
+        store_row_sum(block.beyond * 8u + lane);
+        return;
+    }
+    let row = block.row + lane / 4u * 8u;
+    let col = block.col + lane % 4u * 16u;
+    if row >= params.m || col >= params.n {
+        return;
+    }
+    // Rows and columns past the end are read as the last, and not stored.
+    let four = vec4u(0u, 1u, 2u, 3u);
+    let last_row = vec4u(params.m - 1u);
+    let last_col = vec4u(params.n - 1u);
+    let start_a = params.a_start + block.first * params.a_col;
+    let start_b = params.b_start + block.first * params.b_row;
+    var at_a0 = start_a + min(row + four, last_row) * params.a_row;
+    var at_a1 = start_a + min(row + 4u + four, last_row) * params.a_row;
+    var at_b0 = start_b + min(col + four, last_col) * params.b_col;
+    var at_b1 = start_b + min(col + 4u + four, last_col) * params.b_col;
+    var at_b2 = start_b + min(col + 8u + four, last_col) * params.b_col;
+    var at_b3 = start_b + min(col + 12u + four, last_col) * params.b_col;
+    var sum00 = mat4x4f();
+    var sum01 = mat4x4f();
+    var sum02 = mat4x4f();
+    var sum03 = mat4x4f();
+    var sum10 = mat4x4f();
+    var sum11 = mat4x4f();
+    var sum12 = mat4x4f();
+    var sum13 = mat4x4f();
+    for (var p = block.first; p < block.end; p++) {
+        let a0 = load_a(at_a0);
+        let a1 = load_a(at_a1);
+        let b0 = load_b(at_b0);
+        let b1 = load_b(at_b1);
+        let b2 = load_b(at_b2);
+        let b3 = load_b(at_b3);
+        sum00 += outer(a0, b0);
+        sum01 += outer(a0, b1);
+        sum02 += outer(a0, b2);
+        sum03 += outer(a0, b3);
+        sum10 += outer(a1, b0);
+        sum11 += outer(a1, b1);
+        sum12 += outer(a1, b2);
+        sum13 += outer(a1, b3);
+        at_a0 += params.a_col;
+        at_a1 += params.a_col;
+        at_b0 += params.b_row;
+        at_b1 += params.b_row;
+        at_b2 += params.b_row;
+        at_b3 += params.b_row;
+    }
+    var sums = array<mat4x4f, 8>(sum00, sum01, sum02, sum03, sum10, sum11, sum12, sum13);
+    for (var i = 0u; i < 8u; i++) {
+        for (var j = 0u; j < 16u; j++) {
+            store(block.part, row + i, col + j, sums[i / 4u * 4u + j / 4u][i % 4u][j % 4u]);
+        }
+    }
 }
 
 // A 64 x 64 block per workgroup, 4 x 4 outputs per invocation; 16 columns of A and 16 rows of B at a time pass
-// through workgroup memory (8 KiB of the 16 KiB that every adapter has).
-var<workgroup> tile_a: array<vec4f, 256>;   // [16 of k][64 rows]
-var<workgroup> tile_b: array<vec4f, 256>;   // [16 of k][64 columns]
+// through workgroup memory (8.5 KiB of the 16 KiB that every adapter has; a line has 17 places for 16, so that
+// neighbours along k fall into other banks).
+var<workgroup> tile_a: array<vec4f, 272>;   // [16 of k][64 rows]
+var<workgroup> tile_b: array<vec4f, 272>;   // [16 of k][64 columns]
 
-fn load_a(row: u32, p: u32) -> f32 {
-    if row < params.m && p < params.k {
+fn tile_load_a(row: u32, p: u32, end: u32) -> f32 {
+    if row < params.m && p < end {
         return a[params.a_start + row * params.a_row + p * params.a_col];
     }
     return 0.0;
 }
 
-fn load_b(p: u32, col: u32) -> f32 {
-    if p < params.k && col < params.n {
+fn tile_load_b(p: u32, col: u32, end: u32) -> f32 {
+    if p < end && col < params.n {
         return b[params.b_start + p * params.b_row + col * params.b_col];
     }
     return 0.0;
@@ -184,34 +317,45 @@ fn tiled(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = group.y * groups.x + group.x;
-    let tiles_across = (params.n + 63u) / 64u;
-    let first_row = tile / tiles_across * 64u;
-    let first_col = tile % tiles_across * 64u;
-    if first_row >= params.m {
-        store_row_sum((tile - tiles_across * ((params.m + 63u) / 64u)) * 256u + lane);
+    let block = block_of(group, groups, 64u, 64u);
+    if block.part >= params.parts {
+        store_row_sum(block.beyond * 256u + lane);
         return;
     }
     let x = lane % 16u;
     let y = lane / 16u;
-    // Each invocation loads four neighbours of each tile.
-    let load_p = lane / 16u;
-    let load_at = lane % 16u * 4u;
-
+    // Each invocation loads four neighbours of each tile; invocations go along what is contiguous in memory.
+    let a_along_k = params.a_col == 1u;
+    let b_along_k = params.b_row == 1u;
+    let a_at = select(x, y, a_along_k);
+    let a_p = select(y, x, a_along_k);
+    let b_at = select(x, y, b_along_k);
+    let b_p = select(y, x, b_along_k);
+    let load_row = block.row + a_at * 4u;
+    let load_col = block.col + b_at * 4u;
     var sum0 = vec4f();
     var sum1 = vec4f();
     var sum2 = vec4f();
     var sum3 = vec4f();
-    for (var p = 0u; p < params.k; p += 16u) {
-        let row = first_row + load_at;
-        let col = first_col + load_at;
-        let q = p + load_p;
-        tile_a[lane] = vec4f(load_a(row, q), load_a(row + 1u, q), load_a(row + 2u, q), load_a(row + 3u, q));
-        tile_b[lane] = vec4f(load_b(q, col), load_b(q, col + 1u), load_b(q, col + 2u), load_b(q, col + 3u));
+    for (var first = block.first; first < block.end; first += 16u) {
+        var p = first + a_p;
+        tile_a[a_p * 17u + a_at] = vec4f(
+            tile_load_a(load_row, p, block.end),
+            tile_load_a(load_row + 1u, p, block.end),
+            tile_load_a(load_row + 2u, p, block.end),
+            tile_load_a(load_row + 3u, p, block.end),
+        );
+        p = first + b_p;
+        tile_b[b_p * 17u + b_at] = vec4f(
+            tile_load_b(p, load_col, block.end),
+            tile_load_b(p, load_col + 1u, block.end),
+            tile_load_b(p, load_col + 2u, block.end),
+            tile_load_b(p, load_col + 3u, block.end),
+        );
         workgroupBarrier();
         for (var i = 0u; i < 16u; i++) {
-            let rows = tile_a[i * 16u + y];
-            let cols = tile_b[i * 16u + x];
+            let rows = tile_a[i * 17u + y];
+            let cols = tile_b[i * 17u + x];
             sum0 += rows.x * cols;
             sum1 += rows.y * cols;
             sum2 += rows.z * cols;
@@ -219,12 +363,102 @@ fn tiled(
         }
         workgroupBarrier();
     }
-    let row = first_row + y * 4u;
-    let col = first_col + x * 4u;
+    let row = block.row + y * 4u;
+    let col = block.col + x * 4u;
     for (var j = 0u; j < 4u; j++) {
-        store(row, col + j, sum0[j]);
-        store(row + 1u, col + j, sum1[j]);
-        store(row + 2u, col + j, sum2[j]);
-        store(row + 3u, col + j, sum3[j]);
+        store(block.part, row, col + j, sum0[j]);
+        store(block.part, row + 1u, col + j, sum1[j]);
+        store(block.part, row + 2u, col + j, sum2[j]);
+        store(block.part, row + 3u, col + j, sum3[j]);
+    }
+}
+
+// A 128 x 128 block per workgroup, 8 x 8 outputs per invocation, in all 16 KiB of workgroup memory that every adapter
+// has: for large matrices whose rows in memory, and stretches of k, are multiples of four.
+//
+// The first half of the invocations loads A, the other half B: four vectors each, which lie along k or across it, and
+// are turned so that a place of the tile holds four rows (columns) of one k. Places are swapped within a line by
+// `wide_place`, so that invocations side by side write to, and read from, different banks.
+@group(0) @binding(1) var<storage, read> a4: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b4: array<vec4f>;
+var<workgroup> wide_a: array<vec4f, 512>;   // [16 of k][128 rows]
+var<workgroup> wide_b: array<vec4f, 512>;   // [16 of k][128 columns]
+
+fn wide_place(p: u32, four: u32) -> u32 {
+    return p * 32u + (four ^ (p / 4u * 2u));
+}
+
+@compute @workgroup_size(256)
+fn wide(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let block = block_of(group, groups, 128u, 128u);
+    if block.part >= params.parts {
+        return;
+    }
+    // What this invocation loads; a line is a row of A or a column of B.
+    let of_b = lane >= 128u;
+    let t = lane % 128u;
+    let start = select(params.a_start, params.b_start, of_b);
+    let line_step = select(params.a_row, params.b_col, of_b);
+    let k_step = select(params.a_col, params.b_row, of_b);
+    let lines = select(params.m, params.n, of_b);
+    let along_k = k_step == 1u;
+    let load_p = select(t / 32u, t % 4u, along_k) * 4u;
+    let load_at = select(t % 32u, t / 4u, along_k);
+    let line = select(block.row, block.col, of_b) + load_at * 4u;
+
+    let x = lane % 16u;
+    let y = lane / 16u;
+    let four = vec4u(0u, 1u, 2u, 3u);
+    var sum00 = mat4x4f();
+    var sum01 = mat4x4f();
+    var sum10 = mat4x4f();
+    var sum11 = mat4x4f();
+    for (var first = block.first; first < block.end; first += 16u) {
+        // What lies past the end is read from within it, and zeroed.
+        let p = first + load_p;
+        let along = min(line + four, vec4u(lines - 1u)) * line_step + min(p, block.end - 4u);
+        let across = min(p + four, vec4u(block.end - 1u)) * k_step + min(line, lines - 4u);
+        let at = (start + select(across, along, along_k)) / 4u;
+        var loaded: mat4x4f;
+        if of_b {
+            loaded = mat4x4f(b4[at.x], b4[at.y], b4[at.z], b4[at.w]);
+        } else {
+            loaded = mat4x4f(a4[at.x], a4[at.y], a4[at.z], a4[at.w]);
+        }
+        if along_k {
+            loaded = transpose(loaded);
+        }
+        for (var i = 0u; i < 4u; i++) {
+            let value = select(vec4f(), loaded[i], p + i < block.end);
+            if of_b {
+                wide_b[wide_place(load_p + i, load_at)] = value;
+            } else {
+                wide_a[wide_place(load_p + i, load_at)] = value;
+            }
+        }
+        workgroupBarrier();
+        for (var i = 0u; i < 16u; i++) {
+            let rows0 = wide_a[wide_place(i, y)];
+            let rows1 = wide_a[wide_place(i, y + 16u)];
+            let cols0 = wide_b[wide_place(i, x)];
+            let cols1 = wide_b[wide_place(i, x + 16u)];
+            sum00 += outer(rows0, cols0);
+            sum01 += outer(rows0, cols1);
+            sum10 += outer(rows1, cols0);
+            sum11 += outer(rows1, cols1);
+        }
+        workgroupBarrier();
+    }
+    var sums = array<mat4x4f, 4>(sum00, sum01, sum10, sum11);
+    for (var i = 0u; i < 8u; i++) {
+        let row = block.row + i / 4u * 64u + y * 4u + i % 4u;
+        for (var j = 0u; j < 8u; j++) {
+            let col = block.col + j / 4u * 64u + x * 4u + j % 4u;
+            store(block.part, row, col, sums[i / 4u * 2u + j / 4u][i % 4u][j % 4u]);
+        }
     }
 }

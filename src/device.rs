@@ -213,6 +213,15 @@ impl Device {
         }
     }
 
+    /// [`DeviceInfo::kind`].
+    pub(crate) fn kind(&self) -> &'static str {
+        match &*self.0 {
+            Backend::Cpu(_) => "cpu",
+            #[cfg(feature = "gpu")]
+            Backend::Gpu(gpu) => gpu.info().kind,
+        }
+    }
+
     /// Waits until everything run so far is done.
     ///
     /// # Errors

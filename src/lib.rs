@@ -28,7 +28,7 @@
 //! From the top down:
 //! - [`Trainer`] runs epochs of shuffled mini-batches and measures the model; nothing is read back within an epoch.
 //! - [`nn`] has the modules, losses and initialisers, [`optim`] the optimisers and learning-rate schedules, [`data`]
-//!   the datasets.
+//!   the datasets, [`metrics`] what is measured of predictions.
 //! - [`Tape`] records operations and schedules their backward pass; forward and backward passes, updates and zeroing can
 //!   be run by hand, as in PyTorch.
 //! - [`ops`] pushes kernel launches onto a [`Recording`], which is printed, compared, shortened by
@@ -49,6 +49,7 @@ mod fuse;
 mod gpu;
 mod graph;
 mod kernel;
+pub mod metrics;
 pub mod nn;
 pub mod ops;
 pub mod optim;
@@ -68,3 +69,12 @@ pub use recording::{Dispatch, Recording};
 pub use tape::{Tape, Var};
 pub use tensor::Tensor;
 pub use train::{EpochRecord, Fit, History, Metrics, Trainer};
+
+/// The code in the pages beside the source runs as documentation tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+    #[doc = include_str!("../ARCHITECTURE.md")]
+    mod architecture {}
+}

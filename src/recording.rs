@@ -131,6 +131,22 @@ impl Recording {
         if kernel.inputs > MAX_INPUTS || kernel.outputs > MAX_OUTPUTS {
             return fail(format!("a kernel has at most {MAX_INPUTS} inputs and {MAX_OUTPUTS} outputs"));
         }
+        self.check_tensors(kernel, inputs, outputs)?;
+        self.dispatches.push(Dispatch {
+            kernel,
+            workgroups,
+            params: bytemuck::bytes_of(&params).to_vec(),
+            inputs: inputs.iter().map(|t| (*t).clone()).collect(),
+            outputs: outputs.iter().map(|t| (*t).clone()).collect(),
+            work,
+        });
+        self.changed();
+        Ok(())
+    }
+
+    /// Whether a launch may bind these tensors together.
+    fn check_tensors(&self, kernel: &Kernel, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
+        let fail = |detail: String| Err(Error::input(kernel.name, detail));
         if let Some(stranger) = inputs.iter().chain(outputs).find(|t| *t.device() != self.device) {
             return fail(format!(
                 "a tensor on {} in a recording on {}; make both on one Device (clones of it are the same)",
@@ -144,15 +160,6 @@ impl Recording {
                 return fail("a buffer that it writes is bound twice; write to a tensor of its own".into());
             }
         }
-        self.dispatches.push(Dispatch {
-            kernel,
-            workgroups,
-            params: bytemuck::bytes_of(&params).to_vec(),
-            inputs: inputs.iter().map(|t| (*t).clone()).collect(),
-            outputs: outputs.iter().map(|t| (*t).clone()).collect(),
-            work,
-        });
-        self.changed();
         Ok(())
     }
 
@@ -211,6 +218,42 @@ impl Recording {
     pub fn fused(&self, wanted: &[&Tensor]) -> Self {
         let dispatches = fuse(self.dispatches.clone(), wanted);
         Self::of(&self.device, dispatches)
+    }
+
+    /// The same launches on other tensors: of each pair the second takes the place of the first. It may be longer;
+    /// kernels keep to the sizes they were recorded with.
+    ///
+    /// ```
+    /// use wgrad::{Device, Recording, Tensor, ops};
+    ///
+    /// let device = Device::cpu();
+    /// let (one, other) = (Tensor::new(&device, 1, 2, &[1.0, 2.0])?, Tensor::new(&device, 1, 2, &[3.0, 4.0])?);
+    /// let sum = Tensor::zeros(&device, 1, 1)?;
+    /// let mut recording = Recording::new(&device);
+    /// ops::reduce::sum(&mut recording, &one, 1.0, &sum)?;
+    /// recording.rebound(&[(&one, &other)])?.run()?;
+    /// assert_eq!(sum.read()?, [7.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A tensor that is shorter than the one it replaces, of another device, or of a buffer that the launch writes.
+    pub fn rebound<'a>(&'a self, pairs: &[(&Tensor, &'a Tensor)]) -> Result<Self> {
+        if let Some((from, to)) = pairs.iter().find(|(from, to)| to.len() < from.len()) {
+            return Err(Error::shape("rebound", format!("{to:?} in place of {from:?}; give one at least as long")));
+        }
+        let replaced = |tensors: &'a [Tensor]| -> Vec<&'a Tensor> {
+            let pair = |tensor| pairs.iter().find(|(from, _)| from.is(tensor));
+            tensors.iter().map(|tensor| pair(tensor).map_or(tensor, |(_, to)| *to)).collect()
+        };
+        let mut recording = Self::new(&self.device);
+        for dispatch in &self.dispatches {
+            let [inputs, outputs] = [&dispatch.inputs, &dispatch.outputs].map(|tensors| replaced(tensors));
+            recording.check_tensors(dispatch.kernel, &inputs, &outputs)?;
+            let [inputs, outputs] = [inputs, outputs].map(|tensors| tensors.into_iter().cloned().collect());
+            recording.dispatches.push(Dispatch { inputs, outputs, ..dispatch.clone() });
+        }
+        Ok(recording)
     }
 
     pub(crate) fn dispatches(&self) -> &[Dispatch] {

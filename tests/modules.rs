@@ -206,3 +206,26 @@ fn asynchronous_reads_give_what_blocking_ones_give() {
         assert_eq!(pollster::block_on(x.read_async().unwrap()).unwrap(), x.read().unwrap(), "{name}");
     }
 }
+
+#[test]
+#[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
+fn threads_share_a_device() {
+    for (name, device) in cpu_and_gpus() {
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (name, device) = (&name, &device);
+                scope.spawn(move || {
+                    let x = Tensor::zeros(device, 1, 10).unwrap();
+                    for i in 0..100 {
+                        let value = (100 * thread + i) as f32;
+                        let mut recording = Recording::new(device);
+                        ops::fill::fill(&mut recording, value, &x).unwrap();
+                        recording.run().unwrap();
+                        // One thread's wait may finish another's.
+                        assert_eq!(x.read().unwrap(), [value; 10], "{name}");
+                    }
+                });
+            }
+        });
+    }
+}

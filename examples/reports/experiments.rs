@@ -153,7 +153,7 @@ pub(crate) const EXPERIMENTS: [Experiment; 11] = [
     Experiment {
         name: "five-activations-literal-decay",
         decay: Decay::Literal(0.001),
-        reported: "",
+        reported: "—",
         pytorch: (50.2, 2.2),
         ..FIVE_ACTIVATIONS
     },

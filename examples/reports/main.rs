@@ -84,7 +84,7 @@ fn run(options: &Options) -> Result<bool> {
         None => Device::auto()?,
     };
     if !options.json {
-        println!("device: {}\n{} runs from seed {}\n", device.describe(), options.runs, options.seed);
+        println!("device: {}\nruns: {}, from seed {}\n", device.describe(), options.runs, options.seed);
         println!("| experiment | reported | PyTorch | wgrad | difference | wgrad, training set | s a run | steps/s |");
         println!("|---|---|---|---|---|---|---|---|");
     }
@@ -204,7 +204,7 @@ struct Summary<'a> {
     experiment: &'a Experiment,
     train: Spread,
     test: Spread,
-    /// How far the test accuracy is from PyTorch's, in standard errors of the difference of the means.
+    /// How far the test accuracy is from PyTorch's, in standard errors (SE) of the difference of the means.
     standard_errors: Option<f64>,
     seconds: f64,
     steps_per_second: f64,
@@ -216,8 +216,10 @@ impl<'a> Summary<'a> {
         let seconds = runs.iter().map(|run| run.seconds).sum::<f64>() / runs.len() as f64;
         let (mean, std) = experiment.pytorch;
         let pytorch_variance = std.powi(2) / PYTORCH_RUNS as f64;
+        // Fewer runs say too little about their own deviation.
+        let own = test.std.filter(|_| runs.len() >= 5);
         let standard_errors =
-            test.std.map(|own| (test.mean - mean) / (own.powi(2) / runs.len() as f64 + pytorch_variance).sqrt());
+            own.map(|own| (test.mean - mean) / (own.powi(2) / runs.len() as f64 + pytorch_variance).sqrt());
         Self {
             experiment,
             train,

@@ -1,14 +1,29 @@
-//! Data: pairs of inputs and targets, and the disk problem.
+//! Data: pairs of inputs and targets, from memory or from files, and what is done to them before training.
 
+#[cfg(feature = "ndarray")]
+mod array;
+#[cfg(feature = "csv")]
+mod csv;
 mod disk;
+mod idx;
+mod standardize;
 
+#[cfg(feature = "csv")]
+pub use csv::{Column, Csv};
 pub use disk::{Labels, disk};
+pub use idx::idx;
+pub use standardize::Standardize;
+
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
 
 use crate::error::{Error, Result};
 
 /// Samples to train on or to be measured by: a matrix of inputs [n, i] and one of targets [n, t], row by row.
 ///
-/// A [`Trainer`](crate::Trainer) keeps both on its device while it uses them.
+/// A [`Trainer`](crate::Trainer) keeps both on its device while it uses them. `data::Csv` (feature `csv`) reads them
+/// from a table, [`idx`] from MNIST's format, and `Dataset::from_arrays` (feature `ndarray`) takes ndarray's matrices.
 ///
 /// ```
 /// use wgrad::data::Dataset;
@@ -26,6 +41,7 @@ pub struct Dataset {
     targets: Vec<f32>,
     input_cols: usize,
     target_cols: usize,
+    class_names: Vec<String>,
 }
 
 impl Dataset {
@@ -42,7 +58,122 @@ impl Dataset {
                 format!("{input_rows} rows of inputs and {target_rows} rows of targets; give a target for each input"),
             ));
         }
-        Ok(Self { inputs, targets, input_cols, target_cols })
+        Ok(Self { inputs, targets, input_cols, target_cols, class_names: Vec::new() })
+    }
+
+    /// A dataset from a row of inputs and a row of targets for each sample.
+    ///
+    /// ```
+    /// use wgrad::data::Dataset;
+    ///
+    /// let and = Dataset::from_rows(&[[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], &[[0.0], [0.0], [0.0], [1.0]])?;
+    /// assert_eq!(and.inputs()[2..4], [0.0, 1.0]);
+    ///
+    /// let error = Dataset::from_rows(&[vec![0.0, 1.0], vec![2.0]], &[[0.0], [1.0]]).unwrap_err();
+    /// assert_eq!(error.to_string(), "dataset: row 1 of the inputs has 1 values, but row 0 has 2; make them equal");
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Rows of different lengths; what [`Dataset::new`] refuses.
+    pub fn from_rows(inputs: &[impl AsRef<[f32]>], targets: &[impl AsRef<[f32]>]) -> Result<Self> {
+        let (inputs, input_cols) = flat("inputs", inputs)?;
+        let (targets, target_cols) = flat("targets", targets)?;
+        Self::new(inputs, input_cols, targets, target_cols)
+    }
+
+    /// The same data with names for its classes, in the order of their numbers.
+    ///
+    /// ```
+    /// use wgrad::data::Dataset;
+    ///
+    /// let pets = Dataset::from_rows(&[[4.0], [30.0]], &[[0.0], [1.0]])?.with_class_names(["cat", "dog"]);
+    /// assert_eq!(pets.class_names(), ["cat", "dog"]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn with_class_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.class_names = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The same samples, shuffled, in two parts: `fraction` of them (to the nearest whole sample) and the rest. The
+    /// same seed gives the same parts.
+    ///
+    /// ```
+    /// use wgrad::data::{Labels, disk};
+    ///
+    /// let (train, validation) = disk(1000, 0, Labels::OneHot)?.split(0.8, 0)?;
+    /// assert_eq!((train.len(), validation.len()), (800, 200));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A fraction that leaves one part empty.
+    pub fn split(&self, fraction: f64, seed: u64) -> Result<(Self, Self)> {
+        let samples = self.len();
+        let first = (fraction * samples as f64).round();
+        if !(first >= 1.0 && first < samples as f64) {
+            return Err(Error::input(
+                "split",
+                format!("a fraction of {fraction} leaves a part of {samples} samples empty; give one between 0 and 1"),
+            ));
+        }
+        let mut order: Vec<usize> = (0..samples).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        let (first, rest) = order.split_at(first as usize);
+        Ok((self.select(first), self.select(rest)))
+    }
+
+    /// The samples of these numbers, each less than [`Dataset::len`].
+    fn select(&self, samples: &[usize]) -> Self {
+        let rows = |values: &[f32], cols: usize| {
+            samples.iter().flat_map(|row| values[row * cols..][..cols].iter().copied()).collect()
+        };
+        Self {
+            inputs: rows(&self.inputs, self.input_cols),
+            targets: rows(&self.targets, self.target_cols),
+            class_names: self.class_names.clone(),
+            ..*self
+        }
+    }
+
+    /// The same data with class numbers [n, 1] as rows of `classes` values: 1 in the class's column, 0 elsewhere.
+    ///
+    /// [`CrossEntropy`](crate::nn::CrossEntropy) takes class numbers as they are; other losses want this.
+    ///
+    /// ```
+    /// use wgrad::data::Dataset;
+    ///
+    /// let classes = Dataset::from_rows(&[[0.1], [0.2]], &[[2.0], [0.0]])?;
+    /// assert_eq!(classes.one_hot(3)?.targets(), [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Targets of several columns, or that are no whole numbers from 0 to `classes - 1`.
+    pub fn one_hot(&self, classes: usize) -> Result<Self> {
+        let numbers = self.class_numbers("one_hot", classes)?;
+        let mut targets = vec![0.0; numbers.len() * classes];
+        for (row, class) in targets.chunks_exact_mut(classes).zip(numbers) {
+            row[class] = 1.0;
+        }
+        Ok(Self { targets, target_cols: classes, ..self.clone() })
+    }
+
+    /// The targets as class numbers.
+    pub(crate) fn class_numbers(&self, operation: &str, classes: usize) -> Result<Vec<usize>> {
+        if self.target_cols != 1 {
+            let detail = format!("targets of {} columns; class numbers have 1", self.target_cols);
+            return Err(Error::shape(operation, detail));
+        }
+        let number = |(row, target): (usize, &f32)| match *target {
+            class if class >= 0.0 && class < classes as f32 && class.fract() == 0.0 => Ok(class as usize),
+            other => Err(Error::input(
+                operation,
+                format!("row {row} has the class {other}; {classes} classes count from 0 in whole numbers"),
+            )),
+        };
+        self.targets.iter().enumerate().map(number).collect()
     }
 
     /// The number of samples.
@@ -71,12 +202,30 @@ impl Dataset {
         &self.targets
     }
 
+    /// The names of the classes in the order of their numbers; empty where there are none.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
     /// Halfway between the smallest and the largest target: what parts two classes told by a single column.
     pub fn threshold(&self) -> f32 {
         let low = self.targets.iter().fold(f32::INFINITY, |low, t| low.min(*t));
         let high = self.targets.iter().fold(f32::NEG_INFINITY, |high, t| high.max(*t));
         low + (high - low) / 2.0
     }
+}
+
+/// The values of rows that are of one length, and that length.
+fn flat(what: &str, rows: &[impl AsRef<[f32]>]) -> Result<(Vec<f32>, usize)> {
+    let cols = rows.first().map_or(0, |row| row.as_ref().len());
+    if let Some((i, row)) = rows.iter().enumerate().find(|(_, row)| row.as_ref().len() != cols) {
+        let found = row.as_ref().len();
+        return Err(Error::shape(
+            "dataset",
+            format!("row {i} of the {what} has {found} values, but row 0 has {cols}; make them equal"),
+        ));
+    }
+    Ok((rows.iter().flat_map(|row| row.as_ref().iter().copied()).collect(), cols))
 }
 
 /// How many rows of `cols` finite values there are.

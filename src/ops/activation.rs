@@ -4,6 +4,7 @@ use std::f32::consts::{FRAC_1_SQRT_2, PI};
 
 use crate::error::Result;
 use crate::kernel::{Call, Kernel, kernel};
+use crate::ops::elementary::{exp, exp_m1, tanh};
 use crate::ops::{grid, put, same_shape, size};
 use crate::recording::{Dispatch, Recording};
 use crate::tape::{Tape, Var};
@@ -136,11 +137,12 @@ impl Activation {
     /// assert_eq!(Activation::Sigmoid.apply(0.0), 0.5);
     /// assert_eq!(Activation::LeakyReLU { slope: 0.5 }.apply(-2.0), -1.0);
     /// ```
+    #[inline(always)]
     pub fn apply(self, x: f32) -> f32 {
         match self {
             Self::Identity => x,
             Self::ReLU => x.max(0.0),
-            Self::Tanh => x.tanh(),
+            Self::Tanh => tanh(x),
             Self::Sigmoid => sigmoid(x),
             Self::LeakyReLU { slope } => {
                 if x > 0.0 {
@@ -153,14 +155,14 @@ impl Activation {
                 if x > 0.0 {
                     x
                 } else {
-                    alpha * x.exp_m1()
+                    alpha * exp_m1(x)
                 }
             }
             Self::GELU => x * normal_cdf(x),
-            Self::GELUTanh => 0.5 * x * (1.0 + gelu_angle(x).tanh()),
+            Self::GELUTanh => 0.5 * x * (1.0 + tanh(gelu_angle(x))),
             Self::SiLU => x * sigmoid(x),
-            Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
-            Self::Exp => x.exp(),
+            Self::Softplus => x.max(0.0) + exp(-x.abs()).ln_1p(),
+            Self::Exp => exp(x),
             Self::Log => x.ln(),
             Self::Pow { exponent } => x.powf(exponent),
             Self::Affine { scale, shift } => scale * x + shift,
@@ -168,6 +170,7 @@ impl Activation {
     }
 
     /// The derivative at `x`, where the function has the value `y`.
+    #[inline(always)]
     pub fn derivative(self, x: f32, y: f32) -> f32 {
         match self {
             Self::Identity => 1.0,
@@ -194,13 +197,13 @@ impl Activation {
                     y + alpha
                 }
             }
-            Self::GELU => normal_cdf(x) + x * (-0.5 * x * x).exp() / (2.0 * PI).sqrt(),
+            Self::GELU => normal_cdf(x) + x * exp(-0.5 * x * x) / (2.0 * PI).sqrt(),
             Self::GELUTanh => {
                 let angle = gelu_angle(x);
                 // 1 - tanh², in a form whose error vanishes with it: what follows grows with the cube of x.
-                let e = (-2.0 * angle.abs()).exp();
+                let e = exp(-2.0 * angle.abs());
                 let slope = 4.0 * e / ((1.0 + e) * (1.0 + e));
-                0.5 * (1.0 + angle.tanh()) + 0.5 * x * slope * (2.0 / PI).sqrt() * (1.0 + 0.134145 * x * x)
+                0.5 * (1.0 + tanh(angle)) + 0.5 * x * slope * (2.0 / PI).sqrt() * (1.0 + 0.134145 * x * x)
             }
             Self::SiLU => {
                 let s = sigmoid(x);
@@ -216,22 +219,61 @@ impl Activation {
 }
 
 /// `exp` only sees numbers that are not positive, so nothing overflows.
+#[inline(always)]
 fn sigmoid(x: f32) -> f32 {
-    let e = (-x.abs()).exp();
+    let e = exp(-x.abs());
     (if x >= 0.0 { 1.0 } else { e }) / (1.0 + e)
 }
 
 /// 1/2 + erf(x / √2) / 2, with erf by Abramowitz & Stegun 7.1.26, as in the shader.
+#[inline(always)]
 fn normal_cdf(x: f32) -> f32 {
     let z = x.abs() * FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
     let p = ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_7) * t - 0.284_496_74) * t + 0.254_829_6) * t;
-    let tail = 0.5 * p * (-z * z).exp();
+    let tail = 0.5 * p * exp(-z * z);
     if x >= 0.0 { 1.0 - tail } else { tail }
 }
 
+#[inline(always)]
 fn gelu_angle(x: f32) -> f32 {
     (2.0 / PI).sqrt() * (x + 0.044715 * x * x * x)
+}
+
+/// `body` for an activation, compiled apart for each kind: a loop in it then has no kind to look up at each element,
+/// and becomes vector instructions.
+macro_rules! for_kind {
+    ($activation:ident => $body:expr) => {
+        for_kind!(
+            $activation => $body;
+            Identity, ReLU, Tanh, Sigmoid, LeakyReLU { slope }, ELU { alpha }, GELU, GELUTanh, SiLU, Softplus, Exp, Log,
+            Pow { exponent }, Affine { scale, shift }
+        )
+    };
+    ($activation:ident => $body:expr; $($kind:ident $({ $($constant:ident),* })?),*) => {
+        match $activation {
+            $(Activation::$kind $({ $($constant),* })? => {
+                let $activation = Activation::$kind $({ $($constant),* })?;
+                $body
+            })*
+        }
+    };
+}
+
+impl Activation {
+    /// `values = activation(values)`.
+    pub(crate) fn apply_to(self, values: &mut [f32]) {
+        let activation = self;
+        for_kind!(activation => for value in values { *value = activation.apply(*value) });
+    }
+
+    /// `values *= activation'(at)`, where `at` is what the derivative needs: the function's argument or its value.
+    pub(crate) fn multiply_by_derivative(self, values: &mut [f32], at: &[f32]) {
+        let activation = self;
+        for_kind!(activation => for (value, at) in values.iter_mut().zip(at) {
+            *value *= activation.derivative(*at, *at);
+        });
+    }
 }
 
 #[repr(C)]
@@ -306,19 +348,18 @@ fn forward_reference(call: Call<'_>) {
     let activation = call.params::<Params>().activation();
     let [x, ..] = call.inputs;
     let [out, ..] = call.outputs;
-    for (out, x) in out.iter_mut().zip(x) {
-        *out = activation.apply(*x);
-    }
+    for_kind!(activation => for (out, x) in out.iter_mut().zip(x) { *out = activation.apply(*x) });
 }
 
 fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let activation = params.activation();
+    let accumulate = params.accumulate != 0;
     let [x, y, dy, ..] = call.inputs;
     let [dx, ..] = call.outputs;
-    for (((dx, x), y), dy) in dx.iter_mut().zip(x).zip(y).zip(dy) {
-        put(dx, dy * activation.derivative(*x, *y), params.accumulate != 0);
-    }
+    for_kind!(activation => for (((dx, x), y), dy) in dx.iter_mut().zip(x).zip(y).zip(dy) {
+        put(dx, dy * activation.derivative(*x, *y), accumulate);
+    });
 }
 
 /// One method for each function, named as in PyTorch.

@@ -1,11 +1,18 @@
 //! Matrix products: `shaders/matmul.wgsl`.
 
+mod merge;
+mod plan;
+mod reference;
+
 use crate::error::{Error, Result};
-use crate::kernel::{Call, Kernel, kernel};
+use crate::kernel::{Kernel, kernel};
 use crate::ops::{Activation, bias, expect_shape, grid, size};
-use crate::recording::{Dispatch, Recording};
+use crate::recording::Recording;
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
+
+pub(crate) use merge::{is_matmul, with_activation, with_derivative, with_row_sums};
+pub use plan::{Plan, Variant};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -26,6 +33,8 @@ struct Params {
     beta: f32,
     keep: u32,
     sums_at: u32,
+    parts: u32,
+    part_k: u32,
 }
 
 /// [`Params::extra_is`]: the third input is a bias.
@@ -33,13 +42,18 @@ const BIAS: u32 = 1;
 /// [`Params::extra_is`]: the third input is what the activation's derivative is taken at.
 const DERIVATIVE: u32 = 2;
 
-pub(crate) static SMALL: Kernel =
-    kernel!("matmul", "small", [8, 8, 1], Params, inputs: 3, outputs: 2, step: false, reference);
-pub(crate) static TILED: Kernel =
-    kernel!("matmul", "tiled", [256, 1, 1], Params, inputs: 3, outputs: 2, step: false, reference);
+/// A kernel of `matmul.wgsl`.
+macro_rules! entry_point {
+    ($entry:literal, $workgroup:expr, $reference:path) => {
+        kernel!("matmul", $entry, $workgroup, Params, inputs: 3, outputs: 2, step: false, $reference)
+    };
+}
 
-/// The longest sum of one launch: some drivers end a loop silently after 65,535 rounds.
-const MAX_K: usize = 32_768;
+pub(crate) static SMALL: Kernel = entry_point!("small", [8, 8, 1], reference::product);
+pub(crate) static DIRECT: Kernel = entry_point!("direct", [8, 1, 1], reference::product);
+pub(crate) static TILED: Kernel = entry_point!("tiled", [256, 1, 1], reference::product);
+pub(crate) static WIDE: Kernel = entry_point!("wide", [256, 1, 1], reference::product);
+pub(crate) static ADD_PARTS: Kernel = entry_point!("add_parts", [64, 1, 1], reference::add_parts);
 
 /// A factor of a product: a tensor as it is (`&x`) or transposed (`x.t()`), which only changes how it is read.
 #[derive(Clone, Copy, Debug)]
@@ -117,10 +131,29 @@ impl Epilogue<'_> {
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 ///
+/// The kernel is chosen by [`Plan::new`].
+///
 /// # Errors
 /// Shapes that do not fit.
 pub fn matmul<'a>(
     recording: &mut Recording,
+    a: impl Into<Factor<'a>>,
+    b: impl Into<Factor<'a>>,
+    out: &Tensor,
+    epilogue: Epilogue<'_>,
+) -> Result<()> {
+    let (a, b) = (a.into(), b.into());
+    let plan = Plan::new(recording.device().kind(), a, b);
+    matmul_by(recording, plan, a, b, out, epilogue)
+}
+
+/// [`matmul`] by a plan of the caller's, for tests and measurements.
+///
+/// # Errors
+/// Shapes that do not fit each other, or that the plan's kernel does not take.
+pub fn matmul_by<'a>(
+    recording: &mut Recording,
+    plan: Plan,
     a: impl Into<Factor<'a>>,
     b: impl Into<Factor<'a>>,
     out: &Tensor,
@@ -144,11 +177,11 @@ pub fn matmul<'a>(
             format!("{:?} is no epilogue; apply it to the product with ops::activation", epilogue.activation),
         ));
     }
+    plan.check(a, b)?;
     let ([a_row, a_col], [b_row, b_col]) = (a.strides(), b.strides());
-    let kernel = choose(m, n, k);
-    let workgroups = grid(tiles(kernel, m, n), 1);
-    for start in (0..k).step_by(MAX_K) {
-        let end = k.min(start + MAX_K);
+    for start in (0..k).step_by(plan.longest()) {
+        let end = k.min(start + plan.longest());
+        let cut = plan.cut(end - start);
         // The bias and the activation come with the last stretch of k.
         let bias = epilogue.bias.filter(|_| end == k);
         let activation = if end == k { epilogue.activation } else { Activation::Identity };
@@ -169,162 +202,25 @@ pub fn matmul<'a>(
             beta: if start == 0 { epilogue.beta } else { 1.0 },
             keep: 0,
             sums_at: 0,
+            parts: size(cut.parts),
+            part_k: size(cut.part_k),
         };
-        let inputs: Vec<_> = [a.tensor, b.tensor].into_iter().chain(bias).collect();
+        let blocks = grid(plan.variant.blocks(m, n) * cut.parts, 1);
         let work = 2 * m as u64 * n as u64 * (end - start) as u64;
-        recording.push(kernel, workgroups, params, &inputs, &[out], work)?;
+        let kernel = plan.variant.kernel();
+        if cut.parts == 1 {
+            let inputs: Vec<_> = [a.tensor, b.tensor].into_iter().chain(bias).collect();
+            recording.push(kernel, blocks, params, &inputs, &[out], work)?;
+            continue;
+        }
+        let parts = Tensor::zeros(recording.device(), cut.parts, m * n)?;
+        recording.push(kernel, blocks, params, &[a.tensor, b.tensor], &[&parts], work)?;
+        let params = Params { k: size(cut.parts), parts: 1, ..params };
+        // The second place is b's, which adding up does not read.
+        let inputs: Vec<_> = [&parts, &parts].into_iter().chain(bias).collect();
+        recording.push(&ADD_PARTS, grid(m * n, 64), params, &inputs, &[out], parts.len() as u64)?;
     }
     Ok(())
-}
-
-impl Params {
-    /// Whether the product is stored as it is, or added to what is there.
-    fn is_plain(&self) -> bool {
-        self.activation == 0 && self.extra_is != DERIVATIVE && self.keep == 0 && self.sums_at == 0
-    }
-}
-
-pub(crate) fn is_matmul(dispatch: &Dispatch) -> bool {
-    dispatch.is(&SMALL) || dispatch.is(&TILED)
-}
-
-/// The product with an activation at its end, whose output is `y`; with `keep` what the activation is applied to is
-/// stored, too, where the product was.
-pub(crate) fn with_activation(matmul: &Dispatch, activation: Activation, y: &Tensor, keep: bool) -> Option<Dispatch> {
-    let params: Params = matmul.params();
-    if !params.is_plain() || !activation.is_epilogue() {
-        return None;
-    }
-    let params = Params {
-        activation: activation.kind(),
-        activation_a: activation.constants()[0],
-        keep: keep.into(),
-        // What was there would have to be the product, not the activation's output.
-        ..Some(params).filter(|params| params.beta == 0.0)?
-    };
-    let mut outputs = vec![y.clone()];
-    if keep {
-        outputs.push(matmul.outputs[0].clone());
-    }
-    Some(Dispatch { outputs, ..matmul.clone() }.with_params(params))
-}
-
-/// The product times an activation's derivative, which is taken at `at`; its output is `dx`.
-pub(crate) fn with_derivative(matmul: &Dispatch, activation: Activation, at: &Tensor, dx: &Tensor) -> Option<Dispatch> {
-    let params: Params = matmul.params();
-    if !params.is_plain() || params.extra_is != 0 || params.beta != 0.0 || !activation.is_epilogue() {
-        return None;
-    }
-    let params = Params {
-        extra_is: DERIVATIVE,
-        activation: activation.kind(),
-        activation_a: activation.constants()[0],
-        ..params
-    };
-    let inputs = matmul.inputs.iter().take(2).chain([at]).cloned().collect();
-    Some(Dispatch { inputs, outputs: vec![dx.clone()], ..matmul.clone() }.with_params(params))
-}
-
-/// A product whose first factor is a transpose, with the sums of that factor's rows beside it: a linear layer's
-/// weight gradient dYᵀ X with its bias gradient.
-pub(crate) fn with_row_sums(matmul: &Dispatch, x: &Tensor, sums: &Tensor, accumulate: bool) -> Option<Dispatch> {
-    let params: Params = matmul.params();
-    let (m, n) = (params.m as usize, params.n as usize);
-    let same_columns = params.a_row == 1 && params.a_col == params.m && matmul.inputs[0].is(x);
-    let same_way = params.alpha == 1.0 && params.beta == f32::from(u8::from(accumulate));
-    if !params.is_plain() || !same_columns || !same_way {
-        return None;
-    }
-    let out = matmul.outputs[0].through(sums)?;
-    let params = Params { sums_at: size(sums.offset - out.offset), ..params };
-    let lanes = matmul.kernel.workgroup_size.iter().product::<u32>() as usize;
-    let workgroups = grid(tiles(matmul.kernel, m, n) + m.div_ceil(lanes), 1);
-    Some(Dispatch { outputs: vec![out], workgroups, ..matmul.clone() }.with_params(params))
-}
-
-/// How many blocks of the product a kernel's workgroups compute.
-fn tiles(kernel: &Kernel, m: usize, n: usize) -> usize {
-    let side = if std::ptr::eq(kernel, &TILED) { 64 } else { 8 };
-    m.div_ceil(side) * n.div_ceil(side)
-}
-
-/// The entry point for a product of this shape.
-fn choose(m: usize, n: usize, k: usize) -> &'static Kernel {
-    if m >= 64 && n >= 64 && k >= 16 { &TILED } else { &SMALL }
-}
-
-#[expect(unsafe_code, reason = "matrixmultiply takes pointers")]
-fn reference(call: Call<'_>) {
-    let params: Params = call.params();
-    let [a, b, extra, ..] = call.inputs;
-    let [out, kept, ..] = call.outputs;
-    let (m, n, k) = (params.m as usize, params.n as usize, params.k as usize);
-    let (a, b) = (&a[params.a_start as usize..], &b[params.b_start as usize..]);
-    let last = |rows: usize, row: u32, cols: usize, col: u32| (rows - 1) * row as usize + (cols - 1) * col as usize;
-    let fits = last(m, params.a_row, k, params.a_col) < a.len()
-        && last(k, params.b_row, n, params.b_col) < b.len()
-        && out.len() >= m * n;
-    assert!(fits, "matmul checks its shapes before it records");
-    let (c, sums) = out.split_at_mut(m * n);
-    if params.sums_at != 0 {
-        row_sums(&params, a, &mut sums[params.sums_at as usize - m * n..][..m]);
-    }
-    // SAFETY: the elements that sgemm reaches through the strides lie within the slices, as just checked; c overlaps
-    // neither a nor b, being borrowed mutably. With beta = 0 sgemm does not read c.
-    unsafe {
-        matrixmultiply::sgemm(
-            m,
-            k,
-            n,
-            params.alpha,
-            a.as_ptr(),
-            params.a_row as isize,
-            params.a_col as isize,
-            b.as_ptr(),
-            params.b_row as isize,
-            params.b_col as isize,
-            params.beta,
-            c.as_mut_ptr(),
-            n as isize,
-            1,
-        );
-    }
-    let activation = Activation::from_kind(params.activation, [params.activation_a, 0.0]);
-    if params.extra_is == DERIVATIVE {
-        for (c, at) in c.iter_mut().zip(extra) {
-            *c *= activation.derivative(*at, *at);
-        }
-        return;
-    }
-    if params.extra_is == BIAS {
-        for row in c.chunks_exact_mut(n) {
-            for (c, bias) in row.iter_mut().zip(extra) {
-                *c += bias;
-            }
-        }
-    }
-    if params.keep != 0 {
-        kept.copy_from_slice(c);
-    }
-    if activation != Activation::Identity {
-        for c in c {
-            *c = activation.apply(*c);
-        }
-    }
-}
-
-/// The sums of A's rows, scaled and added like the product.
-fn row_sums(params: &Params, a: &[f32], sums: &mut [f32]) {
-    let (row, col) = (params.a_row as usize, params.a_col as usize);
-    for sum in sums.iter_mut() {
-        *sum = if params.beta == 0.0 { 0.0 } else { params.beta * *sum };
-    }
-    for p in 0..params.k as usize {
-        // Column by column: neighbours in memory where A is a transpose, as it is in a backward pass.
-        for (sum, a) in sums.iter_mut().zip(a[p * col..].iter().step_by(row)) {
-            *sum += params.alpha * a;
-        }
-    }
 }
 
 impl Tape {

@@ -11,6 +11,7 @@ pub mod broadcast;
 pub mod copy;
 pub mod cross_entropy;
 pub mod dropout;
+mod elementary;
 pub mod fill;
 pub mod gather;
 pub mod loss;

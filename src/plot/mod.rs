@@ -1,5 +1,7 @@
-//! Pictures, as SVG: curves of losses or accuracies, and what a model of two inputs has learnt.
+//! Pictures, as SVG: curves of losses or accuracies, points and the line through them, what a model of two inputs has
+//! learnt, and which classes a model confuses.
 
+mod confusion;
 mod plane;
 
 use std::ops::Range;
@@ -11,6 +13,7 @@ use plotters::prelude::*;
 
 use crate::data::Dataset;
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::ConfusionMatrix;
 use plane::Plane;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -29,19 +32,26 @@ const COLOURS: [RGBColor; 7] = [
 const FONT: &str = "sans-serif";
 const GRID: RGBColor = RGBColor(225, 225, 225);
 
-/// A line of a plot, with a band around it where it stands for several runs.
+/// A line of a plot, with a band around it where it stands for several runs; or points of their own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     label: String,
     points: Vec<(f64, f64)>,
     /// Half the band's height at each point; empty without a band.
     deviations: Vec<f64>,
+    /// Whether a line joins the points.
+    joined: bool,
 }
 
 impl Curve {
     /// A line through these points (x, y).
     pub fn new(label: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
-        Self { label: label.into(), points: points.into_iter().collect(), deviations: Vec::new() }
+        Self { label: label.into(), points: points.into_iter().collect(), deviations: Vec::new(), joined: true }
+    }
+
+    /// These points (x, y), with no line through them.
+    pub fn scatter(label: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        Self { joined: false, ..Self::new(label, points) }
     }
 
     /// The mean of several runs, in a band of one standard deviation (of the sample: n - 1) to either side.
@@ -75,7 +85,7 @@ impl Curve {
             points.push((*x, mean));
             deviations.push((squares / (n - 1.0).max(1.0)).sqrt());
         }
-        Ok(Self { label, points, deviations })
+        Ok(Self { label, points, deviations, joined: true })
     }
 
     fn deviation(&self, i: usize) -> f64 {
@@ -161,6 +171,31 @@ pub fn decision_boundary(
     })
 }
 
+/// Draws how often each class was taken for each other, into an SVG file: the darker, the larger the share of the true
+/// class.
+///
+/// ```
+/// use wgrad::data::Dataset;
+/// use wgrad::metrics::ConfusionMatrix;
+/// use wgrad::plot::confusion_matrix;
+/// # let folder = std::env::temp_dir().join("wgrad-doc-confusion");
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// # let path = folder.join("pets.svg");
+///
+/// let pets = Dataset::from_rows(&[[1.0], [2.0], [3.0]], &[[0.0], [1.0], [1.0]])?.with_class_names(["cat", "dog"]);
+/// let matrix = ConfusionMatrix::new(&[0.9, 0.1, 0.2, 0.8, 0.6, 0.4], &pets)?;
+/// confusion_matrix(&path, "Pets", &matrix)?;
+/// # let svg = std::fs::read_to_string(&path).unwrap();
+/// # assert_eq!(svg.matches("dog").count(), 2);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// A file that can't be written.
+pub fn confusion_matrix(path: impl AsRef<Path>, title: &str, matrix: &ConfusionMatrix) -> Result<()> {
+    draw(path.as_ref(), confusion::size(matrix), title, |area| confusion::panel(area, matrix))
+}
+
 /// Draws in memory, so that nothing half-drawn is left on disk.
 fn draw(path: &Path, size: (u32, u32), title: &str, panels: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
     let mut svg = String::new();
@@ -195,7 +230,9 @@ fn curves_panel(area: &Area<'_>, axes: [&str; 2], curves: &[Curve]) -> Result<()
     let low = if y.start >= 0.0 && y.start < 0.3 * y.end { 0.0 } else { y.start - margin };
     let high = y.end + margin;
     // The legend stands to the right, where most curves are flat, on the side that they leave free.
-    let ends = curves.iter().filter_map(|curve| curve.points.last()).map(|p| p.1).sum::<f64>() / curves.len() as f64;
+    let right = x.end - 0.2 * (x.end - x.start);
+    let ends: Vec<f64> = points().filter(|(_, _, (x, _))| *x >= right).map(|(_, _, (_, y))| y).collect();
+    let ends = ends.iter().sum::<f64>() / ends.len().max(1) as f64;
     let legend = match ends > (low + high) / 2.0 {
         true => SeriesLabelPosition::LowerRight,
         false => SeriesLabelPosition::UpperRight,
@@ -208,6 +245,16 @@ fn curves_panel(area: &Area<'_>, axes: [&str; 2], curves: &[Curve]) -> Result<()
             let n = curve.points.len();
             let outline: Vec<_> = (0..n).map(|i| edge(i, 1.0)).chain((0..n).rev().map(|i| edge(i, -1.0))).collect();
             chart.draw_series([Polygon::new(outline, colour.mix(0.2))]).map_err(drawing)?;
+        }
+        if !curve.joined {
+            // Pale, so that a line in front of many points is seen.
+            let dot = move |at| Circle::new(at, 2, colour.mix(0.5).filled());
+            chart
+                .draw_series(curve.points.iter().copied().map(dot))
+                .map_err(drawing)?
+                .label(&curve.label)
+                .legend(move |(x, y)| Circle::new((x + 9, y), 3, colour.filled()));
+            continue;
         }
         let style = colour.stroke_width(2);
         chart
@@ -293,6 +340,23 @@ mod tests {
         assert_eq!(draw(&[Curve::new("empty", [])]), ErrorKind::InvalidInput);
         assert_eq!(draw(&[Curve::new("infinite", [(0.0, f64::INFINITY)])]), ErrorKind::InvalidInput);
         assert_eq!(draw(&[Curve::new("one point", [(0.0, 0.0)])]), ErrorKind::Io);
+    }
+
+    #[test]
+    fn points_of_their_own_are_not_joined() {
+        let path = std::env::temp_dir().join(format!("wgrad-scatter-{}.svg", std::process::id()));
+        let points = [(0.0, 0.0), (1.0, 2.0), (2.0, 1.0)];
+        let drawn = |curve: Curve| {
+            curves(&path, "title", ["x", "y"], &[curve]).unwrap();
+            let svg = std::fs::read_to_string(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            let of_first_colour =
+                |shape: &str| svg.lines().filter(|line| line.starts_with(shape) && line.contains("#0072B2")).count();
+            (of_first_colour("<circle"), of_first_colour("<polyline"))
+        };
+        // The line and the dots each have one more in the legend.
+        assert_eq!(drawn(Curve::scatter("points", points)), (4, 0));
+        assert_eq!(drawn(Curve::new("line", points)), (0, 2));
     }
 
     #[test]

@@ -10,6 +10,7 @@ const GUARD: usize = 64;
 pub(crate) struct Guarded {
     whole: Tensor,
     middle: Tensor,
+    open_ended: Tensor,
 }
 
 fn guard() -> f32 {
@@ -24,7 +25,8 @@ impl Guarded {
         all[GUARD..GUARD + values.len()].copy_from_slice(values);
         let whole = Tensor::new(device, 1, all.len(), &all).unwrap();
         let middle = whole.view(GUARD, rows, cols).unwrap();
-        Self { whole, middle }
+        let open_ended = whole.view(GUARD, 1, values.len() + GUARD).unwrap();
+        Self { whole, middle, open_ended }
     }
 
     /// Full of NaN: what a kernel leaves out stays NaN, and so does what it adds to.
@@ -35,6 +37,12 @@ impl Guarded {
     /// The tensor in the middle.
     pub(crate) fn tensor(&self) -> &Tensor {
         &self.middle
+    }
+
+    /// The tensor and the guard behind it: software drivers let nothing be written beyond what is bound, and so hide a
+    /// kernel that does not know where to stop.
+    pub(crate) fn open_ended(&self) -> &Tensor {
+        &self.open_ended
     }
 
     /// The tensor and its guards.

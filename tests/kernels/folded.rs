@@ -38,7 +38,7 @@ fn matmul_tiled(device: &Device) -> Result<Vec<f32>, String> {
     let bias = Guarded::new(device, [1, n], &small_integers(3, n, 4));
     let [m32, n32, k32] = [m as u32, n as u32, k as u32];
     let (alpha, beta) = (1f32.to_bits(), 0f32.to_bits());
-    let params = [m32, n32, k32, 0, k32, 1, 0, n32, 1, 1, 1, 0, alpha, beta, 0, 0];
+    let params = [m32, n32, k32, 0, k32, 1, 0, n32, 1, 1, 1, 0, alpha, beta, 0, 0, 1, k32];
     run(device, "matmul.tiled", fold(3 * 4), params, &[&a, &b, &bias], [m, n])
 }
 

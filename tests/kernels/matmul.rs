@@ -1,8 +1,7 @@
 //! `shaders/matmul.wgsl`
 
 use wgrad::ops::Activation::{self, Identity, ReLU, Sigmoid, Tanh};
-use wgrad::ops::matmul;
-use wgrad::ops::matmul::Epilogue;
+use wgrad::ops::matmul::{Epilogue, Plan, Variant, matmul_by};
 
 use crate::activation::{EPILOGUES, error};
 use crate::case::Case;
@@ -12,6 +11,7 @@ use crate::matmul_fused as fused;
 /// `out = activation(alpha * a b + beta * out + bias)`, with either factor stored as its transpose.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product {
+    pub(crate) plan: Plan,
     pub(crate) m: usize,
     pub(crate) n: usize,
     pub(crate) k: usize,
@@ -31,14 +31,14 @@ pub(crate) struct Data {
 }
 
 impl Product {
-    fn new([m, n, k]: [usize; 3]) -> Self {
-        Self { m, n, k, transposed: [false; 2], alpha: 1.0, beta: 0.0, bias: false, activation: Identity }
+    fn new(plan: Plan, [m, n, k]: [usize; 3]) -> Self {
+        Self { plan, m, n, k, transposed: [false; 2], alpha: 1.0, beta: 0.0, bias: false, activation: Identity }
     }
 
-    /// Every transpose of this shape, each with another epilogue.
-    fn all(shape: [usize; 3], first: usize) -> impl Iterator<Item = Self> {
-        (0..4).map(move |t| {
-            let product = Self { transposed: [t & 1 != 0, t & 2 != 0], ..Self::new(shape) };
+    /// Every transpose of this shape that the kernel takes, each with another epilogue.
+    fn all(plan: Plan, shape: [usize; 3], first: usize) -> impl Iterator<Item = Self> {
+        let products = (0..4).map(move |t| {
+            let product = Self { transposed: [t & 1 != 0, t & 2 != 0], ..Self::new(plan, shape) };
             match (first + t) % 7 {
                 0 => product,
                 1 => Self { bias: true, ..product },
@@ -48,7 +48,15 @@ impl Product {
                 5 => Self { alpha: 0.5, bias: true, activation: Sigmoid, ..product },
                 _ => Self { alpha: 2.0, beta: 1.0, bias: true, activation: ReLU, ..product },
             }
-        })
+        });
+        products.filter(Self::is_taken)
+    }
+
+    /// Whether the kernel takes factors that lie in memory like this.
+    fn is_taken(&self) -> bool {
+        let Self { m, n, k, transposed: [a_transposed, b_transposed], .. } = *self;
+        let rows = [if a_transposed { m } else { k }, if b_transposed { k } else { n }];
+        self.plan.variant != Variant::Wide || rows.iter().all(|row| row.is_multiple_of(4))
     }
 
     pub(crate) fn data(&self, values: impl Fn(u64, usize) -> Vec<f32>) -> Data {
@@ -104,7 +112,7 @@ impl Product {
             };
             let a = if a_transposed { inputs[0].t() } else { inputs[0].into() };
             let b = if b_transposed { inputs[1].t() } else { inputs[1].into() };
-            matmul(recording, a, b, outputs[0], epilogue)
+            matmul_by(recording, self.plan, a, b, outputs[0], epilogue)
         });
         let turned = |[rows, cols]: [usize; 2], turn| if turn { [cols, rows] } else { [rows, cols] };
         let case = case.input(turned([m, k], a_transposed), data.a).input(turned([k, n], b_transposed), data.b);
@@ -127,8 +135,8 @@ impl Product {
     }
 }
 
-pub(crate) fn products(shapes: &[[usize; 3]]) -> impl Iterator<Item = Product> {
-    shapes.iter().enumerate().flat_map(|(i, shape)| Product::all(*shape, i))
+pub(crate) fn products(plan: Plan, shapes: &[[usize; 3]]) -> impl Iterator<Item = Product> {
+    shapes.iter().enumerate().flat_map(move |(i, shape)| Product::all(plan, *shape, i))
 }
 
 /// Around the block of 8 x 8; narrow ones of every kind; a prime of everything.
@@ -147,41 +155,103 @@ pub(crate) const SMALL: &[[usize; 3]] = &[
     [2, 3, 1009],
 ];
 
+/// Around the block of 16 x 64, of which an invocation computes 8 x 16.
+pub(crate) const DIRECT: &[[usize; 3]] =
+    &[[1, 1, 1], [7, 15, 3], [8, 16, 1], [9, 17, 25], [16, 64, 16], [17, 63, 17], [15, 65, 31], [131, 193, 67]];
+
 /// Around the block of 64 x 64 x 16.
 pub(crate) const TILED: &[[usize; 3]] =
-    &[[64, 64, 16], [64, 65, 17], [65, 64, 31], [127, 129, 64], [131, 67, 97], [64, 321, 16], [321, 64, 33]];
+    &[[1, 1, 1], [64, 64, 16], [64, 65, 17], [65, 64, 31], [127, 129, 64], [131, 67, 97], [64, 321, 16], [321, 64, 33]];
+
+/// Around the block of 128 x 128 x 16, with rows of fours in memory; where the other sides are not, of those transposes
+/// alone that the kernel takes.
+pub(crate) const WIDE: &[[usize; 3]] = &[
+    [4, 4, 4],
+    [128, 128, 16],
+    [124, 132, 20],
+    [132, 124, 12],
+    [64, 260, 36],
+    [129, 128, 64],
+    [127, 131, 60],
+    [128, 132, 33],
+    [1, 4, 8],
+];
+
+/// Of which k is cut into parts, the last of them shorter.
+pub(crate) const SUMS: &[[usize; 3]] = &[[20, 12, 17], [8, 68, 100], [132, 4, 1000]];
 
 /// More than 65,535 rounds of the loop over k, in three launches: the activation comes with the last.
 const LONG: usize = 70_001;
 
-/// Every activation at the end of a product of this shape.
-fn activated(shape: [usize; 3]) -> impl Iterator<Item = Case> {
-    EPILOGUES.into_iter().map(move |activation| Product { bias: true, activation, ..Product::new(shape) }.close())
+/// Every shape by a kernel, in one part: close with numbers of any size, exact with whole numbers. Then every
+/// activation at its end, and what it can take over from the launches beside it.
+fn cases(variant: Variant, shapes: &'static [[usize; 3]]) -> Vec<Case> {
+    let plan = Plan { variant, parts: 1 };
+    let close = products(plan, shapes).map(Product::close);
+    let activated = |activation| Product { bias: true, activation, ..Product::new(plan, [21, 68, 36]) }.close();
+    let whole = products(plan, shapes).filter(stays_whole).map(Product::exact);
+    let mut cases: Vec<_> = close.chain(whole).chain(EPILOGUES.map(activated)).collect();
+    cases.extend(fused::cases(plan, [68, 132, 20]));
+    cases.extend(fused::cases(plan, [8, 4, 132]));
+    cases
+}
+
+/// More of k than a launch sums.
+fn long(variant: Variant, [m, n, k]: [usize; 3]) -> Case {
+    let product = Product::new(Plan { variant, parts: 1 }, [m, n, k]);
+    Product { transposed: [true, false], bias: true, beta: 2.0, activation: ReLU, ..product }.exact()
 }
 
 pub(crate) fn small() -> Vec<Case> {
-    let mut cases: Vec<_> = products(SMALL).map(Product::close).collect();
-    cases.extend(activated([13, 17, 67]));
-    cases.extend(fused::cases([33, 25, 19]));
-    cases.extend(fused::cases([7, 9, 130]));
-    cases.extend(products(SMALL).filter(|p| p.activation == Identity || p.activation == ReLU).map(Product::exact));
-    cases.extend((0..4).flat_map(|first| Product::all([3, 5, LONG], first)).filter(long).map(Product::exact));
+    let mut cases = cases(Variant::Small, SMALL);
+    let plan = Plan { variant: Variant::Small, parts: 1 };
+    cases.extend((0..4).flat_map(|i| Product::all(plan, [3, 5, LONG], i)).filter(stays_whole).map(Product::exact));
     // More than 65,535 workgroups.
-    cases.push(Product { bias: true, ..Product::new([65_537 * 8, 1, 2]) }.exact());
+    cases.push(Product { bias: true, ..Product::new(plan, [65_537 * 8, 1, 2]) }.exact());
+    cases
+}
+
+pub(crate) fn direct() -> Vec<Case> {
+    let mut cases = cases(Variant::Direct, DIRECT);
+    cases.push(long(Variant::Direct, [17, 65, LONG]));
     cases
 }
 
 pub(crate) fn tiled() -> Vec<Case> {
-    let mut cases: Vec<_> = products(TILED).map(Product::close).collect();
-    cases.extend(activated([65, 67, 33]));
-    cases.extend(fused::cases([67, 65, 130]));
-    cases.extend(products(TILED).filter(|p| p.activation == Identity || p.activation == ReLU).map(Product::exact));
-    let long = Product { transposed: [true, false], bias: true, beta: 2.0, activation: ReLU, ..Product::new([0; 3]) };
-    cases.push(Product { m: 64, n: 64, k: LONG, ..long }.exact());
+    let mut cases = cases(Variant::Tiled, TILED);
+    cases.push(long(Variant::Tiled, [64, 64, LONG]));
+    cases
+}
+
+pub(crate) fn wide() -> Vec<Case> {
+    let mut cases = cases(Variant::Wide, WIDE);
+    cases.push(long(Variant::Wide, [4, 8, LONG - 1]));
+    cases
+}
+
+/// Every kernel with k in parts, and with more of k than one launch of parts sums.
+pub(crate) fn add_parts() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (i, variant) in Variant::ALL.into_iter().enumerate() {
+        for (parts, shape) in [2, 3, 16].into_iter().zip(SUMS) {
+            let plan = Plan { variant, parts };
+            cases.extend(Product::all(plan, *shape, i + parts).map(Product::close));
+            cases.extend((0..3).flat_map(|j| Product::all(plan, *shape, j)).filter(stays_whole).map(Product::exact));
+        }
+        let plan = Plan { variant, parts: 2 };
+        let long = Product {
+            transposed: [true, false],
+            bias: true,
+            beta: 2.0,
+            activation: ReLU,
+            ..Product::new(plan, [0; 3])
+        };
+        cases.push(Product { m: 4, n: 8, k: LONG, ..long }.exact());
+    }
     cases
 }
 
 /// Whether whole numbers stay whole.
-fn long(product: &Product) -> bool {
+fn stays_whole(product: &Product) -> bool {
     matches!(product.activation, Identity | ReLU)
 }

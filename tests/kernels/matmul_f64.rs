@@ -2,14 +2,24 @@
 //! same way about a stride.
 
 use wgrad::Device;
+use wgrad::ops::matmul::{Plan, Variant};
 
 use crate::common::{compare, signed};
-use crate::matmul::{SMALL, TILED, products};
+use crate::matmul::{DIRECT, SMALL, SUMS, TILED, WIDE, products};
 
 #[test]
 fn the_matmul_reference_matches_plain_loops_in_f64() {
-    for (kernel, shapes) in [("matmul.small", SMALL), ("matmul.tiled", TILED)] {
-        for product in products(shapes) {
+    let (small, tiled) = (Plan { variant: Variant::Small, parts: 1 }, Plan { variant: Variant::Tiled, parts: 1 });
+    let in_parts = Plan { parts: 3, ..small };
+    let rows = [
+        ("matmul.small", small, SMALL),
+        ("matmul.tiled", tiled, TILED),
+        ("matmul.small", small, DIRECT),
+        ("matmul.tiled", tiled, WIDE),
+        ("matmul.add_parts", in_parts, SUMS),
+    ];
+    for (kernel, plan, shapes) in rows {
+        for product in products(plan, shapes) {
             let data = product.data(signed);
             let sums = product.sums(&data);
             let tolerances = product.tolerances(&sums);

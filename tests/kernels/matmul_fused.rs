@@ -2,18 +2,20 @@
 //! activation's derivative, the sums of a factor's columns.
 
 use wgrad::Tensor;
-use wgrad::ops::matmul::Epilogue;
-use wgrad::ops::{Activation, activation, bias, matmul};
+use wgrad::ops::matmul::{Epilogue, Plan, Variant, matmul_by};
+use wgrad::ops::{Activation, activation, bias};
 
 use crate::activation::{EPILOGUES, derivative_error, error};
 use crate::case::Case;
 use crate::common::{EPSILON, signed, small_integers};
 
 /// For a product [m, k] by [k, n].
-pub(crate) fn cases(shape: [usize; 3]) -> Vec<Case> {
+pub(crate) fn cases(plan: Plan, shape: [usize; 3]) -> Vec<Case> {
     let functions = EPILOGUES.into_iter().skip(1);
-    let mut cases: Vec<_> = functions.flat_map(|f| [kept(shape, f), derived(shape, f)]).collect();
-    cases.extend([false, true].map(|accumulate| with_sums(shape, accumulate)));
+    let mut cases: Vec<_> = functions.flat_map(|f| [kept(plan, shape, f), derived(plan, shape, f)]).collect();
+    if plan.variant != Variant::Wide {
+        cases.extend([false, true].map(|accumulate| with_sums(plan, shape, accumulate)));
+    }
     cases
 }
 
@@ -25,23 +27,24 @@ fn sums([m, n, k]: [usize; 3], a: &[f32], b: &[f32]) -> Vec<(f64, f64)> {
 }
 
 /// z = a b + bias; y = activation(z): both are wanted.
-fn kept([m, n, k]: [usize; 3], function: Activation) -> Case {
+fn kept(plan: Plan, [m, n, k]: [usize; 3], function: Activation) -> Case {
     let (a, b, row) = (signed(1, m * k), signed(2, k * n), signed(3, n));
     let plain = sums([m, n, k], &a, &b);
     let z: Vec<f64> = plain.iter().enumerate().map(|(i, (sum, _))| sum + f64::from(row[i % n])).collect();
     let of_z: Vec<f64> = plain.iter().map(|(_, off)| off + 2.0 * EPSILON).collect();
     let of_y: Vec<f64> = z.iter().zip(&of_z).map(|(z, off)| 1.5 * off + error(function, *z as f32)).collect();
-    let case = Case::new(format!("{m} x {n} x {k} to {function:?}, kept"), move |recording, inputs, outputs| {
-        let epilogue = Epilogue { bias: Some(inputs[2]), ..Epilogue::default() };
-        matmul(recording, inputs[0], inputs[1], outputs[0], epilogue)?;
-        activation::forward(recording, function, outputs[0], outputs[1])
-    });
+    let case =
+        Case::new(format!("{plan:?}, {m} x {n} x {k} to {function:?}, kept"), move |recording, inputs, outputs| {
+            let epilogue = Epilogue { bias: Some(inputs[2]), ..Epilogue::default() };
+            matmul_by(recording, plan, inputs[0], inputs[1], outputs[0], epilogue)?;
+            activation::forward(recording, function, outputs[0], outputs[1])
+        });
     let case = case.fused().launches(1).input([m, k], a).input([k, n], b).input([1, n], row);
     case.close([m, n], move |i, _| of_z[i]).close([m, n], move |i, _| of_y[i])
 }
 
 /// dy = a b; dx = dy activation'(x): dy is wanted no more.
-fn derived([m, n, k]: [usize; 3], function: Activation) -> Case {
+fn derived(plan: Plan, [m, n, k]: [usize; 3], function: Activation) -> Case {
     let (a, b) = (signed(1, m * k), signed(2, k * n));
     let x: Vec<f32> = signed(3, m * n).iter().map(|x| 3.0 * x).collect();
     let y: Vec<f32> = x.iter().map(|x| function.apply(*x)).collect();
@@ -51,23 +54,24 @@ fn derived([m, n, k]: [usize; 3], function: Activation) -> Case {
         off * slope + dy.abs() * (derivative_error(function, x[i], y[i]) + EPSILON * slope)
     };
     let tolerances: Vec<f64> = (0..m * n).map(tolerance).collect();
-    let case = Case::new(format!("{m} x {n} x {k} times {function:?}'"), move |recording, inputs, outputs| {
-        let dy = Tensor::zeros(inputs[0].device(), m, n)?;
-        matmul(recording, inputs[0], inputs[1], &dy, Epilogue::default())?;
-        activation::backward(recording, function, [inputs[2], inputs[3], &dy], outputs[0], false)
-    });
+    let case =
+        Case::new(format!("{plan:?}, {m} x {n} x {k} times {function:?}'"), move |recording, inputs, outputs| {
+            let dy = Tensor::zeros(inputs[0].device(), m, n)?;
+            matmul_by(recording, plan, inputs[0], inputs[1], &dy, Epilogue::default())?;
+            activation::backward(recording, function, [inputs[2], inputs[3], &dy], outputs[0], false)
+        });
     let case = case.fused().launches(1).input([m, k], a).input([k, n], b).input([m, n], x).input([m, n], y);
     case.close([m, n], move |i, _| tolerances[i])
 }
 
 /// dW = dyᵀ x; db = sums of dy's columns, which lie behind dW in one buffer. Whole numbers are exact.
-fn with_sums([m, n, k]: [usize; 3], accumulate: bool) -> Case {
+fn with_sums(plan: Plan, [m, n, k]: [usize; 3], accumulate: bool) -> Case {
     let start = (m * n).next_multiple_of(64);
-    let name = format!("{m} x {n} x {k} with column sums, accumulate {accumulate}");
+    let name = format!("{plan:?}, {m} x {n} x {k} with column sums, accumulate {accumulate}");
     let case = Case::new(name, move |recording, inputs, outputs| {
         let (dy, x) = (inputs[0], inputs[1]);
         let (dw, db) = (outputs[0].view(0, m, n)?, outputs[0].view(start, 1, m)?);
-        matmul(recording, dy.t(), x, &dw, Epilogue::accumulate(accumulate))?;
+        matmul_by(recording, plan, dy.t(), x, &dw, Epilogue::accumulate(accumulate))?;
         bias::backward(recording, dy, &db, accumulate)
     });
     let case =

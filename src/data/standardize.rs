@@ -1,0 +1,200 @@
+//! Columns brought to mean 0 and standard deviation 1.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use super::{Dataset, rows};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Brings columns to mean 0 and standard deviation 1 by what it has seen of the training data: scikit-learn's
+/// `StandardScaler`.
+///
+/// Fit it to the training data alone, apply it to all data that the model is given, and keep it beside the model: it is
+/// written and read as text, two numbers for each column, which give the same bits again.
+///
+/// ```
+/// use wgrad::data::{Dataset, Standardize};
+///
+/// let train = Dataset::from_rows(&[[1.0, 100.0], [3.0, 300.0]], &[[0.0], [1.0]])?;
+/// let scale = Standardize::fit(&train);
+/// assert_eq!(scale.to_string(), "mean,std\n2,1\n200,100\n");
+///
+/// let train = scale.apply_to_inputs(&train)?;
+/// assert_eq!(train.inputs(), [-1.0, -1.0, 1.0, 1.0]);
+/// let unseen = scale.apply(&[4.0, 200.0])?;
+/// assert_eq!(unseen, [2.0, 0.0]);
+///
+/// let again: Standardize = scale.to_string().parse()?;
+/// assert_eq!(again, scale);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standardize {
+    columns: Vec<Column>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Column {
+    mean: f64,
+    /// 1 where all values are the same: they become 0.
+    std: f64,
+}
+
+const HEADER: &str = "mean,std";
+
+impl Standardize {
+    /// The means and standard deviations (of the population: n) of the columns of inputs.
+    ///
+    /// A column whose values are all the same becomes 0.
+    pub fn fit(data: &Dataset) -> Self {
+        Self::fit_values(data.inputs(), data.input_cols())
+    }
+
+    /// The same of the columns of targets, for regression: predictions are taken back by [`Standardize::invert`].
+    ///
+    /// ```
+    /// use wgrad::data::{Dataset, Standardize};
+    ///
+    /// let prices = Dataset::from_rows(&[[1.0], [2.0]], &[[100_000.0], [300_000.0]])?;
+    /// let scale = Standardize::fit_targets(&prices);
+    /// assert_eq!(scale.apply_to_targets(&prices)?.targets(), [-1.0, 1.0]);
+    /// assert_eq!(scale.invert(&[0.5])?, [250_000.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn fit_targets(data: &Dataset) -> Self {
+        Self::fit_values(data.targets(), data.target_cols())
+    }
+
+    fn fit_values(values: &[f32], cols: usize) -> Self {
+        let n = (values.len() / cols) as f64;
+        let first = &values[..cols];
+        let column = |col: usize| {
+            let values = || values.iter().skip(col).step_by(cols).map(|v| f64::from(*v));
+            let mean = values().sum::<f64>() / n;
+            // Compared, not computed: rounding can give equal values a variance.
+            if values().all(|v| v == f64::from(first[col])) {
+                return Column { mean: f64::from(first[col]), std: 1.0 };
+            }
+            let variance = values().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+            Column { mean, std: variance.sqrt() }
+        };
+        Self { columns: (0..cols).map(column).collect() }
+    }
+
+    /// `(x - mean) / std` for values with as many columns as those it was fitted to, row by row.
+    ///
+    /// # Errors
+    /// Values that make no whole rows or are not finite, or that are not when divided.
+    pub fn apply(&self, values: &[f32]) -> Result<Vec<f32>> {
+        self.each(values, |v, column| (v - column.mean) / column.std)
+    }
+
+    /// `x * std + mean`: what [`Standardize::apply`] was given.
+    ///
+    /// # Errors
+    /// As [`Standardize::apply`].
+    pub fn invert(&self, values: &[f32]) -> Result<Vec<f32>> {
+        self.each(values, |v, column| v * column.std + column.mean)
+    }
+
+    /// The same data with these inputs standardised.
+    ///
+    /// # Errors
+    /// Another number of columns than it was fitted to.
+    pub fn apply_to_inputs(&self, data: &Dataset) -> Result<Dataset> {
+        self.check_cols("inputs", data.input_cols())?;
+        Ok(Dataset { inputs: self.apply(data.inputs())?, ..data.clone() })
+    }
+
+    /// The same data with these targets standardised.
+    ///
+    /// # Errors
+    /// Another number of columns than it was fitted to.
+    pub fn apply_to_targets(&self, data: &Dataset) -> Result<Dataset> {
+        self.check_cols("targets", data.target_cols())?;
+        Ok(Dataset { targets: self.apply(data.targets())?, ..data.clone() })
+    }
+
+    /// Writes the text form into a file.
+    ///
+    /// # Errors
+    /// A file that can't be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        std::fs::write(path, self.to_string()).map_err(|error| {
+            let detail = format!("{} can't be written: {error}; give another path", path.display());
+            Error::new(ErrorKind::Io, "standardize", detail)
+        })
+    }
+
+    /// Reads what [`Standardize::save`] wrote.
+    ///
+    /// # Errors
+    /// A file that can't be read, or one that holds something else.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let detail = format!("{} can't be read: {error}", path.display());
+            Error::new(ErrorKind::Io, "standardize", detail)
+        })?;
+        parse(&text).map_err(|detail| Error::input("standardize", format!("{}: {detail}", path.display())))
+    }
+
+    fn check_cols(&self, what: &str, cols: usize) -> Result<()> {
+        if cols == self.columns.len() {
+            return Ok(());
+        }
+        Err(Error::shape(
+            "standardize",
+            format!("{what} of {cols} columns; it was fitted to {} and takes as many", self.columns.len()),
+        ))
+    }
+
+    fn each(&self, values: &[f32], f: impl Fn(f64, &Column) -> f64) -> Result<Vec<f32>> {
+        rows("values", values, self.columns.len())?;
+        let columns = self.columns.iter().cycle();
+        let result: Vec<f32> = values.iter().zip(columns).map(|(v, column)| f(f64::from(*v), column) as f32).collect();
+        match result.iter().position(|v| !v.is_finite()) {
+            Some(i) => Err(Error::input(
+                "standardize",
+                format!("{} in column {} is out of an f32's range then", values[i], i % self.columns.len()),
+            )),
+            None => Ok(result),
+        }
+    }
+}
+
+impl fmt::Display for Standardize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{HEADER}")?;
+        self.columns.iter().try_for_each(|column| writeln!(f, "{},{}", column.mean, column.std))
+    }
+}
+
+impl FromStr for Standardize {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        parse(text).map_err(|detail| Error::input("standardize", detail))
+    }
+}
+
+fn parse(text: &str) -> Result<Standardize, String> {
+    let mut lines = text.lines();
+    if lines.next() != Some(HEADER) {
+        return Err(format!("the first line is not '{HEADER}'; give a text that a Standardize was written as"));
+    }
+    let column = |(i, line): (usize, &str)| {
+        let numbers = line.split_once(',').and_then(|(mean, std)| Some((mean.parse().ok()?, std.parse().ok()?)));
+        match numbers {
+            Some((mean, std)) if f64::is_finite(mean) && f64::is_finite(std) && std > 0.0 => Ok(Column { mean, std }),
+            _ => Err(format!("line {}: '{line}' is no mean and positive standard deviation", i + 2)),
+        }
+    };
+    let columns: Vec<_> = lines.enumerate().map(column).collect::<Result<_, _>>()?;
+    if columns.is_empty() {
+        return Err("there is no column; give a text that a Standardize was written as".into());
+    }
+    Ok(Standardize { columns })
+}

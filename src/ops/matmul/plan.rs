@@ -1,0 +1,173 @@
+//! Which kernel multiplies matrices of which shape, on which kind of adapter. Nothing is timed: the same product takes
+//! the same way in every run.
+
+use super::{DIRECT, Factor, SMALL, TILED, WIDE};
+use crate::error::{Error, Result};
+use crate::kernel::Kernel;
+
+/// The longest sum of one invocation: some drivers end loops silently after 65,535 rounds.
+const MAX_PART_K: usize = 32_768;
+/// Parts of k start at multiples of it: the tiles' stretch of k.
+const TILE_K: usize = 16;
+
+/// A kernel of `shaders/matmul.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Variant {
+    /// An output to each invocation: small and narrow matrices.
+    Small,
+    /// Many outputs to each invocation, without workgroup memory: drivers that run on the CPU.
+    Direct,
+    /// Blocks of 64 x 64 through workgroup memory.
+    Tiled,
+    /// Blocks of 128 x 128 through workgroup memory, loaded four numbers at a time: large matrices in which rows, as
+    /// they lie in memory, are multiples of four long.
+    Wide,
+}
+
+impl Variant {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Small, Self::Direct, Self::Tiled, Self::Wide];
+
+    pub(super) fn kernel(self) -> &'static Kernel {
+        match self {
+            Self::Small => &SMALL,
+            Self::Direct => &DIRECT,
+            Self::Tiled => &TILED,
+            Self::Wide => &WIDE,
+        }
+    }
+
+    pub(super) fn of(kernel: &Kernel) -> Option<Self> {
+        Self::ALL.into_iter().find(|variant| std::ptr::eq(variant.kernel(), kernel))
+    }
+
+    /// How many workgroups a product of m x n takes.
+    pub(super) fn blocks(self, m: usize, n: usize) -> usize {
+        let [rows, cols] = match self {
+            Self::Small => [8, 8],
+            Self::Direct => [16, 64],
+            Self::Tiled => [64, 64],
+            Self::Wide => [128, 128],
+        };
+        m.div_ceil(rows) * n.div_ceil(cols)
+    }
+
+    /// Whether the kernel can also sum the rows of the first factor.
+    pub(super) fn sums_rows(self) -> bool {
+        self != Self::Wide
+    }
+
+    /// Whether the kernel takes these factors.
+    pub fn takes<'a>(self, a: impl Into<Factor<'a>>, b: impl Into<Factor<'a>>) -> bool {
+        let fours = |factor: Factor<'_>| factor.tensor.cols().is_multiple_of(4);
+        self != Self::Wide || (fours(a.into()) && fours(b.into()))
+    }
+}
+
+/// The kernel for a product, and how many parts the sum over k is cut into. Parts are added up in a second launch, in
+/// order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The kernel.
+    pub variant: Variant,
+    /// At least 1.
+    pub parts: usize,
+}
+
+/// A stretch of k in parts.
+pub(super) struct Cut {
+    pub(super) parts: usize,
+    pub(super) part_k: usize,
+}
+
+impl Plan {
+    /// The plan for a product on an adapter of this [`kind`](crate::DeviceInfo::kind), by the shapes alone.
+    ///
+    /// A sum is cut into parts where the outputs keep too few workgroups busy: a weight gradient's, which is as long as
+    /// the batch.
+    pub fn new<'a>(kind: &str, a: impl Into<Factor<'a>>, b: impl Into<Factor<'a>>) -> Self {
+        let (a, b) = (a.into(), b.into());
+        let ([m, k], [_, n]) = (a.shape(), b.shape());
+        if kind == "software" {
+            // A workgroup at a time to each core.
+            return Self::busy(Variant::Direct, 16, 1024, [m, n, k]);
+        }
+        let variant = if Variant::Wide.takes(a, b) && Variant::Wide.blocks(m, n) >= 128 {
+            Variant::Wide
+        } else if m >= 64 && n >= 64 && k >= 16 {
+            Variant::Tiled
+        } else {
+            Variant::Small
+        };
+        // The CPU path sums however long k is; large GPUs run 256 workgroups at a time.
+        if kind == "cpu" { Self { variant, parts: 1 } } else { Self::busy(variant, 256, 64, [m, n, k]) }
+    }
+
+    /// Enough parts for so many workgroups, none shorter than `shortest`.
+    fn busy(variant: Variant, workgroups: usize, shortest: usize, [m, n, k]: [usize; 3]) -> Self {
+        // What a second launch costs is more than what parts save of a short sum.
+        let most = if k < 4 * shortest { 1 } else { k / shortest };
+        Self { variant, parts: (workgroups / variant.blocks(m, n)).clamp(1, most) }
+    }
+
+    /// How much of k one launch sums.
+    pub(super) fn longest(self) -> usize {
+        self.parts.saturating_mul(MAX_PART_K)
+    }
+
+    pub(super) fn cut(self, k: usize) -> Cut {
+        let part_k = k.div_ceil(self.parts).next_multiple_of(TILE_K);
+        Cut { parts: k.div_ceil(part_k), part_k }
+    }
+
+    pub(super) fn check(self, a: Factor<'_>, b: Factor<'_>) -> Result<()> {
+        if self.parts == 0 {
+            return Err(Error::input("matmul", "a plan of 0 parts; give at least 1"));
+        }
+        if !self.variant.takes(a, b) {
+            return Err(Error::shape(
+                "matmul",
+                format!("{:?} takes factors whose rows in memory are multiples of 4 long; {a:?} {b:?}", self.variant),
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Plan, Variant};
+    use crate::{Device, Tensor};
+
+    fn plan(kind: &str, [m, n, k]: [usize; 3]) -> Plan {
+        let device = Device::cpu();
+        let (a, b) = (Tensor::zeros(&device, m, k).unwrap(), Tensor::zeros(&device, k, n).unwrap());
+        Plan::new(kind, &a, &b)
+    }
+
+    #[test]
+    fn plans_follow_from_shape_and_kind() {
+        let hardware = |shape| plan("discrete", shape);
+        assert_eq!(hardware([32, 25, 25]), Plan { variant: Variant::Small, parts: 1 });
+        assert_eq!(hardware([64, 64, 16]), Plan { variant: Variant::Tiled, parts: 1 });
+        assert_eq!(hardware([128, 512, 784]), Plan { variant: Variant::Tiled, parts: 12 });
+        assert_eq!(hardware([25, 25, 65_536]), Plan { variant: Variant::Small, parts: 16 });
+        assert_eq!(hardware([2048, 2048, 64]), Plan { variant: Variant::Wide, parts: 1 });
+        assert_eq!(hardware([2046, 2046, 62]), Plan { variant: Variant::Tiled, parts: 1 });
+        assert_eq!(plan("software", [32, 25, 25]), Plan { variant: Variant::Direct, parts: 1 });
+        assert_eq!(plan("software", [25, 25, 65_536]), Plan { variant: Variant::Direct, parts: 8 });
+        assert_eq!(plan("cpu", [25, 25, 65_536]), Plan { variant: Variant::Small, parts: 1 });
+    }
+
+    #[test]
+    fn parts_cover_all_of_k() {
+        for k in [1, 15, 16, 17, 1000, 32_768, 70_001, 200_000] {
+            for parts in [1, 2, 3, 7, 100] {
+                let cut = Plan { variant: Variant::Small, parts }.cut(k);
+                assert!(cut.parts >= 1 && cut.parts <= parts, "{k} in {parts}");
+                assert!((cut.parts - 1) * cut.part_k < k && cut.parts * cut.part_k >= k, "{k} in {parts}");
+            }
+        }
+    }
+}
