@@ -51,7 +51,7 @@ impl Index<(usize, usize)> for Mat {
 /// An input's shape, and the values the operation is defined for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Input {
-    shape: [usize; 2],
+    pub(crate) shape: [usize; 2],
     positive: bool,
 }
 
@@ -60,8 +60,7 @@ pub(crate) const fn any(rows: usize, cols: usize) -> Input {
     Input { shape: [rows, cols], positive: false }
 }
 
-/// Values from 0.3 to 1.3.
-#[expect(dead_code, reason = "for logarithms, roots and divisors")]
+/// Values from 0.3 to 1.3, for logarithms, roots and divisors.
 pub(crate) const fn positive(rows: usize, cols: usize) -> Input {
     Input { shape: [rows, cols], positive: true }
 }

@@ -5,22 +5,22 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod arithmetic;
+mod functions;
 mod harness;
+mod losses;
 mod planted;
 mod shared;
 
 use harness::{Mat, Op, any};
-use wgrad::ops::{Activation, Reduction};
 
 fn product(a: &Mat, b: &Mat) -> Mat {
     Mat::from_fn(a.rows, b.cols, |i, j| (0..a.cols).map(|p| a[(i, p)] * b[(p, j)]).sum())
 }
 
-fn squared_error(a: &Mat, b: &Mat) -> f64 {
-    Mat::from_fn(a.rows, a.cols, |i, j| (a[(i, j)] - b[(i, j)]).powi(2)).sum()
-}
-
-/// The operations of the tape, with shapes small enough for differences, and in no dimension equal.
+/// The operations of the tape, with shapes small enough for differences, and in no dimension equal. Dropout, which
+/// draws anew for every run, is tested by itself.
 fn operations() -> Vec<Op> {
     let mut operations = vec![
         Op::new("matmul", &[any(3, 5), any(5, 2)], |tape, v| tape.matmul(v[0], v[1]), |x| product(&x[0], &x[1])),
@@ -41,21 +41,10 @@ fn operations() -> Vec<Op> {
             |x| Mat::from_fn(4, 3, |i, j| x[0][(i, j)] + x[1][(0, j)]),
         ),
         Op::new("add_row to itself", &[any(1, 3)], |tape, v| tape.add_row(v[0], v[0]), |x| x[0].map(|x| x + x)),
-        Op::new("relu", &[any(3, 7)], |tape, v| tape.relu(v[0]), |x| x[0].map(|x| x.max(0.0))),
-        Op::new("tanh", &[any(3, 7)], |tape, v| tape.tanh(v[0]), |x| x[0].map(f64::tanh)),
-        Op::new("sigmoid", &[any(3, 7)], |tape, v| tape.sigmoid(v[0]), |x| x[0].map(|x| 1.0 / (1.0 + (-x).exp()))),
-        Op::new("identity", &[any(3, 7)], |tape, v| tape.activation(v[0], Activation::Identity), |x| x[0].clone()),
     ];
-    let reductions =
-        [(Reduction::Mean, 12.0), (Reduction::Sum, 1.0), (Reduction::SampleMean, 4.0), (Reduction::OutputMean, 3.0)];
-    for (reduction, divisor) in reductions {
-        operations.push(Op::new(
-            format!("mse, {reduction:?}"),
-            &[any(4, 3), any(4, 3)],
-            move |tape, v| tape.mse(v[0], v[1], reduction),
-            move |x| Mat::scalar(squared_error(&x[0], &x[1]) / divisor),
-        ));
-    }
+    operations.extend(arithmetic::operations());
+    operations.extend(functions::operations());
+    operations.extend(losses::operations());
     operations
 }
 

@@ -17,6 +17,7 @@ pub(crate) struct Case {
     outputs: Vec<Output>,
     steps: Range<u32>,
     fused: bool,
+    launches: Option<usize>,
     launch: Launch,
 }
 
@@ -33,7 +34,15 @@ impl Case {
         launch: impl Fn(&mut Recording, &[&Tensor], &[&Tensor]) -> Recorded<()> + 'static,
     ) -> Self {
         let launch = Box::new(launch);
-        Self { name: name.into(), inputs: Vec::new(), outputs: Vec::new(), steps: 0..1, fused: false, launch }
+        Self {
+            name: name.into(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            steps: 0..1,
+            fused: false,
+            launches: None,
+            launch,
+        }
     }
 
     pub(crate) fn input(mut self, shape: [usize; 2], values: Vec<f32>) -> Self {
@@ -69,6 +78,12 @@ impl Case {
         self
     }
 
+    /// How many launches there are, once merged.
+    pub(crate) fn launches(mut self, launches: usize) -> Self {
+        self.launches = Some(launches);
+        self
+    }
+
     /// The outputs on this device, of a recording that launches `kernel`.
     pub(crate) fn run(&self, kernel: &str, device: &Device) -> Result<Vec<Vec<f32>>, String> {
         let inputs: Vec<_> = self.inputs.iter().map(|(shape, values)| Guarded::new(device, *shape, values)).collect();
@@ -93,6 +108,9 @@ impl Case {
         }
         if !recording.to_string().contains(&format!("{kernel} ")) {
             return Err(format!("{kernel} is not among the launches:\n{recording}"));
+        }
+        if self.launches.is_some_and(|launches| launches != recording.len()) {
+            return Err(format!("{} launches:\n{recording}", recording.len()));
         }
         // The CPU's references take a tensor's end for the end of the work; a shader must know it by itself.
         if device.describe().kind != "cpu" {

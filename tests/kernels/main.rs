@@ -22,6 +22,7 @@ mod gather;
 mod loss;
 mod matmul;
 mod matmul_f64;
+mod matmul_fused;
 mod metrics;
 mod optim;
 mod reduce;

@@ -3,9 +3,10 @@
 use wgrad::ops::Activation::{self, Identity, ReLU, Sigmoid, Tanh};
 use wgrad::ops::matmul::{Epilogue, Plan, Variant, matmul_by};
 
-use crate::activation::error;
+use crate::activation::{EPILOGUES, error};
 use crate::case::Case;
 use crate::common::{EPSILON, signed, small_integers};
+use crate::matmul_fused as fused;
 
 /// `out = activation(alpha * a b + beta * out + bias)`, with either factor stored as its transpose.
 #[derive(Clone, Copy, Debug)]
@@ -91,10 +92,11 @@ impl Product {
     }
 
     /// How far two f32 results may lie apart: sums of k products and a few terms, each in its own order, then an
-    /// activation that does not stretch.
+    /// activation that stretches little.
     pub(crate) fn tolerances(&self, sums: &[(f64, f64)]) -> Vec<f64> {
+        // No activation here is steeper than ELU's 1.5.
         let tolerance = |(sum, magnitude): &(f64, f64)| {
-            (self.k + 4) as f64 * EPSILON * magnitude + error(self.activation, *sum as f32)
+            1.5 * (self.k + 4) as f64 * EPSILON * magnitude + error(self.activation, *sum as f32)
         };
         sums.iter().map(tolerance).collect()
     }
@@ -181,11 +183,17 @@ pub(crate) const SUMS: &[[usize; 3]] = &[[20, 12, 17], [8, 68, 100], [132, 4, 10
 /// More than 65,535 rounds of the loop over k, in three launches: the activation comes with the last.
 const LONG: usize = 70_001;
 
-/// Every shape by a kernel, in one part: close with numbers of any size, exact with whole numbers.
+/// Every shape by a kernel, in one part: close with numbers of any size, exact with whole numbers. Then every
+/// activation at its end, and what it can take over from the launches beside it.
 fn cases(variant: Variant, shapes: &'static [[usize; 3]]) -> Vec<Case> {
     let plan = Plan { variant, parts: 1 };
     let close = products(plan, shapes).map(Product::close);
-    close.chain(products(plan, shapes).filter(stays_whole).map(Product::exact)).collect()
+    let activated = |activation| Product { bias: true, activation, ..Product::new(plan, [21, 68, 36]) }.close();
+    let whole = products(plan, shapes).filter(stays_whole).map(Product::exact);
+    let mut cases: Vec<_> = close.chain(whole).chain(EPILOGUES.map(activated)).collect();
+    cases.extend(fused::cases(plan, [68, 132, 20]));
+    cases.extend(fused::cases(plan, [8, 4, 132]));
+    cases
 }
 
 /// More of k than a launch sums.
