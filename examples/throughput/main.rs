@@ -1,0 +1,120 @@
+//! How long a training step takes: ReLU hidden layers, a sigmoid output, mean squared error, SGD, the data resident.
+//!
+//! `cargo run --release --example throughput -- --sizes 2,25,25,25,2 --batch 32 --steps 2000 --device cpu`
+//!
+//! Step i learns from the rows (i * batch) mod (rows - batch + 1) and those after it, as the programs in
+//! `benches/peers/` do. The clock starts after a warm-up and stops when the last loss has been read.
+//!
+//! `--scaling` prints the time of a step against width, depth and batch instead, with the share of the arithmetic that
+//! the device can do at best: where launches end and arithmetic begins.
+
+mod scaling;
+mod training;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use training::{Training, flops};
+use wgrad::{Device, Result};
+
+/// Times training steps of a multi-layer perceptron.
+#[derive(Parser)]
+struct Options {
+    /// Columns of the input, of each hidden layer and of the output
+    #[arg(long, value_delimiter = ',', default_value = "2,25,25,25,2")]
+    sizes: Vec<usize>,
+    /// Rows for each step
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    /// Steps for each timing
+    #[arg(long, default_value_t = 2000)]
+    steps: u32,
+    /// Timings
+    #[arg(long, default_value_t = 1)]
+    repeats: usize,
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Run the step's launches as recorded, none merged
+    #[arg(long)]
+    unfused: bool,
+    /// Print each timing as a line of JSON
+    #[arg(long)]
+    json: bool,
+    /// Print the launches of a step, too
+    #[arg(long)]
+    launches: bool,
+    /// Time networks of many widths, depths and batches, and print a table
+    #[arg(long, conflicts_with_all = ["sizes", "batch", "steps", "repeats", "json", "launches"])]
+    scaling: bool,
+    /// Draw the table of --scaling
+    #[arg(long, value_name = "FILE.svg", requires = "scaling")]
+    plot: Option<PathBuf>,
+    /// Leave out points of --scaling that take longer than so many seconds a step
+    #[arg(long, default_value_t = 2.0, requires = "scaling")]
+    patience: f64,
+}
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("wgrad=warn")).init();
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let device = Device::named(&options.device)?;
+    let about = device.describe();
+    if options.scaling {
+        return scaling::run(&device, !options.unfused, options.patience, options.plot.as_deref());
+    }
+    let training = Training::new(&device, &options.sizes, options.batch, options.steps, !options.unfused)?;
+    if options.launches {
+        print!("{}", training.step);
+    }
+    training.run(options.steps.div_ceil(10).max(64).min(options.steps))?;
+    for repeat in 0..options.repeats {
+        let start = Instant::now();
+        let loss = training.run(options.steps)?;
+        let seconds = start.elapsed().as_secs_f64() / f64::from(options.steps);
+        let gflops = flops(&options.sizes, options.batch) / seconds / 1e9;
+        let samples_per_s = options.batch as f64 / seconds;
+        let us_per_step = seconds * 1e6;
+        let launches = training.step.len();
+        if options.json {
+            let line = serde_json::json!({
+                "peer": format!("wgrad-{}", env!("CARGO_PKG_VERSION")),
+                "device": about.name,
+                "backend": about.backend,
+                "driver": about.driver,
+                "sizes": options.sizes,
+                "batch": options.batch,
+                "steps": options.steps,
+                "repeat": repeat,
+                "us_per_step": rounded(us_per_step),
+                "samples_per_s": rounded(samples_per_s),
+                "gflops": rounded(gflops),
+                "dispatches_per_step": launches,
+                "fused": !options.unfused,
+                "loss": loss,
+            });
+            println!("{line}");
+        } else {
+            println!(
+                "{us_per_step:.2} us a step of {launches} launches, {samples_per_s:.0} samples/s, {gflops:.2} GFLOP/s, \
+                 loss {loss:.6} on {about}"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn rounded(x: f64) -> f64 {
+    (x * 1000.0).round() / 1000.0
+}

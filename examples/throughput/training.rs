@@ -1,0 +1,89 @@
+//! A training step, ready to be timed.
+
+use wgrad::nn::{Linear, Loss, Module, Mse, Parameters, ReLU, Sequential, Sigmoid};
+use wgrad::optim::{Optimizer, Sgd};
+use wgrad::{Device, Error, ErrorKind, Recording, Result, Tape, Tensor, ops};
+
+/// A network in training, with the launches of a step.
+pub(crate) struct Training {
+    /// The launches of a step.
+    pub(crate) step: Recording,
+    loss: Tensor,
+}
+
+impl Training {
+    /// A network of these sizes with its data, for at most `steps` steps at a time.
+    pub(crate) fn new(device: &Device, sizes: &[usize], batch: usize, steps: u32, fused: bool) -> Result<Self> {
+        if sizes.len() < 2 || batch == 0 || steps == 0 {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "throughput",
+                "give at least two sizes, a batch of at least 1 and at least 1 step",
+            ));
+        }
+        let (inputs, outputs) = (sizes[0], sizes[sizes.len() - 1]);
+        let rows = batch.max(1024);
+        let mut random = random_numbers();
+        let x: Vec<f32> = (0..rows * inputs).map(|_| random()).collect();
+        let t: Vec<f32> = (0..rows * outputs).map(|_| random().round()).collect();
+        let data = [Tensor::new(device, rows, inputs, &x)?, Tensor::new(device, rows, outputs, &t)?];
+        // Row numbers, stored as bits.
+        let first = |step: usize| (step * batch) % (rows - batch + 1);
+        let order = (0..steps as usize).flat_map(|step| first(step)..first(step) + batch);
+        let order: Vec<f32> = order.map(|row| f32::from_bits(row as u32)).collect();
+        let order = Tensor::new(device, 1, order.len(), &order)?;
+        let mini_batch = [Tensor::zeros(device, batch, inputs)?, Tensor::zeros(device, batch, outputs)?];
+
+        let model = network(sizes);
+        let parameters = Parameters::new(device, &model, 0)?;
+        let mut optimizer = Optimizer::new(&parameters, Sgd::new(0.1))?;
+        // Tells the device the learning rate; no gradient is there yet, so nothing is learnt.
+        optimizer.step()?;
+
+        let mut tape = Tape::new(device);
+        let (x, t) = (tape.input(&mini_batch[0])?, tape.input(&mini_batch[1])?);
+        let y = model.forward(&mut tape, x)?;
+        let loss = Mse::new().forward(&mut tape, y, t)?;
+        let loss_value = tape.tensor(loss)?;
+        let graph = tape.backward_overwriting(loss)?;
+
+        let mut step = Recording::new(device);
+        ops::gather(&mut step, &order, [&data[0], &data[1]], [&mini_batch[0], &mini_batch[1]], batch)?;
+        step.append(graph.forward_recording())?;
+        step.append(graph.backward_recording())?;
+        step.append(optimizer.update())?;
+        let step = if fused { step.fused(&[&loss_value]) } else { step };
+        Ok(Self { step, loss: loss_value })
+    }
+
+    /// Runs so many steps and returns the loss of the last.
+    pub(crate) fn run(&self, steps: u32) -> Result<f32> {
+        self.step.run_steps(0..steps)?;
+        Ok(self.loss.read()?[0])
+    }
+}
+
+fn network(sizes: &[usize]) -> Sequential {
+    let mut model = Sequential::new();
+    for (i, layer) in sizes.windows(2).enumerate() {
+        model = model.add(Linear::new(layer[0], layer[1])).add(if i + 2 < sizes.len() { ReLU } else { Sigmoid });
+    }
+    model
+}
+
+/// Numbers from 0 to 1, as `benches/peers/burn` draws them.
+fn random_numbers() -> impl FnMut() -> f32 {
+    let mut state = 1u64;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as f32 / (1u64 << 31) as f32
+    }
+}
+
+/// Multiplications and additions of a step's matrix products: forward, weight gradients, and input gradients except
+/// the first layer's.
+pub(crate) fn flops(sizes: &[usize], batch: usize) -> f64 {
+    let products: usize = sizes.windows(2).map(|w| w[0] * w[1]).sum();
+    let first: usize = sizes.iter().take(2).product();
+    (2 * batch * (3 * products - first)) as f64
+}
