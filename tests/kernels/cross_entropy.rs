@@ -28,7 +28,7 @@ fn rows(seed: u64, [rows, classes]: [usize; 2], numbers: bool) -> Rows {
         (0..rows).map(|_| random.random_range(0..classes) as f32).collect()
     } else {
         // They need not sum to 1; every third is 0.
-        let value = |i: usize| if i % 3 == 0 { 0.0 } else { random.random::<f32>() / classes as f32 };
+        let value = |i: usize| if i.is_multiple_of(3) { 0.0 } else { random.random::<f32>() / classes as f32 };
         (0..rows * classes).map(value).collect()
     };
     let target_cols = if numbers { 1 } else { classes };
