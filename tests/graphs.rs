@@ -240,16 +240,17 @@ fn freeze(layer: &Linear, frozen: bool) {
     layer.bias().set_frozen(frozen);
 }
 
-/// Every way in which a rule changes values, also without a gradient.
-type NamedRule = (&'static str, Box<dyn Fn() -> Box<dyn Rule>>);
+/// A rule's name, and how to make it.
+type Named = (&'static str, fn() -> Box<dyn Rule>);
 
-fn rules() -> Vec<NamedRule> {
-    vec![
-        ("sgd", Box::new(|| Box::new(Sgd::new(0.1).weight_decay(0.1).shrink(0.01)))),
-        ("momentum", Box::new(|| Box::new(Sgd::new(0.1).momentum(0.9).decoupled_weight_decay(0.1).clip_norm(0.5)))),
-        ("adam", Box::new(|| Box::new(Adam::new(0.1).weight_decay(0.1)))),
-        ("adamw", Box::new(|| Box::new(Adam::new(0.1).decoupled_weight_decay(0.1)))),
-        ("rmsprop", Box::new(|| Box::new(RmsProp::new(0.1).weight_decay(0.1).shrink(0.01)))),
+/// Every way in which a rule changes values, also without a gradient.
+fn rules() -> [Named; 5] {
+    [
+        ("sgd", || Box::new(Sgd::new(0.1).weight_decay(0.1).shrink(0.01))),
+        ("momentum", || Box::new(Sgd::new(0.1).momentum(0.9).decoupled_weight_decay(0.1).clip_norm(0.5))),
+        ("adam", || Box::new(Adam::new(0.1).weight_decay(0.1))),
+        ("adamw", || Box::new(Adam::new(0.1).decoupled_weight_decay(0.1))),
+        ("rmsprop", || Box::new(RmsProp::new(0.1).weight_decay(0.1).shrink(0.01))),
     ]
 }
 
