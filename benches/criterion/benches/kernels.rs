@@ -3,7 +3,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use wgrad::ops::{self, Activation, matmul::Epilogue};
-use wgrad_benches::{checked, device, finish};
+use wgrad_benches::{checked, device, finish, naive};
 
 fn products(criterion: &mut Criterion) {
     let device = device().unwrap();
@@ -23,6 +23,18 @@ fn products(criterion: &mut Criterion) {
             bench.iter(|| finish(&recording, 1).unwrap());
         });
     }
+    if device.name() == "cpu" {
+        return;
+    }
+    let n = 1024;
+    let recording = checked(&device, &[[n, n]; 2], [n, n], 1e-3, |recording, inputs, out| {
+        naive(recording, &inputs[0], &inputs[1], out)
+    })
+    .unwrap();
+    group.throughput(Throughput::Elements(2 * (n * n * n) as u64));
+    group.bench_function(BenchmarkId::new("naive", format!("{n}x{n}x{n}")), |bench| {
+        bench.iter(|| finish(&recording, 1).unwrap());
+    });
 }
 
 fn elements(criterion: &mut Criterion) {

@@ -1,6 +1,6 @@
 //! What the benchmarks share.
 
-use wgrad::{Device, Recording, Result, Tensor};
+use wgrad::{Device, Kernel, Recording, Result, Tensor};
 
 /// The device that WGRAD_DEVICE names, or the CPU path.
 pub fn device() -> Result<Device> {
@@ -49,4 +49,46 @@ pub fn checked(
     let is_close = |(a, b): (&f32, &f32)| (a - b).abs() <= tolerance * (1.0 + b.abs());
     assert!(out.iter().zip(&reference).all(is_close), "the kernel is not what its reference is:\n{recording}");
     Ok(recording)
+}
+
+/// The simplest product there is, to measure the others by: an output to each invocation, a workgroup of 16 x 16.
+pub static NAIVE: Kernel = Kernel {
+    name: "naive.matmul",
+    wgsl: "
+        struct Params { m: u32, n: u32, k: u32, padding: u32 }
+        @group(0) @binding(0) var<uniform> params: Params;
+        @group(0) @binding(1) var<storage, read> a: array<f32>;
+        @group(0) @binding(2) var<storage, read> b: array<f32>;
+        @group(0) @binding(3) var<storage, read_write> c: array<f32>;
+        @compute @workgroup_size(16, 16)
+        fn matmul(@builtin(global_invocation_id) at: vec3u) {
+            if at.x >= params.n || at.y >= params.m { return; }
+            var sum = 0.0;
+            for (var p = 0u; p < params.k; p++) { sum += a[at.y * params.k + p] * b[p * params.n + at.x]; }
+            c[at.y * params.n + at.x] = sum;
+        }
+    ",
+    entry_point: "matmul",
+    workgroup_size: [16, 16, 1],
+    params_size: 16,
+    inputs: 2,
+    outputs: 1,
+    uses_step: false,
+    reference: |call| {
+        let [m, n, k, _] = call.params::<[u32; 4]>().map(|size| size as usize);
+        let [a, b, ..] = call.inputs;
+        let [c, ..] = call.outputs;
+        for i in 0..m {
+            for j in 0..n {
+                c[i * n + j] = (0..k).map(|p| a[i * k + p] * b[p * n + j]).sum();
+            }
+        }
+    },
+};
+
+/// Records `c = a b` by [`NAIVE`].
+pub fn naive(recording: &mut Recording, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<()> {
+    let [m, n, k] = [a.rows(), b.cols(), a.cols()].map(|size| size as u32);
+    let work = 2 * u64::from(m) * u64::from(n) * u64::from(k);
+    recording.push(&NAIVE, [n.div_ceil(16), m.div_ceil(16)], [m, n, k, 0], &[a, b], &[c], work)
 }
