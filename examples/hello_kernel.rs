@@ -1,6 +1,6 @@
 //! A kernel of one's own: upload, one launch, download, compare with the CPU.
 
-use wgrad::{Call, Device, Error, ErrorKind, Kernel, Recording, Result, Tensor};
+use wgrad::{Call, Device, Error, ErrorKind, Kernel, Recording, Result, Tensor, no_constants};
 
 /// out = a x + y. The last workgroup has invocations to spare, which must do nothing.
 const WGSL: &str = "
@@ -25,6 +25,7 @@ static AXPY: Kernel = Kernel {
     inputs: 2,
     outputs: 1,
     uses_step: false,
+    constants: no_constants,
     reference: axpy,
 };
 

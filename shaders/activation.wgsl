@@ -3,13 +3,16 @@
 
 struct Params {
     len: u32,
-    kind: u32,
+    kind: u32,          // compiled in: see below
     a: f32,
     b: f32,
     accumulate: u32,    // backward only; 1: add to dx, 0: overwrite it
     infinity: f32,      // WGSL has no way to write these two, and need not compute them
     nan: f32,
 }
+
+// A pipeline is compiled for each kind that a program uses.
+override kind: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -93,7 +96,7 @@ fn forward(
 ) {
     let i = (group.y * groups.x + group.x) * 64u + lane;
     if i < params.len {
-        out[i] = value(params.kind, params.a, params.b, x[i]);
+        out[i] = value(kind, params.a, params.b, x[i]);
     }
 }
 
@@ -147,7 +150,7 @@ fn backward(
 ) {
     let i = (group.y * groups.x + group.x) * 64u + lane;
     if i < params.len {
-        let gradient = dy[i] * slope(params.kind, params.a, x[i], y[i]);
+        let gradient = dy[i] * slope(kind, params.a, x[i], y[i]);
         if params.accumulate != 0u {
             dx[i] += gradient;
         } else {

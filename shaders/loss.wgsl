@@ -3,16 +3,21 @@
 
 struct Params {
     len: u32,
-    kind: u32,
+    kind: u32,          // compiled in: see below
     delta: f32,         // where Huber's error turns from a parabola into a line
     scale: f32,
     by_target: u32,     // backward only; 1: the gradient of the targets, 0: of the predictions
     accumulate: u32,    // backward only; 1: add to the gradient, 0: overwrite it
     last_slot: u32,     // step s writes the sum number min(s, last_slot): 0 for one sum, more for a history
-    activation: u32,    // both only: what the predictions come out of
+    activation: u32,    // both only, compiled in
     activation_a: f32,
-    has_before: u32,    // both only; 1: `before` holds what the activation was applied to
+    has_before: u32,    // both only, compiled in
 }
+
+// A pipeline is compiled for each set of values that a program uses.
+override kind: u32 = 0u;
+override activation: u32 = 0u;          // what the predictions come out of
+override has_before: bool = false;      // whether `before` holds what the activation was applied to
 
 struct Step {
     step: u32,
@@ -66,7 +71,7 @@ fn forward(
     for (var i = 0u; i < 16u; i++) {
         let at = block * 4096u + i * 256u + lane;
         if at < params.len {
-            total += error(params.kind, params.delta, predictions[at], targets[at]);
+            total += error(kind, params.delta, predictions[at], targets[at]);
         }
     }
     partial[lane] = total;
@@ -96,10 +101,10 @@ fn backward(
     if i >= params.len {
         return;
     }
-    var slope = error_derivative(params.kind, params.delta, predictions[i], targets[i]);
+    var slope = error_derivative(kind, params.delta, predictions[i], targets[i]);
     if params.by_target != 0u {
         // The others depend on the difference alone.
-        slope = select(-slope, -predictions[i], params.kind == 3u);
+        slope = select(-slope, -predictions[i], kind == 3u);
     }
     let value = d_loss[0] * params.scale * slope;
     if params.accumulate != 0u {
@@ -163,14 +168,14 @@ fn both(
         if at < params.len {
             let p = predictions[at];
             let t = targets[at];
-            total += error(params.kind, params.delta, p, t);
+            total += error(kind, params.delta, p, t);
             var x = p;
-            if params.has_before != 0u {
+            if has_before {
                 x = before[at];
             }
-            let slope = error_derivative(params.kind, params.delta, p, t);
+            let slope = error_derivative(kind, params.delta, p, t);
             gradient_of_both[at] =
-                d_loss[0] * params.scale * slope * derivative(params.activation, params.activation_a, x, p);
+                d_loss[0] * params.scale * slope * derivative(activation, params.activation_a, x, p);
         }
     }
     partial[lane] = total;

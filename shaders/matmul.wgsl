@@ -19,16 +19,23 @@ struct Params {
     b_start: u32,
     b_row: u32,
     b_col: u32,
-    extra_is: u32,      // what `extra` is; 0: nothing, 1: a bias, 2: where to take the activation's derivative
+    extra_is: u32,      // this and the next are read by the host, which compiles them in: see below
     activation: u32,
     activation_a: f32,
     alpha: f32,
     beta: f32,
-    keep: u32,          // 1: `kept` gets what the activation is applied to
+    keep: u32,          // compiled in, too
     sums_at: u32,       // not 0: c[sums_at + i] gets the sum of A's row i, scaled and added like the product
     parts: u32,         // how many parts k is cut into; if not 1, c is [parts, m, n]
     part_k: u32,        // k of a part; the last may have less
 }
+
+// A pipeline is compiled for each set of values that a program uses.
+override extra_is: u32 = 0u;        // what `extra` is; 0: nothing, 1: a bias, 2: where to take the activation's derivative
+override activation: u32 = 0u;
+override keep: bool = false;        // whether `kept` gets what the activation is applied to
+override adds: bool = false;        // whether beta is not 0
+override in_parts: bool = false;    // whether k is cut into parts
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
@@ -96,30 +103,30 @@ fn derivative(kind: u32, a: f32, x: f32, y: f32) -> f32 {
 fn finish(row: u32, col: u32, sum: f32) {
     let at = row * params.n + col;
     var value = params.alpha * sum;
-    if params.beta != 0.0 {
+    if adds {
         value += params.beta * c[at];
     }
-    if params.extra_is == 2u {
-        c[at] = value * derivative(params.activation, params.activation_a, extra[at], extra[at]);
+    if extra_is == 2u {
+        c[at] = value * derivative(activation, params.activation_a, extra[at], extra[at]);
         return;
     }
-    if params.extra_is == 1u {
+    if extra_is == 1u {
         value += extra[col];
     }
-    if params.keep != 0u {
+    if keep {
         kept[at] = value;
     }
-    c[at] = activate(params.activation, params.activation_a, value);
+    c[at] = activate(activation, params.activation_a, value);
 }
 
 fn store(part: u32, row: u32, col: u32, sum: f32) {
     if row >= params.m || col >= params.n {
         return;
     }
-    if params.parts == 1u {
-        finish(row, col, sum);
-    } else {
+    if in_parts {
         c[(part * params.m + row) * params.n + col] = sum;
+    } else {
+        finish(row, col, sum);
     }
 }
 
@@ -157,7 +164,7 @@ fn store_row_sum(row: u32) {
     }
     let to = params.sums_at + row;
     var value = params.alpha * sum;
-    if params.beta != 0.0 {
+    if adds {
         value += params.beta * c[to];
     }
     c[to] = value;
@@ -284,8 +291,10 @@ fn direct(
         at_b3 += params.b_row;
     }
     var sums = array<mat4x4f, 8>(sum00, sum01, sum02, sum03, sum10, sum11, sum12, sum13);
-    for (var i = 0u; i < 8u; i++) {
-        for (var j = 0u; j < 16u; j++) {
+    let rows = min(8u, params.m - row);
+    let cols = min(16u, params.n - col);
+    for (var i = 0u; i < rows; i++) {
+        for (var j = 0u; j < cols; j++) {
             store(block.part, row + i, col + j, sums[i / 4u * 4u + j / 4u][i % 4u][j % 4u]);
         }
     }

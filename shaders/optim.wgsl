@@ -29,22 +29,37 @@ struct Step {
 @group(0) @binding(6) var<storage, read_write> state2: array<f32>;
 @group(1) @binding(0) var<uniform> now: Step;
 
-fn rate_row() -> vec4f {
+// There are at most 2,048 workgroups: an invocation starts at `first` and goes on by `stride`.
+fn first(group: vec3u, groups: vec3u, lane: u32) -> u32 {
+    return (group.y * groups.x + group.x) * 64u + lane;
+}
+
+fn stride(groups: vec3u) -> u32 {
+    return groups.x * groups.y * 64u;
+}
+
+// What holds for all values in a step.
+struct Now {
+    rate: f32,
+    correct1: f32,      // 1 / (1 - beta1^t)
+    correct2: f32,      // 1 / (1 - beta2^t)
+    kept: f32,          // what is left of a value after its decay
+    norm_scale: f32,
+}
+
+fn this_step() -> Now {
     let row = rates[min(now.step, params.last_rate)];
-    return vec4f(row.x * params.rate_factor, row.yzw);
-}
-
-// The gradient of value i, clipped, with the weight decay that is added to it.
-fn gradient(i: u32) -> f32 {
-    var g = clamp(gradients[i], -params.clip_value, params.clip_value);
+    let rate = row.x * params.rate_factor;
+    var norm_scale = 1.0;
     if params.clip_norm > 0.0 {
-        g *= min(1.0, params.clip_norm / (sqrt(squared_norm[0]) + 1e-6));
+        norm_scale = min(1.0, params.clip_norm / (sqrt(squared_norm[0]) + 1e-6));
     }
-    return g + params.decay * values[i];
+    return Now(rate, row.y, row.z, 1.0 - rate * params.decoupled_decay - params.shrink, norm_scale);
 }
 
-fn decayed(i: u32, rate: f32) -> f32 {
-    return values[i] * (1.0 - rate * params.decoupled_decay - params.shrink);
+// The gradient of a value, clipped, with the weight decay that is added to it.
+fn gradient(i: u32, value: f32, norm_scale: f32) -> f32 {
+    return clamp(gradients[i], -params.clip_value, params.clip_value) * norm_scale + params.decay * value;
 }
 
 // value -= rate * gradient
@@ -54,11 +69,11 @@ fn sgd(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
-    if i < params.len {
-        let rate = rate_row().x;
-        let g = gradient(i);
-        values[i] = decayed(i, rate) - rate * g;
+    let t = this_step();
+    for (var i = first(group, groups, lane); i < params.len; i += stride(groups)) {
+        let value = values[i];
+        let g = gradient(i, value, t.norm_scale);
+        values[i] = value * t.kept - t.rate * g;
     }
 }
 
@@ -70,13 +85,14 @@ fn momentum(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
-    if i < params.len {
-        let rate = rate_row().x;
-        let g = gradient(i);
+    let t = this_step();
+    for (var i = first(group, groups, lane); i < params.len; i += stride(groups)) {
+        let value = values[i];
+        let g = gradient(i, value, t.norm_scale);
         let velocity = params.momentum * state1[i] + g;
         state1[i] = velocity;
-        values[i] = decayed(i, rate) - rate * select(velocity, g + params.momentum * velocity, params.nesterov != 0u);
+        let direction = select(velocity, g + params.momentum * velocity, params.nesterov != 0u);
+        values[i] = value * t.kept - t.rate * direction;
     }
 }
 
@@ -87,15 +103,15 @@ fn adam(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
-    if i < params.len {
-        let row = rate_row();
-        let g = gradient(i);
+    let t = this_step();
+    for (var i = first(group, groups, lane); i < params.len; i += stride(groups)) {
+        let value = values[i];
+        let g = gradient(i, value, t.norm_scale);
         let m = params.beta1 * state1[i] + (1.0 - params.beta1) * g;
         let v = params.beta2 * state2[i] + (1.0 - params.beta2) * g * g;
         state1[i] = m;
         state2[i] = v;
-        values[i] = decayed(i, row.x) - row.x * (m * row.y) / (sqrt(v * row.z) + params.epsilon);
+        values[i] = value * t.kept - t.rate * (m * t.correct1) / (sqrt(v * t.correct2) + params.epsilon);
     }
 }
 
@@ -107,14 +123,14 @@ fn rmsprop(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
-    if i < params.len {
-        let rate = rate_row().x;
-        let g = gradient(i);
+    let t = this_step();
+    for (var i = first(group, groups, lane); i < params.len; i += stride(groups)) {
+        let value = values[i];
+        let g = gradient(i, value, t.norm_scale);
         let v = params.beta2 * state2[i] + (1.0 - params.beta2) * g * g;
         let velocity = params.momentum * state1[i] + g / (sqrt(v) + params.epsilon);
         state1[i] = velocity;
         state2[i] = v;
-        values[i] = decayed(i, rate) - rate * velocity;
+        values[i] = value * t.kept - t.rate * velocity;
     }
 }

@@ -26,8 +26,19 @@ pub struct Kernel {
     pub outputs: usize,
     /// Whether the kernel reads the number of the step.
     pub uses_step: bool,
+    /// The values of the shader's `override`s, told from the parameters. For each set of values a pipeline is compiled,
+    /// in which the code for other values has fallen away; [`no_constants`] for a shader without them.
+    pub constants: fn(&[u8]) -> Constants,
     /// Computes on the CPU what the entry point computes on the GPU.
     pub reference: fn(Call<'_>),
+}
+
+/// Values of a shader's `override`s, by name.
+pub type Constants = Vec<(&'static str, f64)>;
+
+/// [`Kernel::constants`] of a shader that has no `override`.
+pub fn no_constants(_params: &[u8]) -> Constants {
+    Vec::new()
 }
 
 /// The most inputs and outputs a kernel may have; together at most WebGPU's eight storage buffers.
@@ -102,6 +113,15 @@ macro_rules! kernel {
         $file:literal, $entry:literal, $workgroup:expr, $params:ty,
         inputs: $inputs:literal, outputs: $outputs:literal, step: $step:literal, $reference:path
     ) => {
+        $crate::kernel::kernel!(
+            $file, $entry, $workgroup, $params, inputs: $inputs, outputs: $outputs, step: $step, $reference,
+            $crate::kernel::no_constants
+        )
+    };
+    (
+        $file:literal, $entry:literal, $workgroup:expr, $params:ty,
+        inputs: $inputs:literal, outputs: $outputs:literal, step: $step:literal, $reference:path, $constants:expr
+    ) => {
         $crate::kernel::Kernel {
             name: concat!($file, ".", $entry),
             wgsl: include_str!(concat!("../../shaders/", $file, ".wgsl")),
@@ -111,6 +131,7 @@ macro_rules! kernel {
             inputs: $inputs,
             outputs: $outputs,
             uses_step: $step,
+            constants: $constants,
             reference: $reference,
         }
     };

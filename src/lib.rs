@@ -66,7 +66,7 @@ pub use buffer::PendingRead;
 pub use device::{Counters, Device, DeviceInfo, DeviceOptions};
 pub use error::{Error, ErrorKind, Result};
 pub use graph::{BackwardPass, Graph, Sink};
-pub use kernel::{Call, KERNELS, Kernel, MAX_INPUTS, MAX_OUTPUTS};
+pub use kernel::{Call, Constants, KERNELS, Kernel, MAX_INPUTS, MAX_OUTPUTS, no_constants};
 pub use recording::{Dispatch, Recording};
 #[cfg(feature = "safetensors")]
 pub use save::Mismatch;

@@ -195,6 +195,11 @@ impl Recording {
         self.device.run(self, steps)
     }
 
+    /// Each launch as a recording of its own: what to run again and again to see where a step's time goes.
+    pub fn split(&self) -> Vec<Self> {
+        self.dispatches.iter().map(|dispatch| Self::of(&self.device, vec![dispatch.clone()])).collect()
+    }
+
     /// The number of launches.
     pub fn len(&self) -> usize {
         self.dispatches.len()

@@ -222,6 +222,7 @@ const fn user_kernel(wgsl: &'static str, params_size: usize) -> Kernel {
         inputs: 0,
         outputs: 1,
         uses_step: false,
+        constants: wgrad::no_constants,
         reference: nothing,
     }
 }

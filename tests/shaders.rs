@@ -125,6 +125,10 @@ fn descriptors_say_what_the_shaders_say() {
         let entry = module.entry_points.iter().find(|entry| entry.name == entry_point).unwrap();
         assert_eq!(entry.workgroup_size, kernel.workgroup_size, "{}", kernel.name);
         assert!(entry.workgroup_size_overrides.is_none(), "{}", kernel.name);
+        let overrides: BTreeSet<_> = module.overrides.iter().map(|(_, o)| o.name.clone().unwrap()).collect();
+        let constants = (kernel.constants)(&vec![0; kernel.params_size]);
+        let constants: BTreeSet<_> = constants.iter().map(|(name, _)| (*name).to_string()).collect();
+        assert_eq!(constants, overrides, "{}", kernel.name);
     }
 }
 
@@ -183,7 +187,7 @@ fn translated<T, E: std::fmt::Display>(kernel: &Kernel, language: &str, result: 
     result.unwrap_or_else(|error| panic!("{} to {language}: {error}", kernel.name))
 }
 
-/// As wgpu translates: one entry point, with no pipeline constants, for Vulkan, GL, Direct3D 12 and Metal.
+/// As wgpu translates: one entry point, with the constants of its simplest launch, for Vulkan, GL, Direct3D 12 and Metal.
 fn translate(kernel: &Kernel, bounds_check_policies: BoundsCheckPolicies, checked: bool) {
     let (module, info) = parse(kernel.name, kernel.wgsl);
     let entry = (ShaderStage::Compute, kernel.entry_point.to_string());

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use training::{Training, flops};
-use wgrad::{Device, Result};
+use wgrad::{Device, Recording, Result};
 
 /// Times training steps of a multi-layer perceptron.
 #[derive(Parser)]
@@ -46,6 +46,9 @@ struct Options {
     /// Print the launches of a step, too
     #[arg(long)]
     launches: bool,
+    /// Time each launch of a step by itself instead, repeated so many times
+    #[arg(long, conflicts_with = "json")]
+    each: bool,
     /// Time networks of many widths, depths and batches, and print a table
     #[arg(long, conflicts_with_all = ["sizes", "batch", "steps", "repeats", "json", "launches"])]
     scaling: bool,
@@ -77,6 +80,9 @@ fn run(options: &Options) -> Result<()> {
     let training = Training::new(&device, &options.sizes, options.batch, options.steps, !options.unfused)?;
     if options.launches {
         print!("{}", training.step);
+    }
+    if options.each {
+        return time_each(&device, &training.step, options.steps);
     }
     training.run(options.steps.div_ceil(10).max(64).min(options.steps))?;
     for repeat in 0..options.repeats {
@@ -112,6 +118,24 @@ fn run(options: &Options) -> Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+/// The best of five timings of each launch.
+fn time_each(device: &Device, step: &Recording, repeats: u32) -> Result<()> {
+    let mut sum = 0.0;
+    for (launch, text) in step.split().iter().zip(step.to_string().lines()) {
+        let mut best = f64::INFINITY;
+        for _ in 0..5 {
+            let start = Instant::now();
+            launch.run_steps(0..repeats)?;
+            device.wait()?;
+            best = best.min(start.elapsed().as_secs_f64() * 1e6 / f64::from(repeats));
+        }
+        sum += best;
+        println!("{best:10.2} us  {text}");
+    }
+    println!("{sum:10.2} us in all");
     Ok(())
 }
 

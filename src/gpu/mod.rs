@@ -48,8 +48,9 @@ pub(crate) struct Gpu {
 
 #[derive(Default)]
 struct State {
-    /// By the address of the kernel: names of kernels from outside the crate need not be unique.
-    pipelines: HashMap<usize, Pipeline>,
+    /// By the address of the kernel, as names of kernels from outside the crate need not be unique, and the constants
+    /// that it is compiled for.
+    pipelines: HashMap<(usize, Vec<u64>), Pipeline>,
     steps: Option<Steps>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     counters: Counters,
@@ -279,7 +280,7 @@ impl Gpu {
         let params = self.uniform("params", &contents);
         let mut launches = Vec::with_capacity(dispatches.len());
         for (i, dispatch) in dispatches.iter().enumerate() {
-            let pipeline = self.pipeline(dispatch.kernel)?;
+            let pipeline = self.pipeline(dispatch)?;
             let mut entries = vec![bind(0, &params, i as u64 * UNIFORM_STRIDE, dispatch.params.len() as u64)];
             let [unused_input, unused_output] = &self.unused;
             let bindings = [

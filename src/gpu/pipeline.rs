@@ -3,6 +3,7 @@
 use super::{Gpu, layout_entry};
 use crate::error::{Error, Result};
 use crate::kernel::{KERNELS, Kernel};
+use crate::recording::Dispatch;
 
 #[derive(Clone)]
 pub(super) struct Pipeline {
@@ -11,22 +12,24 @@ pub(super) struct Pipeline {
 }
 
 impl Gpu {
-    /// The kernel's pipeline, compiled at its first use.
-    pub(super) fn pipeline(&self, kernel: &'static Kernel) -> Result<Pipeline> {
-        let address = std::ptr::from_ref(kernel).addr();
-        if let Some(pipeline) = self.state().pipelines.get(&address) {
+    /// The launch's pipeline, compiled at its first use.
+    pub(super) fn pipeline(&self, dispatch: &Dispatch) -> Result<Pipeline> {
+        let kernel = dispatch.kernel;
+        let constants = (kernel.constants)(&dispatch.params);
+        let key = (std::ptr::from_ref(kernel).addr(), constants.iter().map(|(_, value)| value.to_bits()).collect());
+        if let Some(pipeline) = self.state().pipelines.get(&key) {
             return Ok(pipeline.clone());
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let pipeline = self.compile(kernel);
+        let pipeline = self.compile(kernel, &constants);
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(Error::input(kernel.name, format!("the kernel does not compile: {error}")));
         }
-        self.state().pipelines.insert(address, pipeline.clone());
+        self.state().pipelines.insert(key, pipeline.clone());
         Ok(pipeline)
     }
 
-    fn compile(&self, kernel: &'static Kernel) -> Pipeline {
+    fn compile(&self, kernel: &'static Kernel, constants: &[(&str, f64)]) -> Pipeline {
         use wgpu::BufferBindingType::{Storage, Uniform};
         let storage = (0..kernel.inputs + kernel.outputs).map(|i| Storage { read_only: i < kernel.inputs });
         let entries: Vec<_> = std::iter::once(Uniform)
@@ -49,7 +52,7 @@ impl Gpu {
             module: &self.shader_module(kernel),
             entry_point: Some(kernel.entry_point),
             compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &[],
+                constants,
                 // Every kernel writes its workgroup memory before it reads it.
                 zero_initialize_workgroup_memory: self.checked_shaders || !is_own(kernel),
             },

@@ -3,7 +3,7 @@
 use std::f32::consts::{FRAC_1_SQRT_2, PI};
 
 use crate::error::Result;
-use crate::kernel::{Call, Kernel, kernel};
+use crate::kernel::{Call, Constants, Kernel, kernel};
 use crate::ops::elementary::{exp, exp_m1, tanh};
 use crate::ops::{grid, put, same_shape, size};
 use crate::recording::{Dispatch, Recording};
@@ -307,10 +307,12 @@ impl Params {
     }
 }
 
-pub(crate) static FORWARD: Kernel =
-    kernel!("activation", "forward", [64, 1, 1], Params, inputs: 1, outputs: 1, step: false, forward_reference);
-pub(crate) static BACKWARD: Kernel =
-    kernel!("activation", "backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference);
+fn constants(params: &[u8]) -> Constants {
+    vec![("kind", bytemuck::pod_read_unaligned::<Params>(params).kind.into())]
+}
+
+pub(crate) static FORWARD: Kernel = kernel!("activation", "forward", [64, 1, 1], Params, inputs: 1, outputs: 1, step: false, forward_reference, constants);
+pub(crate) static BACKWARD: Kernel = kernel!("activation", "backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference, constants);
 
 /// `out = activation(x)`; both have one shape.
 ///

@@ -1,7 +1,7 @@
 //! Losses that add up errors element by element: `shaders/loss.wgsl`.
 
 use crate::error::{Error, Result};
-use crate::kernel::{Call, Kernel, kernel};
+use crate::kernel::{Call, Constants, Kernel, kernel};
 use crate::ops::reduce::{self, BLOCK};
 use crate::ops::{Activation, expect_shape, grid, put, same_shape, size};
 use crate::recording::{Dispatch, Recording};
@@ -135,6 +135,12 @@ struct Params {
     has_before: u32,
 }
 
+fn constants(params: &[u8]) -> Constants {
+    let params: Params = bytemuck::pod_read_unaligned(params);
+    let kinds = [("kind", params.kind), ("activation", params.activation), ("has_before", params.has_before)];
+    kinds.map(|(name, value)| (name, value.into())).into()
+}
+
 impl Params {
     fn new(error: Elementwise, len: usize, scale: f32) -> Self {
         let (kind, delta) = (error.kind(), error.delta());
@@ -147,11 +153,11 @@ impl Params {
 }
 
 pub(crate) static FORWARD: Kernel =
-    kernel!("loss", "forward", [256, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference);
+    kernel!("loss", "forward", [256, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference, constants);
 pub(crate) static BOTH: Kernel =
-    kernel!("loss", "both", [256, 1, 1], Params, inputs: 4, outputs: 2, step: true, both_reference);
+    kernel!("loss", "both", [256, 1, 1], Params, inputs: 4, outputs: 2, step: true, both_reference, constants);
 pub(crate) static BACKWARD: Kernel =
-    kernel!("loss", "backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference);
+    kernel!("loss", "backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference, constants);
 
 /// `loss = scale * sum of error(prediction, target)`, with prediction and target [n, c] and loss [1, 1].
 ///

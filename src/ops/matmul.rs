@@ -5,7 +5,7 @@ mod plan;
 mod reference;
 
 use crate::error::{Error, Result};
-use crate::kernel::{Kernel, kernel};
+use crate::kernel::{Constants, Kernel, kernel};
 use crate::ops::{Activation, bias, expect_shape, grid, size};
 use crate::recording::Recording;
 use crate::tape::{Tape, Var};
@@ -42,10 +42,21 @@ const BIAS: u32 = 1;
 /// [`Params::extra_is`]: the third input is what the activation's derivative is taken at.
 const DERIVATIVE: u32 = 2;
 
+fn constants(params: &[u8]) -> Constants {
+    let params: Params = bytemuck::pod_read_unaligned(params);
+    vec![
+        ("extra_is", params.extra_is.into()),
+        ("activation", params.activation.into()),
+        ("keep", params.keep.into()),
+        ("adds", u8::from(params.beta != 0.0).into()),
+        ("in_parts", u8::from(params.parts != 1).into()),
+    ]
+}
+
 /// A kernel of `matmul.wgsl`.
 macro_rules! entry_point {
     ($entry:literal, $workgroup:expr, $reference:path) => {
-        kernel!("matmul", $entry, $workgroup, Params, inputs: 3, outputs: 2, step: false, $reference)
+        kernel!("matmul", $entry, $workgroup, Params, inputs: 3, outputs: 2, step: false, $reference, constants)
     };
 }
 

@@ -59,6 +59,9 @@ pub struct Stretch<'a> {
     pub squared_norm: &'a Tensor,
 }
 
+/// Starting a workgroup costs as much as a few hundred elements on a software driver; a large GPU is full with these.
+const MAX_GROUPS: usize = 2048;
+
 pub(crate) static SGD: Kernel =
     kernel!("optim", "sgd", [64, 1, 1], Update, inputs: 3, outputs: 1, step: true, sgd_reference);
 pub(crate) static MOMENTUM: Kernel =
@@ -128,7 +131,7 @@ fn push(recording: &mut Recording, kernel: &'static Kernel, update: Update, on: 
     let outputs: Vec<_> = std::iter::once(on.values).chain(on.state).collect();
     let norm = Some(on.squared_norm).filter(|_| update.clip_norm > 0.0);
     let inputs: Vec<_> = [on.gradients, on.rates].into_iter().chain(norm).collect();
-    recording.push(kernel, grid(len, 64), params, &inputs, &outputs, 4 * len as u64)
+    recording.push(kernel, grid(len.min(MAX_GROUPS * 64), 64), params, &inputs, &outputs, 4 * len as u64)
 }
 
 /// What the references share: the constants, the step's row of rates, and each gradient made ready.

@@ -74,6 +74,7 @@ pub static NAIVE: Kernel = Kernel {
     inputs: 2,
     outputs: 1,
     uses_step: false,
+constants: wgrad::no_constants,
     reference: |call| {
         let [m, n, k, _] = call.params::<[u32; 4]>().map(|size| size as usize);
         let [a, b, ..] = call.inputs;
