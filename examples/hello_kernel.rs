@@ -16,17 +16,7 @@ fn axpy(@builtin(global_invocation_id) id: vec3u) {
     }
 }";
 
-static AXPY: Kernel = Kernel {
-    name: "hello.axpy",
-    wgsl: WGSL,
-    entry_point: "axpy",
-    workgroup_size: [64, 1, 1],
-    params_size: size_of::<f32>(),
-    inputs: 2,
-    outputs: 1,
-    uses_step: false,
-    reference: axpy,
-};
+static AXPY: Kernel = Kernel::new("hello.axpy", WGSL, "axpy", [64, 1, 1], axpy).params::<f32>().inputs(2);
 
 /// The same on the CPU; the CPU path runs it.
 fn axpy(call: Call<'_>) {
