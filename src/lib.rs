@@ -88,7 +88,7 @@ mod pages {
     mod readme {}
     #[doc = include_str!("../ARCHITECTURE.md")]
     mod architecture {}
-    #[cfg(all(feature = "csv", feature = "gz", feature = "ndarray", feature = "safetensors"))]
+    #[cfg(all(feature = "csv", feature = "ndarray", feature = "safetensors"))]
     #[doc = include_str!("../docs/GUIDE.md")]
     mod guide {}
     #[cfg(feature = "csv")]
