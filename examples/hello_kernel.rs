@@ -1,6 +1,6 @@
 //! A kernel of one's own: upload, one launch, download, compare with the CPU.
 
-use wgrad::{Call, Device, Error, ErrorKind, Kernel, Recording, Result, Tensor, no_constants};
+use wgrad::{Call, Device, Error, ErrorKind, Kernel, Recording, Result, Tensor};
 
 /// out = a x + y. The last workgroup has invocations to spare, which must do nothing.
 const WGSL: &str = "
@@ -16,18 +16,7 @@ fn axpy(@builtin(global_invocation_id) id: vec3u) {
     }
 }";
 
-static AXPY: Kernel = Kernel {
-    name: "hello.axpy",
-    wgsl: WGSL,
-    entry_point: "axpy",
-    workgroup_size: [64, 1, 1],
-    params_size: size_of::<f32>(),
-    inputs: 2,
-    outputs: 1,
-    uses_step: false,
-    constants: no_constants,
-    reference: axpy,
-};
+static AXPY: Kernel = Kernel::new("hello.axpy", WGSL, "axpy", [64, 1, 1], axpy).params::<f32>().inputs(2);
 
 /// The same on the CPU; the CPU path runs it.
 fn axpy(call: Call<'_>) {

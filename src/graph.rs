@@ -62,6 +62,7 @@ pub struct BackwardPass<'a> {
 
 /// Where a gradient goes.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Sink {
     /// The gradient's tensor, of its value's shape.
     pub tensor: Tensor,

@@ -7,8 +7,9 @@ use crate::ops;
 /// In the shader, group 0 holds the parameters (a uniform, binding 0), then the inputs (read-only storage), then the
 /// outputs (read-write storage), in the order of the lists given to [`Recording::push`](crate::Recording::push). A
 /// kernel that [`uses_step`](Self::uses_step) also has the step's number in a uniform at group 1, binding 0.
-/// `examples/hello_kernel.rs` defines one from outside the crate.
+/// [`Kernel::new`] makes one from outside the crate, as `examples/hello_kernel.rs` does.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Kernel {
     /// The shader's file stem and the entry point: `matmul.tiled`.
     pub name: &'static str,
@@ -27,7 +28,7 @@ pub struct Kernel {
     /// Whether the kernel reads the number of the step.
     pub uses_step: bool,
     /// The values of the shader's `override`s, told from the parameters. For each set of values a pipeline is compiled,
-    /// in which the code for other values has fallen away; [`no_constants`] for a shader without them.
+    /// in which the code for other values has fallen away.
     pub constants: fn(&[u8]) -> Constants,
     /// Computes on the CPU what the entry point computes on the GPU.
     pub reference: fn(Call<'_>),
@@ -36,9 +37,89 @@ pub struct Kernel {
 /// Values of a shader's `override`s, by name.
 pub type Constants = Vec<(&'static str, f64)>;
 
-/// [`Kernel::constants`] of a shader that has no `override`.
-pub fn no_constants(_params: &[u8]) -> Constants {
+pub(crate) fn no_constants(_params: &[u8]) -> Constants {
     Vec::new()
+}
+
+impl Kernel {
+    /// A kernel with one output and without inputs or parameters.
+    ///
+    /// ```
+    /// use wgrad::{Call, Device, Kernel, Recording, Tensor};
+    ///
+    /// const WGSL: &str = "
+    ///     @group(0) @binding(0) var<uniform> value: f32;
+    ///     @group(0) @binding(1) var<storage, read_write> out: array<f32>;
+    ///     @compute @workgroup_size(64) fn fill(@builtin(global_invocation_id) id: vec3u) {
+    ///         if id.x < arrayLength(&out) { out[id.x] = value; }
+    ///     }";
+    /// static FILL: Kernel = Kernel::new("mine.fill", WGSL, "fill", [64, 1, 1], reference).params::<f32>();
+    ///
+    /// fn reference(call: Call<'_>) {
+    ///     let value = call.params();
+    ///     let [out, ..] = call.outputs;
+    ///     out.fill(value);
+    /// }
+    ///
+    /// let device = Device::cpu();
+    /// let out = Tensor::zeros(&device, 10, 10)?;
+    /// let mut recording = Recording::new(&device);
+    /// recording.push(&FILL, [100u32.div_ceil(64), 1], 2.5f32, &[], &[&out], 100)?;
+    /// recording.run()?;
+    /// assert_eq!(out.read()?, [2.5; 100]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub const fn new(
+        name: &'static str,
+        wgsl: &'static str,
+        entry_point: &'static str,
+        workgroup_size: [u32; 3],
+        reference: fn(Call<'_>),
+    ) -> Self {
+        Self {
+            name,
+            wgsl,
+            entry_point,
+            workgroup_size,
+            params_size: 0,
+            inputs: 0,
+            outputs: 1,
+            uses_step: false,
+            constants: no_constants,
+            reference,
+        }
+    }
+
+    /// With parameters of this type, which are what [`Recording::push`](crate::Recording::push) is given.
+    pub const fn params<P>(mut self) -> Self {
+        self.params_size = size_of::<P>();
+        self
+    }
+
+    /// With so many inputs, up to [`MAX_INPUTS`].
+    pub const fn inputs(mut self, inputs: usize) -> Self {
+        self.inputs = inputs;
+        self
+    }
+
+    /// With so many outputs, up to [`MAX_OUTPUTS`].
+    pub const fn outputs(mut self, outputs: usize) -> Self {
+        self.outputs = outputs;
+        self
+    }
+
+    /// Has the kernel read the number of the step: see [`Kernel`].
+    pub const fn with_step(mut self) -> Self {
+        self.uses_step = true;
+        self
+    }
+
+    /// Has the pipeline compiled for these values of the shader's `override`s, which `constants` tells from the
+    /// parameters' bytes.
+    pub const fn constants(mut self, constants: fn(&[u8]) -> Constants) -> Self {
+        self.constants = constants;
+        self
+    }
 }
 
 /// The most inputs and outputs a kernel may have; together at most WebGPU's eight storage buffers.

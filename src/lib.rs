@@ -35,6 +35,9 @@
 //!   [`Recording::fused`], and replayed every step.
 //! - [`Device`] runs recordings on a GPU, or on the CPU by calling each kernel's reference. Every [`Kernel`] has one.
 //!
+//! `docs/GUIDE.md` shows how to do the usual things, `docs/TROUBLESHOOTING.md` what to do when they fail;
+//! [`coming_from_pytorch`] has the names that PyTorch's users look for.
+//!
 //! The same seed on the same device gives the same bits, whatever the number of steps in one submit.
 // Tests may panic; the library returns errors.
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
@@ -66,13 +69,17 @@ pub use buffer::PendingRead;
 pub use device::{Counters, Device, DeviceInfo, DeviceOptions};
 pub use error::{Error, ErrorKind, Result};
 pub use graph::{BackwardPass, Graph, Sink};
-pub use kernel::{Call, Constants, KERNELS, Kernel, MAX_INPUTS, MAX_OUTPUTS, no_constants};
+pub use kernel::{Call, Constants, KERNELS, Kernel, MAX_INPUTS, MAX_OUTPUTS};
 pub use recording::{Dispatch, Recording};
 #[cfg(feature = "safetensors")]
 pub use save::Mismatch;
 pub use tape::{Tape, Var};
 pub use tensor::Tensor;
 pub use train::{Control, EarlyStopping, EpochRecord, Fit, History, Metrics, Monitor, Trainer};
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/COMING_FROM_PYTORCH.md")]
+pub mod coming_from_pytorch {}
 
 /// The code in the pages beside the source runs as documentation tests.
 #[cfg(doctest)]
@@ -81,4 +88,10 @@ mod pages {
     mod readme {}
     #[doc = include_str!("../ARCHITECTURE.md")]
     mod architecture {}
+    #[cfg(all(feature = "csv", feature = "ndarray", feature = "safetensors"))]
+    #[doc = include_str!("../docs/GUIDE.md")]
+    mod guide {}
+    #[cfg(feature = "csv")]
+    #[doc = include_str!("../docs/TROUBLESHOOTING.md")]
+    mod troubleshooting {}
 }

@@ -168,7 +168,11 @@ impl Tape {
         if *tensor.device() != self.device {
             return Err(Error::input(
                 "tape",
-                format!("a tensor on {} on a tape of {}", tensor.device().name(), self.device.name()),
+                format!(
+                    "a tensor on {} on a tape of {}; make both on one Device (clones of it are the same)",
+                    tensor.device().name(),
+                    self.device.name()
+                ),
             ));
         }
         Ok(self.node(Node { value: tensor.clone(), needs_gradient, source }))

@@ -349,7 +349,8 @@ fn updates_refuse_impossible_constants_and_shapes() {
     let on = Stretch { gradients: &gradients, values: &values, state: &[], rates: &rates, squared_norm: &norm };
     let mut recording = Recording::new(&device);
     for clip_value in [-1.0, f32::NAN] {
-        let update = Update { clip_value, ..Update::default() };
+        let mut update = Update::default();
+        update.clip_value = clip_value;
         assert_kind("a value to clip to", optim::sgd(&mut recording, update, on), ErrorKind::InvalidInput);
     }
     let short = zeros(3);

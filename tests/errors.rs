@@ -211,39 +211,30 @@ fn a_loss_that_grows_without_bound_stops_the_training() {
 }
 
 /// Kernels as a user may get them wrong.
-const fn user_kernel(wgsl: &'static str, params_size: usize) -> Kernel {
+const fn user_kernel<P>(wgsl: &'static str) -> Kernel {
     fn nothing(_: Call<'_>) {}
-    Kernel {
-        name: "user.kernel",
-        wgsl,
-        entry_point: "main",
-        workgroup_size: [1, 1, 1],
-        params_size,
-        inputs: 0,
-        outputs: 1,
-        uses_step: false,
-        constants: wgrad::no_constants,
-        reference: nothing,
-    }
+    Kernel::new("user.kernel", wgsl, "main", [1, 1, 1], nothing).params::<P>()
 }
 
-static BROKEN: Kernel = user_kernel("no shader at all", 4);
-static OTHER_BINDINGS: Kernel = user_kernel(
+static BROKEN: Kernel = user_kernel::<u32>("no shader at all");
+static OTHER_BINDINGS: Kernel = user_kernel::<u32>(
     "@group(0) @binding(7) var<storage, read_write> out: array<f32>;
      @compute @workgroup_size(1) fn main() { out[0] = 1.0; }",
-    4,
 );
-static ONE: Kernel = user_kernel(
+static ONE: Kernel = user_kernel::<u32>(
     "@group(0) @binding(1) var<storage, read_write> out: array<f32>;
      @compute @workgroup_size(1) fn main() { out[0] = 1.0; }",
-    4,
 );
-static TWO: Kernel = user_kernel(
+static TWO: Kernel = user_kernel::<u32>(
     "@group(0) @binding(1) var<storage, read_write> out: array<f32>;
      @compute @workgroup_size(1) fn main() { out[0] = 2.0; }",
-    4,
 );
-static LARGE_PARAMS: Kernel = user_kernel("", 260);
+/// Without parameters.
+static THREE: Kernel = user_kernel::<()>(
+    "@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+     @compute @workgroup_size(1) fn main() { out[0] = 3.0; }",
+);
+static LARGE_PARAMS: Kernel = user_kernel::<[u32; 65]>("");
 
 #[test]
 #[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
@@ -269,6 +260,13 @@ fn kernels_of_users() {
         let large = recording.push(&LARGE_PARAMS, [1, 1], [0u32; 65], &[], &[&out], 1);
         assert_error(large, InvalidInput, &["260 bytes", "256"]);
         assert!(recording.push(&ONE, [1, 1], 0u32, &[&out], &[], 1).is_err());
+        // More launches than a uniform binding of 64 KiB has room for the parameters of.
+        let mut recording = Recording::new(device);
+        for _ in 0..300 {
+            recording.push(&THREE, [1, 1], (), &[], &[&out], 1).unwrap();
+        }
+        recording.run().unwrap();
+        assert_eq!(out.read().unwrap(), [3.0], "{}", gpu.label);
     }
 }
 

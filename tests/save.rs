@@ -228,12 +228,16 @@ fn damaged_files_are_errors() {
     };
     let (parameters, model) = load(&whole);
     assert!(parameters.is_ok() && model.is_ok());
+    let from_bytes = Predictor::new(&Device::cpu(), Sequential::from_bytes(&whole).unwrap()).unwrap();
+    let [values, same] = [&predictor, &from_bytes].map(|p| p.parameters().values().read().unwrap());
+    assert_eq!(values, same);
     for len in 0..whole.len() {
         let (parameters, model) = load(&whole[..len]);
         for error in [parameters.unwrap_err(), model.unwrap_err()] {
             assert_eq!(error.kind(), ErrorKind::Io, "{len}: {error}");
             assert!(error.to_string().contains("save-damaged.safetensors"), "{error}");
         }
+        assert_eq!(Sequential::from_bytes(&whole[..len]).unwrap_err().kind(), ErrorKind::Io, "{len}");
     }
     // Any byte of the header changed: an error or another header, but no panic.
     let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;

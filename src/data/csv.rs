@@ -50,6 +50,7 @@ enum Targets {
 
 /// A column of a table: `"name"`, or its number counted from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Column {
     /// As the first line names it.
     Name(String),

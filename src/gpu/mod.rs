@@ -281,7 +281,9 @@ impl Gpu {
         let mut launches = Vec::with_capacity(dispatches.len());
         for (i, dispatch) in dispatches.iter().enumerate() {
             let pipeline = self.pipeline(dispatch)?;
-            let mut entries = vec![bind(0, &params, i as u64 * UNIFORM_STRIDE, dispatch.params.len() as u64)];
+            // A size of 0 would bind all that follows, which a long recording has too much of.
+            let params_size = dispatch.params.len().max(4) as u64;
+            let mut entries = vec![bind(0, &params, i as u64 * UNIFORM_STRIDE, params_size)];
             let [unused_input, unused_output] = &self.unused;
             let bindings = [
                 (&dispatch.inputs, dispatch.kernel.inputs, unused_input),

@@ -124,7 +124,10 @@ impl Parameter {
             let [rows, cols] = self.0.shape;
             Error::input(
                 "parameter",
-                format!("a {rows} x {cols} parameter is on no device yet; call Parameters::new(&device, &model, seed)"),
+                format!(
+                    "a {rows} x {cols} parameter is on no device yet; call Parameters::new(&device, &model, seed), which \
+                     takes what the model's modules list in named_parameters"
+                ),
             )
         })
     }
@@ -201,7 +204,8 @@ impl Parameters {
             end += parameter.padded_len();
         }
         if end == 0 {
-            return Err(Error::input("parameters", "the model has no parameters: nothing to train"));
+            let detail = "the model has no parameters: nothing to train (modules list theirs in named_parameters)";
+            return Err(Error::input("parameters", detail));
         }
         let (values, gradients) = (Tensor::zeros(device, 1, end)?, Tensor::zeros(device, 1, end)?);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

@@ -6,9 +6,11 @@ use crate::ops::{grid, same_shape, size};
 use crate::recording::Recording;
 use crate::tensor::Tensor;
 
-/// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all rules share.
+/// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all rules share. A rule of your own
+/// begins with `Update::default()` and sets its fields.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[non_exhaustive]
 pub struct Update {
     /// Elements: set by the launcher.
     pub len: u32,

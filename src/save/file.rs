@@ -115,16 +115,21 @@ impl Bytes {
     }
 
     pub(crate) fn parse(&self, path: &Path) -> Result<Contained<'_>> {
-        let damaged =
-            |error| io_error("load", path, &format!("{error}; it is damaged, cut short, or no safetensors file"));
-        let tensors = SafeTensors::deserialize(&self.0).map_err(damaged)?;
-        let (_, header) = SafeTensors::read_metadata(&self.0).map_err(damaged)?;
-        let texts = header.metadata().iter().flatten().map(|(name, text)| (name.clone(), text.clone())).collect();
-        Ok(Contained { path: path.into(), tensors, texts })
+        Contained::parse(&self.0, path)
     }
 }
 
 impl<'a> Contained<'a> {
+    /// What the bytes hold; errors call them by the path.
+    pub(crate) fn parse(bytes: &'a [u8], path: &Path) -> Result<Self> {
+        let damaged =
+            |error| io_error("load", path, &format!("{error}; it is damaged, cut short, or no safetensors file"));
+        let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+        let texts = header.metadata().iter().flatten().map(|(name, text)| (name.clone(), text.clone())).collect();
+        Ok(Self { path: path.into(), tensors, texts })
+    }
+
     /// The names of all tensors, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.tensors.names().into_iter().map(str::to_string).collect();

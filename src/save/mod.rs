@@ -124,15 +124,38 @@ impl Sequential {
     /// with modules of your own. For those, make the model and use [`Parameters::load`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = Bytes::read(path)?;
-        let file = bytes.parse(path)?;
+        Self::from_contents(&Bytes::read(path)?.parse(path)?)
+    }
+
+    /// The same from the bytes of such a file: `include_bytes!` makes the model a part of the program.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Parameters, Sequential};
+    /// use wgrad::Device;
+    ///
+    /// # let path = std::env::temp_dir().join("wgrad-bytes.safetensors");
+    /// let model = Sequential::new().add(Linear::new(2, 3));
+    /// Parameters::new(&Device::cpu(), &model, 0)?.save(&path)?;
+    /// let bytes = std::fs::read(&path).unwrap(); // in a program: include_bytes!("model.safetensors")
+    /// assert_eq!(Sequential::from_bytes(&bytes)?.len(), 1);
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Sequential::load`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::from_contents(&Contained::parse(bytes, Path::new("bytes"))?)
+    }
+
+    fn from_contents(file: &Contained<'_>) -> Result<Self> {
         let architecture = file.text(ARCHITECTURE).ok_or_else(|| {
             file.error("it does not say what the model is; make the model, then load the file with Parameters::load")
         })?;
         let model = architecture::parse(architecture).map_err(|fault| file.error(fault))?;
         let named = model.named_parameters();
         let named: Vec<_> = named.iter().map(|(name, parameter)| (name.as_str(), parameter)).collect();
-        let (found, _) = compare(&named, &file, true)?;
+        let (found, _) = compare(&named, file, true)?;
         for ((_, parameter), values) in named.iter().zip(found.into_iter().flatten()) {
             parameter.set_loaded(values);
         }

@@ -22,14 +22,14 @@ const POSITIVE: bool = true;
 
 /// Everything an update can do, one thing or several at a time.
 fn updates() -> Vec<Update> {
-    let plain = Update { momentum: 0.9, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, ..Update::default() };
-    vec![
-        plain,
-        Update { rate_factor: 0.25, decay: 0.5, ..plain },
-        Update { decoupled_decay: 0.5, clip_value: 0.3, ..plain },
-        Update { shrink: 0.25, clip_norm: 2.0, nesterov: 1, ..plain },
-        Update { decay: 0.1, clip_value: 0.5, clip_norm: 100.0, epsilon: 1e-3, nesterov: 1, ..plain },
-    ]
+    let mut plain = Update::default();
+    (plain.momentum, plain.beta1, plain.beta2, plain.epsilon) = (0.9, 0.9, 0.99, 1e-8);
+    let [mut grouped, mut clamped, mut clipped, mut all] = [plain; 4];
+    (grouped.rate_factor, grouped.decay) = (0.25, 0.5);
+    (clamped.decoupled_decay, clamped.clip_value) = (0.5, 0.3);
+    (clipped.shrink, clipped.clip_norm, clipped.nesterov) = (0.25, 2.0, 1);
+    (all.decay, all.clip_value, all.clip_norm, all.epsilon, all.nesterov) = (0.1, 0.5, 100.0, 1e-3, 1);
+    vec![plain, grouped, clamped, clipped, all]
 }
 
 /// Steps beyond the rows of rates take the last.

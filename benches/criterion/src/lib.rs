@@ -52,9 +52,9 @@ pub fn checked(
 }
 
 /// The simplest product there is, to measure the others by: an output to each invocation, a workgroup of 16 x 16.
-pub static NAIVE: Kernel = Kernel {
-    name: "naive.matmul",
-    wgsl: "
+pub static NAIVE: Kernel = Kernel::new(
+    "naive.matmul",
+    "
         struct Params { m: u32, n: u32, k: u32, padding: u32 }
         @group(0) @binding(0) var<uniform> params: Params;
         @group(0) @binding(1) var<storage, read> a: array<f32>;
@@ -68,14 +68,9 @@ pub static NAIVE: Kernel = Kernel {
             c[at.y * params.n + at.x] = sum;
         }
     ",
-    entry_point: "matmul",
-    workgroup_size: [16, 16, 1],
-    params_size: 16,
-    inputs: 2,
-    outputs: 1,
-    uses_step: false,
-constants: wgrad::no_constants,
-    reference: |call| {
+    "matmul",
+    [16, 16, 1],
+    |call| {
         let [m, n, k, _] = call.params::<[u32; 4]>().map(|size| size as usize);
         let [a, b, ..] = call.inputs;
         let [c, ..] = call.outputs;
@@ -85,7 +80,9 @@ constants: wgrad::no_constants,
             }
         }
     },
-};
+)
+.params::<[u32; 4]>()
+.inputs(2);
 
 /// Records `c = a b` by [`NAIVE`].
 pub fn naive(recording: &mut Recording, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<()> {
