@@ -166,6 +166,7 @@ impl Gpu {
 
     pub(crate) fn write(&self, buffer: &wgpu::Buffer, offset: usize, values: &[f32]) -> Result<()> {
         self.faults.check()?;
+        self.state().counters.uploads += values.len() as u64;
         self.queue.write_buffer(buffer, bytes(offset), bytemuck::cast_slice(values));
         Ok(())
     }
