@@ -86,6 +86,14 @@ impl<'a> Source<'a> {
         self.data
     }
 
+    /// The rows of each step.
+    pub(super) fn steps(&self, drop_last: bool) -> Vec<usize> {
+        let rest = self.data.len() % self.step_rows;
+        let mut rows = vec![self.step_rows; self.data.len() / self.step_rows];
+        rows.extend((rest > 0 && !drop_last).then_some(rest));
+        rows
+    }
+
     /// Matrices for a step of so many rows, and the launch that fills them.
     pub(super) fn gather(&self, recording: &mut Recording, rows: usize) -> Result<[Tensor; 2]> {
         let device = self.inputs.device();
@@ -171,15 +179,5 @@ impl<'a> Pass<'a> {
             }
         }
         Ok(())
-    }
-}
-
-impl Source<'_> {
-    /// The rows of each step.
-    pub(super) fn steps(&self, drop_last: bool) -> Vec<usize> {
-        let rest = self.data.len() % self.step_rows;
-        let mut rows = vec![self.step_rows; self.data.len() / self.step_rows];
-        rows.extend((rest > 0 && !drop_last).then_some(rest));
-        rows
     }
 }
