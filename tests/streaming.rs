@@ -80,7 +80,7 @@ fn streamed_data_gives_the_bits_of_resident_data(devices: &Devices) {
         let device = &opened_anew(device, false);
         for drop_last in [false, true] {
             let fit = |bytes| {
-                let fit = Fit::new(3, BATCH).validation(&validation).drop_last(drop_last);
+                let fit = Fit::new(3, BATCH).validation(&validation).evaluate_every(2).drop_last(drop_last);
                 fit.resident_bytes(bytes).steps_per_submit(4)
             };
             let count = |trainer: &mut Trainer, bytes| {
