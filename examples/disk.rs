@@ -39,7 +39,7 @@ struct Options {
     #[arg(long)]
     json: bool,
     /// Draw the points, the decision boundary and the loss curves
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
 

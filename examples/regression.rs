@@ -33,7 +33,7 @@ struct Options {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Draw the points, the function and the fit
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
 

@@ -6,7 +6,7 @@ struct Params {
     input_cols: u32,
     target_cols: u32,
     stride: u32,
-    last_entry: u32,    // of the list; what would lie beyond reads this one
+    entries: u32,       // of the list, which begins anew behind its end
     last_row: u32,      // of the data; row numbers beyond it read this one
 }
 
@@ -35,7 +35,7 @@ fn rows(
     if row >= params.rows {
         return;
     }
-    let source = min(order[min(now.step * params.stride + row, params.last_entry)], params.last_row);
+    let source = min(order[(now.step * params.stride + row) % params.entries], params.last_row);
     if col < params.input_cols {
         batch_inputs[row * params.input_cols + col] = inputs[source * params.input_cols + col];
     } else {

@@ -71,7 +71,9 @@ impl Cpu {
     }
 
     pub(crate) fn write(&self, slot: usize, offset: usize, values: &[f32]) -> Result<()> {
-        self.memory().buffers[slot][offset..offset + values.len()].copy_from_slice(values);
+        let mut memory = self.memory();
+        memory.counters.uploads += values.len() as u64;
+        memory.buffers[slot][offset..offset + values.len()].copy_from_slice(values);
         Ok(())
     }
 

@@ -234,8 +234,8 @@ impl Device {
         }
     }
 
-    /// How often this device was made to wait for a result, and how many kernels it was told to launch, since it was
-    /// opened: what tests of the schedule count.
+    /// What this device was asked to do since it was opened: launches, submits, reads, uploads. Tests of the schedule
+    /// count them.
     pub fn counters(&self) -> Counters {
         match &*self.0 {
             Backend::Cpu(cpu) => cpu.counters(),
@@ -298,4 +298,6 @@ pub struct Counters {
     pub submits: u64,
     /// Results asked for.
     pub reads: u64,
+    /// Values uploaded from the host.
+    pub uploads: u64,
 }

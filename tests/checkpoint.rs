@@ -11,8 +11,9 @@ use common::{Devices, assert_same_bits, on_every_device, rng};
 use rand::RngExt;
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{Dropout, Linear, Mse, Predictor, Sequential, Tanh};
-use wgrad::optim::{Adam, RmsProp, Rule, Schedule, Sgd};
-use wgrad::{Control, Device, EarlyStopping, ErrorKind, Fit, History, Monitor, Result, Trainer};
+use wgrad::ops::optim::{Stretch, Update};
+use wgrad::optim::{Adam, RmsProp, Rule, Schedule, Settings, Sgd};
+use wgrad::{Control, Device, EarlyStopping, ErrorKind, Fit, History, Monitor, Recording, Result, Trainer};
 
 on_every_device!(
     a_resumed_training_is_the_uninterrupted_one,
@@ -184,7 +185,7 @@ fn what_is_no_checkpoint_of_this_training_changes_nothing() {
     let message = other_model.resume(&sgd).unwrap_err().to_string();
     assert!(message.contains("missing: weight, bias; unexpected: 0.bias, 0.weight"), "{message}");
     let before = trainer(&cpu, Sgd::new(0.1), 1).fit(&train, Fit::new(1, 30)).unwrap().step_losses;
-    for (file, part) in [(&model, "no checkpoint"), (&adam, "keeps 2 numbers")] {
+    for (file, part) in [(&model, "no checkpoint"), (&adam, "a training with Adam; this trainer has Sgd")] {
         let error = reader.resume(file).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(part), "{error}");
@@ -211,6 +212,68 @@ fn what_is_no_checkpoint_of_this_training_changes_nothing() {
     assert_same("after refusals", &reader, &untouched);
     reader.resume(&sgd).unwrap();
     assert_same("after the right file", &reader, &writer);
+}
+
+/// A rule of one's own, which keeps as much as Adam.
+struct Own<T>(T);
+
+impl<T: Rule> Rule for Own<T> {
+    fn settings(&self) -> &Settings {
+        self.0.settings()
+    }
+
+    fn states(&self) -> usize {
+        self.0.states()
+    }
+
+    fn update(&self) -> Update {
+        self.0.update()
+    }
+
+    fn record(&self, recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
+        self.0.record(recording, update, on)
+    }
+}
+
+#[test]
+fn a_checkpoint_is_of_one_rule() {
+    let cpu = Device::cpu();
+    let (train, _) = data();
+    let adam = path("rule");
+    let mut writer = trainer(&cpu, Adam::new(0.01), 1);
+    writer.fit(&train, Fit::new(2, 30)).unwrap();
+    writer.save_checkpoint(&adam).unwrap();
+
+    // Each keeps two numbers for a parameter.
+    let refused = |mut reader: Trainer, name: &str| {
+        let error = reader.resume(&adam).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let wanted = format!("a training with Adam; this trainer has {name}");
+        assert!(error.to_string().contains(&wanted), "{error}");
+        assert!(reader.history().epochs.is_empty());
+    };
+    refused(trainer(&cpu, RmsProp::new(0.01), 1), "RmsProp");
+    refused(trainer(&cpu, Own(Adam::new(0.01)), 1), "Own");
+    let own = path("own-rule");
+    trainer(&cpu, Own(Adam::new(0.01)), 1).save_checkpoint(&own).unwrap();
+    trainer(&cpu, Own(Adam::new(0.01)), 1).resume(&own).unwrap();
+
+    // A file from before the rule had its place in it.
+    let bytes = fs::read(&adam).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut json: serde_json::Value = serde_json::from_slice(&bytes[8..header]).unwrap();
+    let texts = json["__metadata__"].as_object_mut().unwrap();
+    let key = texts.keys().find(|key| key.ends_with("optimizer.rule")).unwrap().clone();
+    assert_eq!(texts.remove(&key).unwrap(), "Adam");
+    let mut text = serde_json::to_vec(&json).unwrap();
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let old = [&(text.len() as u64).to_le_bytes()[..], &text, &bytes[header..]].concat();
+    fs::write(&adam, old).unwrap();
+    let mut reader = trainer(&cpu, Adam::new(0.01), 1);
+    reader.resume(&adam).unwrap();
+    assert_same("an old file", &reader, &writer);
+    let message = trainer(&cpu, Sgd::new(0.1), 1).resume(&adam).unwrap_err().to_string();
+    assert!(message.contains("keeps 2 numbers"), "{message}");
 }
 
 /// Tells the processes of the test below what they are to write.

@@ -60,9 +60,11 @@ fn matrices_over_the_limit_of_an_adapter() {
         let mib = format!("the {} MiB a matrix may have", limit >> 20);
         let advice = [device.name(), mib.as_str(), "smaller batches", "Device::cpu()"];
         assert_error(Tensor::zeros(&device, 1, limit / 4 + 1), OutOfMemory, &advice);
-        // A layer that does not fit, and data that does not.
+        // A layer that does not fit, and a sample that does not; more samples than fit are no error.
         let layer = Linear::new(limit / 4, 1);
         assert_error(Parameters::new(&device, &layer, 0), OutOfMemory, &advice);
+        let wide = Dataset::new(vec![0.0; limit / 4 + 1], limit / 4 + 1, vec![0.0], 1).unwrap();
+        assert_error(trainer(&device, 0.1).fit(&wide, Fit::new(1, 1)), OutOfMemory, &advice);
         // The device is as good as before.
         assert_eq!(tensor(&device, 2, 3).read().unwrap(), signed(1, 6));
         // Beyond the limits of every adapter.

@@ -9,10 +9,14 @@ use common::{
     Accuracy, Devices, EPSILON, ROUNDING, compare, floats, list, numbers, on_every_device, oracle, shape, text,
 };
 use serde_json::Value;
-use wgrad::nn::{BceWithLogits, CrossEntropy, Huber, Loss, Mae, Mse, Reduction};
+use wgrad::data::{Labels, disk};
+use wgrad::nn::{
+    BceWithLogits, CrossEntropy, Huber, Init, Linear, Loss, Mae, Module, Mse, Parameters, ReLU, Reduction, Sequential,
+};
 use wgrad::ops::Activation;
 use wgrad::ops::loss::Elementwise;
-use wgrad::{Device, Result, Tape, Tensor, Var};
+use wgrad::optim::Sgd;
+use wgrad::{Device, ErrorKind, Fit, Result, Tape, Tensor, Trainer, Var};
 
 on_every_device!(
     activations_and_their_derivatives_match_pytorch,
@@ -205,4 +209,50 @@ fn losses_and_their_gradients_match_pytorch(devices: &Devices) {
     // Five losses with four reductions and three with three.
     assert_eq!(compared, (5 * 4 + 3 * 3) * devices.len());
     report(faults);
+}
+
+/// WGSL promises nothing for NaN, so this is the CPU path's alone.
+#[test]
+fn a_nan_stays_one_on_the_cpu() {
+    let device = Device::cpu();
+    let all = [
+        Activation::Identity,
+        Activation::ReLU,
+        Activation::Tanh,
+        Activation::Sigmoid,
+        Activation::LeakyReLU { slope: 0.01 },
+        Activation::ELU { alpha: 1.0 },
+        Activation::GELU,
+        Activation::GELUTanh,
+        Activation::SiLU,
+        Activation::Softplus,
+        Activation::Exp,
+        Activation::Log,
+        Activation::Pow { exponent: 2.0 },
+        Activation::Affine { scale: 2.0, shift: 1.0 },
+    ];
+    // More values than a vector holds.
+    let x: Vec<f32> = (0..37).map(|i| if i % 3 == 0 { f32::NAN } else { 0.5 }).collect();
+    let layer = Linear::new(1, 1).init(Init::Constant(1.0), Init::Constant(0.0));
+    Parameters::new(&device, &layer, 0).unwrap();
+    for activation in all {
+        let [values, _] =
+            value_and_gradient(&device, [1, 37], &x, None, |tape, x| tape.activation(x, activation)).unwrap();
+        let mut tape = Tape::new(&device);
+        let column = tape.input(&Tensor::new(&device, 37, 1, &x).unwrap()).unwrap();
+        let product = layer.forward(&mut tape, column).unwrap();
+        let y = tape.activation(product, activation).unwrap();
+        let y = tape.tensor(y).unwrap();
+        tape.finish().fused(&[&y]).run().unwrap();
+        for (i, (alone, fused)) in values.iter().zip(y.read().unwrap()).enumerate() {
+            assert_eq!([alone.is_nan(), fused.is_nan()], [i % 3 == 0; 2], "{activation:?} of {}", x[i]);
+        }
+    }
+    // A parameter that is NaN makes the loss NaN, whatever layers follow.
+    let model = Sequential::new().add(Linear::new(2, 4)).add(ReLU).add(Linear::new(4, 1));
+    let mut trainer = Trainer::new(&device, model, Mse::new(), Sgd::new(0.1), 0).unwrap();
+    let (_, bias) = trainer.parameters().named().nth(1).unwrap();
+    bias.value().unwrap().write(&[f32::NAN; 4]).unwrap();
+    let error = trainer.fit(&disk(4, 0, Labels::ZeroOne).unwrap(), Fit::new(1, 2)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFinite, "{error}");
 }

@@ -53,7 +53,7 @@ struct Options {
     #[arg(long, conflicts_with_all = ["sizes", "batch", "steps", "repeats", "json", "launches"])]
     scaling: bool,
     /// Draw the table of --scaling
-    #[arg(long, value_name = "FILE.svg", requires = "scaling")]
+    #[arg(long, value_name = "FILE", requires = "scaling")]
     plot: Option<PathBuf>,
     /// Leave out points of --scaling that take longer than so many seconds a step
     #[arg(long, default_value_t = 2.0, requires = "scaling")]

@@ -22,7 +22,8 @@ use crate::error::{Error, Result};
 
 /// Samples to train on or to be measured by: a matrix of inputs [n, i] and one of targets [n, t], row by row.
 ///
-/// A [`Trainer`](crate::Trainer) keeps both on its device while it uses them. `data::Csv` (feature `csv`) reads them
+/// It lies in the host's memory. A [`Trainer`](crate::Trainer) keeps a copy on its device while it uses it, or uploads
+/// it in chunks where it does not fit: see [`Fit::resident_bytes`](crate::Fit::resident_bytes). `data::Csv` (feature `csv`) reads them
 /// from a table, [`idx`] from MNIST's format, and `Dataset::from_arrays` (feature `ndarray`) takes ndarray's matrices.
 ///
 /// ```

@@ -138,19 +138,16 @@ impl Gpu {
 
     pub(crate) fn allocate(&self, len: usize) -> Result<wgpu::Buffer> {
         self.faults.check()?;
-        let too_large = |limit: &str| {
+        let too_large = |limit: &str, advice: &str| {
             Error::new(
                 ErrorKind::OutOfMemory,
                 "tensor",
-                format!(
-                    "{len} elements ({} MiB) exceed {limit} of {}; use smaller batches or Device::cpu()",
-                    bytes(len) >> 20,
-                    self.info.name
-                ),
+                format!("{len} elements ({} MiB) exceed {limit} of {}; {advice}", bytes(len) >> 20, self.info.name),
             )
         };
         if bytes(len) > self.info.max_tensor_bytes {
-            return Err(too_large(&format!("the {} MiB a matrix may have", self.info.max_tensor_bytes >> 20)));
+            let limit = format!("the {} MiB a matrix may have", self.info.max_tensor_bytes >> 20);
+            return Err(too_large(&limit, "use smaller batches or Device::cpu()"));
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -161,12 +158,16 @@ impl Gpu {
         });
         match pollster::block_on(scope.pop()) {
             None => Ok(buffer),
-            Some(_) => Err(too_large("the free memory")),
+            Some(_) => Err(too_large(
+                "the free memory",
+                "use smaller batches, keep less data there (Fit::resident_bytes), or use Device::cpu()",
+            )),
         }
     }
 
     pub(crate) fn write(&self, buffer: &wgpu::Buffer, offset: usize, values: &[f32]) -> Result<()> {
         self.faults.check()?;
+        self.state().counters.uploads += values.len() as u64;
         self.queue.write_buffer(buffer, bytes(offset), bytemuck::cast_slice(values));
         Ok(())
     }

@@ -19,7 +19,8 @@ pub enum Activation {
     /// `y = x`.
     #[default]
     Identity,
-    /// `y = max(x, 0)`; its derivative at 0 is 0.
+    /// `y = max(x, 0)`; its derivative at 0 is 0. Of a NaN it is NaN on the CPU path, as in PyTorch; on a GPU it is
+    /// whatever the driver makes of `max`, mostly 0: WGSL promises nothing for NaN.
     ReLU,
     /// `y = tanh(x)`.
     Tanh,
@@ -141,7 +142,14 @@ impl Activation {
     pub fn apply(self, x: f32) -> f32 {
         match self {
             Self::Identity => x,
-            Self::ReLU => x.max(0.0),
+            // `max` would turn NaN into 0, and a network that diverged would look finite.
+            Self::ReLU => {
+                if x <= 0.0 {
+                    0.0
+                } else {
+                    x
+                }
+            }
             Self::Tanh => tanh(x),
             Self::Sigmoid => sigmoid(x),
             Self::LeakyReLU { slope } => {

@@ -13,7 +13,7 @@ struct Params {
     input_cols: u32,
     target_cols: u32,
     stride: u32,
-    last_entry: u32,
+    entries: u32,
     last_row: u32,
 }
 
@@ -23,8 +23,8 @@ pub(crate) static ROWS: Kernel =
 /// Rows of inputs [n, i] and targets [n, t], as many as the outputs `batch` ([b, i] and [b, t]) have: at step s row
 /// r of both outputs is the data's row `order[s * stride + r]`.
 ///
-/// `order` is a matrix of `u32` row numbers, stored as bits. Beyond the end of the list its last entry counts, and a
-/// row number beyond the data is its last row.
+/// `order` is a matrix of `u32` row numbers, stored as bits. Behind its end the list begins anew, and a row number
+/// beyond the data is its last row.
 ///
 /// # Errors
 /// Shapes that do not fit.
@@ -49,7 +49,7 @@ pub fn gather(
         input_cols: size(inputs.cols()),
         target_cols: size(targets.cols()),
         stride: size(stride),
-        last_entry: size(order.len() - 1),
+        entries: size(order.len()),
         last_row: size(inputs.rows() - 1),
     };
     let elements = rows * (inputs.cols() + targets.cols());
@@ -64,7 +64,7 @@ fn reference(call: Call<'_>) {
     let (i, t) = (params.input_cols as usize, params.target_cols as usize);
     let first = call.step * params.stride as usize;
     for row in 0..params.rows as usize {
-        let source = order[(first + row).min(params.last_entry as usize)].min(params.last_row) as usize;
+        let source = order[(first + row) % params.entries as usize].min(params.last_row) as usize;
         batch_inputs[row * i..][..i].copy_from_slice(&inputs[source * i..][..i]);
         batch_targets[row * t..][..t].copy_from_slice(&targets[source * t..][..t]);
     }

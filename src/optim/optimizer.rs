@@ -200,6 +200,11 @@ impl Optimizer {
         &self.state
     }
 
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn rule_name(&self) -> &'static str {
+        self.rule.name()
+    }
+
     /// Epochs so far, as schedules count them.
     #[cfg(feature = "safetensors")]
     pub(crate) fn epoch(&self) -> usize {

@@ -10,6 +10,13 @@ use crate::recording::Recording;
 
 /// A rule by which parameters are updated: [`Sgd`], [`Adam`], [`RmsProp`], or one of your own.
 pub trait Rule: Send + Sync {
+    /// The name that a checkpoint tells the rule by: the type's, unless a rule says otherwise.
+    fn name(&self) -> &'static str {
+        let whole = std::any::type_name::<Self>();
+        let path = whole.split('<').next().unwrap_or(whole);
+        path.rsplit("::").next().unwrap_or(path)
+    }
+
     /// The learning rate, decay, clipping, schedule and groups.
     fn settings(&self) -> &Settings;
 
@@ -181,6 +188,10 @@ impl Sgd {
 }
 
 impl Rule for Sgd {
+    fn name(&self) -> &'static str {
+        "Sgd"
+    }
+
     fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -238,6 +249,10 @@ impl Adam {
 }
 
 impl Rule for Adam {
+    fn name(&self) -> &'static str {
+        "Adam"
+    }
+
     fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -292,6 +307,10 @@ impl RmsProp {
 }
 
 impl Rule for RmsProp {
+    fn name(&self) -> &'static str {
+        "RmsProp"
+    }
+
     fn settings(&self) -> &Settings {
         &self.settings
     }

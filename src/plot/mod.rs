@@ -1,8 +1,15 @@
-//! Pictures, as SVG: curves of losses or accuracies, points and the line through them, what a model of two inputs has
-//! learnt, and which classes a model confuses.
+//! Pictures: curves of losses or accuracies, points and the line through them, what a model of two inputs has learnt,
+//! and which classes a model confuses.
+//!
+//! The file's extension chooses the format: `.svg`, or `.png` (feature `png`) with two pixels to a unit of the SVG.
+//! PNG files bring their own font, Noto Sans, which has Latin, Greek and Cyrillic letters; in SVG files the letters are
+//! the viewer's.
 
 mod confusion;
+mod format;
 mod plane;
+#[cfg(feature = "png")]
+mod png;
 
 use std::ops::Range;
 use std::path::Path;
@@ -14,6 +21,7 @@ use plotters::prelude::*;
 use crate::data::Dataset;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::ConfusionMatrix;
+use format::Format;
 use plane::Plane;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -102,7 +110,7 @@ impl Curve {
     }
 }
 
-/// Draws curves over one pair of axes into an SVG file. `axes` are the labels of x and y.
+/// Draws curves over one pair of axes into an SVG or PNG file. `axes` are the labels of x and y.
 ///
 /// ```
 /// use wgrad::plot::{Curve, curves};
@@ -119,13 +127,13 @@ impl Curve {
 /// ```
 ///
 /// # Errors
-/// No curves, one without points, a NaN or an infinity; a file that can't be written.
+/// No curves, one without points, a NaN or an infinity; a file of another format, or one that can't be written.
 pub fn curves(path: impl AsRef<Path>, title: &str, axes: [&str; 2], curves: &[Curve]) -> Result<()> {
     draw(path.as_ref(), (760, 490), title, |area| curves_panel(area, axes, curves))
 }
 
 /// Draws what a model of two inputs makes of the plane, with `points` on top, and curves beside it (none, if the list
-/// is empty), into an SVG file.
+/// is empty), into an SVG or PNG file.
 ///
 /// `predict` is given points of the plane, row by row, and returns the model's outputs for them:
 /// [`Trainer::predict`](crate::Trainer::predict). The plane is coloured by the predicted class, the paler the closer
@@ -171,7 +179,7 @@ pub fn decision_boundary(
     })
 }
 
-/// Draws how often each class was taken for each other, into an SVG file: the darker, the larger the share of the true
+/// Draws how often each class was taken for each other, into an SVG or PNG file: the darker, the larger the share of the true
 /// class.
 ///
 /// ```
@@ -191,13 +199,14 @@ pub fn decision_boundary(
 /// ```
 ///
 /// # Errors
-/// A file that can't be written.
+/// A file of another format, or one that can't be written.
 pub fn confusion_matrix(path: impl AsRef<Path>, title: &str, matrix: &ConfusionMatrix) -> Result<()> {
     draw(path.as_ref(), confusion::size(matrix), title, |area| confusion::panel(area, matrix))
 }
 
 /// Draws in memory, so that nothing half-drawn is left on disk.
 fn draw(path: &Path, size: (u32, u32), title: &str, panels: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
+    let format = Format::of(path)?;
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
@@ -206,9 +215,7 @@ fn draw(path: &Path, size: (u32, u32), title: &str, panels: impl FnOnce(&Area<'_
         panels(&area)?;
         root.present().map_err(drawing)?;
     }
-    std::fs::write(path, svg).map_err(|error| {
-        Error::new(ErrorKind::Io, "plot", format!("{} can't be written: {error}; give another path", path.display()))
-    })
+    format.write(path, svg)
 }
 
 fn drawing(error: impl std::error::Error) -> Error {

@@ -41,6 +41,7 @@ impl Trainer {
         contents.push_text(key("version"), VERSION);
         contents.push_text(key("seed"), self.seed);
         contents.push_text(key("seconds"), self.history.seconds);
+        contents.push_text(key("optimizer.rule"), self.optimizer.rule_name());
         contents.push_text(key("optimizer.steps"), self.optimizer.steps());
         contents.push_text(key("optimizer.epoch"), self.optimizer.epoch());
         contents.push_text(key("optimizer.rate"), self.optimizer.base_rate());
@@ -77,8 +78,8 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// A file that can't be read, is damaged or is no checkpoint; one of another model, or of a rule with another
-    /// state. The trainer then is as it was.
+    /// A file that can't be read, is damaged or is no checkpoint; one of another model, or of another
+    /// [`Rule`](crate::optim::Rule). The trainer then is as it was.
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let bytes = Bytes::read(path)?;
@@ -88,6 +89,12 @@ impl Trainer {
             return Err(file.0.error(format!("a checkpoint of version {version}; this wgrad reads version {VERSION}")));
         }
         let (values, _) = self.parameters.values_of(&file.0, true)?;
+        // The first files did not tell their rule.
+        let (rule, own_rule) = (file.0.text(&key("optimizer.rule")), self.optimizer.rule_name());
+        if let Some(rule) = rule.filter(|rule| *rule != own_rule) {
+            let detail = format!("a training with {rule}; this trainer has {own_rule}: make one with {rule} to go on");
+            return Err(file.0.error(detail));
+        }
         let states = self.optimizer.state().len();
         let found = file.0.names().iter().filter(|name| name.starts_with(&key("optimizer."))).count();
         if found != states {

@@ -1,8 +1,10 @@
 //! The loss and accuracy of a model on a dataset, measured on the device, in chunks.
 
-use super::epoch::Resident;
+use super::pass::{Pass, Source};
 use super::{Metrics, Trainer};
 use crate::buffer::PendingRead;
+use crate::data::Dataset;
+use crate::device::Device;
 use crate::error::Result;
 use crate::nn::Reduction;
 use crate::ops;
@@ -10,14 +12,19 @@ use crate::recording::Recording;
 use crate::tape::Tape;
 use crate::tensor::{ALIGNMENT, Tensor};
 
-/// Samples that go through the model at once.
+/// Samples that go through the model at once, if their rows fit a matrix.
 const CHUNK_ROWS: usize = 4096;
 
+/// Samples of this data that go through the model at once: sums follow from it, so it depends on nothing but the
+/// shapes and the device.
+pub(super) fn chunk_rows(device: &Device, data: &Dataset) -> usize {
+    let row_bytes = 4 * data.input_cols().max(data.target_cols()) as u64;
+    ((device.describe().max_tensor_bytes / row_bytes) as usize).clamp(1, CHUNK_ROWS)
+}
+
 /// A forward pass over a dataset, ready to be repeated.
-pub(super) struct Evaluation {
-    full: Option<Recording>,
-    rest: Option<Recording>,
-    chunk_rows: Vec<usize>,
+pub(super) struct Evaluation<'a> {
+    pass: Pass<'a>,
     /// The loss of each chunk, then the right answers of each chunk.
     results: Tensor,
     reduction: Reduction,
@@ -35,25 +42,18 @@ fn counts_start(chunks: usize) -> usize {
     chunks.next_multiple_of(ALIGNMENT)
 }
 
-impl Evaluation {
-    pub(super) fn new(trainer: &Trainer, data: Resident) -> Result<Self> {
-        let samples = data.inputs.rows();
-        let mut chunk_rows = vec![CHUNK_ROWS; samples / CHUNK_ROWS];
-        chunk_rows.extend(Some(samples % CHUNK_ROWS).filter(|rows| *rows > 0));
-        let chunks = chunk_rows.len();
+impl<'a> Evaluation<'a> {
+    /// On data in steps of `chunk_rows`.
+    pub(super) fn new(trainer: &Trainer, source: Source<'a>) -> Result<Self> {
+        let chunks = source.steps(false).len();
         let results = Tensor::zeros(&trainer.device, 1, counts_start(chunks) + chunks)?;
         let losses = results.view(0, 1, chunks)?;
         let counts = results.view(counts_start(chunks), 1, chunks)?;
-        let every_row: Vec<u32> = (0..samples as u32).collect();
-        let order = Tensor::indices(&trainer.device, &every_row)?;
-        let record = |rows: usize| -> Result<Option<Recording>> {
-            if rows == 0 {
-                return Ok(None);
-            }
-            let x = Tensor::zeros(&trainer.device, rows, data.inputs.cols())?;
-            let t = Tensor::zeros(&trainer.device, rows, data.targets.cols())?;
+        let threshold = source.data().threshold();
+        let thresholds = [trainer.loss.boundary(threshold), threshold];
+        let pass = Pass::new(source, false, |source, rows| {
             let mut pass = Recording::new(&trainer.device);
-            ops::gather(&mut pass, &order, [&data.inputs, &data.targets], [&x, &t], CHUNK_ROWS)?;
+            let [x, t] = source.gather(&mut pass, rows)?;
             let mut tape = Tape::for_evaluation(&trainer.device);
             let (x, target) = (tape.input(&x)?, tape.input(&t)?);
             let prediction = trainer.model.forward(&mut tape, x)?;
@@ -61,28 +61,18 @@ impl Evaluation {
             let (prediction, loss) = (tape.tensor(prediction)?, tape.tensor(loss)?);
             pass.append(&tape.finish())?;
             ops::reduce::sum(&mut pass, &loss, 1.0, &losses)?;
-            let thresholds = [trainer.loss.boundary(data.threshold), data.threshold];
             ops::metrics::count_correct(&mut pass, &prediction, &t, thresholds, &counts)?;
-            Ok(Some(pass.fused(&[])))
-        };
-        let full = record(if samples >= CHUNK_ROWS { CHUNK_ROWS } else { 0 })?;
-        let rest = record(samples % CHUNK_ROWS)?;
-        Ok(Self { full, rest, chunk_rows, results, reduction: trainer.loss.reduction() })
+            Ok(pass.fused(&[]))
+        })?;
+        Ok(Self { pass, results, reduction: trainer.loss.reduction() })
     }
 
     /// Queues the forward pass with the parameters as they are.
     pub(super) fn start(&self) -> Result<PendingMetrics> {
-        let chunks = self.chunk_rows.len() as u32;
-        let full_chunks = chunks - u32::from(self.rest.is_some());
-        if let Some(full) = &self.full {
-            full.run_steps(0..full_chunks)?;
-        }
-        if let Some(rest) = &self.rest {
-            rest.run_steps(full_chunks..chunks)?;
-        }
+        self.pass.run(None, u32::MAX)?;
         Ok(PendingMetrics {
             results: self.results.read_async()?,
-            chunk_rows: self.chunk_rows.clone(),
+            chunk_rows: self.pass.step_rows.clone(),
             reduction: self.reduction,
         })
     }

@@ -24,6 +24,7 @@ pub struct Fit<'a> {
     pub(super) validation: Option<&'a Dataset>,
     pub(super) drop_last: bool,
     pub(super) evaluate_every: usize,
+    pub(super) resident_bytes: u64,
     pub(super) steps_per_submit: u32,
     pub(super) fused: bool,
     pub(super) on_epoch: Vec<OnEpoch<'a>>,
@@ -61,6 +62,7 @@ impl<'a> Fit<'a> {
             validation: None,
             drop_last: false,
             evaluate_every: 1,
+            resident_bytes: u64::MAX,
             steps_per_submit: u32::MAX,
             fused: true,
             on_epoch: Vec::new(),
@@ -97,6 +99,24 @@ impl<'a> Fit<'a> {
     /// with 0 after the last only. A measurement is a forward pass over the training and the validation data.
     pub fn evaluate_every(mut self, n: usize) -> Self {
         self.evaluate_every = n;
+        self
+    }
+
+    /// Keeps a dataset on the device if it has at most `bytes` (4 for each value of its inputs and targets) and fits;
+    /// the default is to keep all that fits. Other data is uploaded in every epoch, in the epoch's order, and again
+    /// for a measurement: in chunks of whole mini-batches, of `bytes` or 64 MiB, whichever is less, but at least one
+    /// mini-batch (in a measurement, 4096 samples). The results are the same bits either way.
+    ///
+    /// Set it where the data would fit, but leave too little memory for the rest, or for other programs. Training and
+    /// validation data count by themselves.
+    ///
+    /// ```
+    /// use wgrad::Fit;
+    ///
+    /// let fit = Fit::new(10, 256).resident_bytes(1 << 30);
+    /// ```
+    pub fn resident_bytes(mut self, bytes: u64) -> Self {
+        self.resident_bytes = bytes;
         self
     }
 

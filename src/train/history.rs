@@ -31,7 +31,8 @@ pub struct EpochRecord {
     pub seconds: f64,
 }
 
-/// The record of a training.
+/// The record of a training. For other tools it is text, [`History::to_csv`] or [`History::to_json`]; event files of
+/// TensorBoard's own format are not written.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct History {

@@ -7,6 +7,7 @@ mod evaluation;
 mod fit;
 mod history;
 mod monitor;
+mod pass;
 #[cfg(feature = "progress")]
 mod progress;
 mod run;
@@ -20,14 +21,15 @@ use crate::nn::{Loss, Module, Parameters, predict};
 use crate::optim::{Optimizer, Rule};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
-use epoch::Resident;
-use evaluation::Evaluation;
+use evaluation::{Evaluation, chunk_rows};
 pub use fit::{Control, Fit};
 pub use history::{EpochRecord, History, Metrics};
 use monitor::Best;
 pub use monitor::{EarlyStopping, Monitor};
+use pass::Source;
 
-/// Trains a model: everything stays on the device from the first step of an epoch to its last.
+/// Trains a model: everything stays on the device from the first step of an epoch to its last. (Data that does not fit
+/// is uploaded in chunks: see [`Fit::resident_bytes`].)
 ///
 /// ```
 /// use wgrad::data::{Labels, disk};
@@ -105,13 +107,19 @@ impl Trainer {
         &self.history
     }
 
-    /// The loss and accuracy of the model on this data.
+    /// The loss and accuracy of the model on this data, of any size: what does not fit the device goes through it in
+    /// chunks.
     ///
     /// # Errors
     /// Data of another shape than the model's, or targets that the loss does not take; a lost device.
     pub fn evaluate(&self, data: &Dataset) -> Result<Metrics> {
         self.loss.check_targets(data, self.output_cols(data)?)?;
-        Evaluation::new(self, Resident::new(&self.device, data)?)?.start()?.wait()
+        self.evaluation(data, u64::MAX)?.start()?.wait()
+    }
+
+    fn evaluation<'a>(&self, data: &'a Dataset, resident_bytes: u64) -> Result<Evaluation<'a>> {
+        let source = Source::new(&self.device, data, chunk_rows(&self.device, data), resident_bytes)?;
+        Evaluation::new(self, source)
     }
 
     /// The model's outputs for these inputs [n, i], row by row.

@@ -7,9 +7,9 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 
-use super::epoch::Resident;
-use super::evaluation::{Evaluation, PendingMetrics};
+use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
 use super::monitor::Best;
+use super::pass::Source;
 use super::{Control, EpochRecord, Fit, History, Trainer};
 use crate::buffer::PendingRead;
 use crate::data::Dataset;
@@ -39,14 +39,12 @@ impl Trainer {
         for data in std::iter::once(train).chain(fit.validation) {
             self.loss.check_targets(data, self.output_cols(data)?)?;
         }
-        let data = Resident::new(&self.device, train)?;
+        let source = Source::new(&self.device, train, fit.batch_size, fit.resident_bytes)?;
+        let measured = source.in_steps_of(chunk_rows(&self.device, train), fit.resident_bytes)?;
         self.optimizer.reserve(train.len().div_ceil(fit.batch_size))?;
-        let plan = self.record_epoch(&data, &fit)?;
-        let evaluation = Evaluation::new(self, data)?;
-        let validation = match fit.validation {
-            Some(data) => Some(Evaluation::new(self, Resident::new(&self.device, data)?)?),
-            None => None,
-        };
+        let plan = self.record_epoch(source, &fit)?;
+        let evaluation = Evaluation::new(self, measured)?;
+        let validation = fit.validation.map(|data| self.evaluation(data, fit.resident_bytes)).transpose()?;
 
         let (already, already_steps) = (self.history.epochs.len(), self.history.step_losses.len());
         let last = if fit.until { fit.epochs } else { already + fit.epochs };
@@ -58,8 +56,8 @@ impl Trainer {
         while epoch < last && !stop {
             epoch += 1;
             self.clock.write(&[f32::from_bits(self.optimizer.steps() as u32)])?;
-            self.optimizer.begin_epoch(plan.step_rows.len())?;
-            plan.run(&order(self.seed, epoch, train.len()), fit.steps_per_submit)?;
+            self.optimizer.begin_epoch(plan.pass.step_rows.len())?;
+            plan.pass.run(Some(&order(self.seed, epoch, train.len())), fit.steps_per_submit)?;
             let measure = epoch == last || (fit.evaluate_every > 0 && epoch.is_multiple_of(fit.evaluate_every));
             pending.push_back(PendingEpoch {
                 epoch,
@@ -73,7 +71,7 @@ impl Trainer {
             // The device works on one epoch while the host takes in the one before.
             while pending.len() > usize::from(epoch < last && !fit.waits_for(epoch)) {
                 let Some(oldest) = pending.pop_front() else { break };
-                stop = self.take_in(oldest, &plan.step_rows, start, &mut fit)?;
+                stop = self.take_in(oldest, &plan.pass.step_rows, start, &mut fit)?;
             }
             #[cfg(feature = "safetensors")]
             if let Some((path, every)) = &fit.checkpoint {

@@ -40,8 +40,11 @@ pub(crate) fn rows() -> Vec<Case> {
         Pick { rows: 1, cols: [1, 1], batch: 1, entries: 1, below: 1, steps: 0..1 }.case(),
         Pick { rows: 10, cols: [3, 2], batch: 4, entries: 10, below: 10, steps: 0..1 }.case(),
         Pick { rows: 10, cols: [3, 2], batch: 4, entries: 10, below: 10, steps: 1..2 }.case(),
-        // The third mini-batch of four reaches beyond the ten entries: the last one counts.
+        // The third mini-batch of four reaches beyond the ten entries: the list begins anew.
         Pick { rows: 10, cols: [3, 2], batch: 4, entries: 10, below: 10, steps: 0..3 }.case(),
+        // A list of two mini-batches serves every step, and one is shorter than a mini-batch.
+        Pick { rows: 10, cols: [3, 2], batch: 4, entries: 8, below: 10, steps: 5..6 }.case(),
+        Pick { rows: 10, cols: [3, 2], batch: 7, entries: 3, below: 10, steps: 2..3 }.case(),
         Pick { rows: 63, cols: [1, 1], batch: 31, entries: 62, below: 63, steps: 0..2 }.case(),
         Pick { rows: 63, cols: [1, 1], batch: 32, entries: 64, below: 63, steps: 0..2 }.case(),
         Pick { rows: 127, cols: [65, 1], batch: 13, entries: 1001, below: 127, steps: 76..77 }.case(),
