@@ -4,7 +4,7 @@
 // A and B are read through strides, so the same kernel multiplies by a transpose: the forward pass, the input
 // gradient and the weight gradient of a linear layer are three calls of it.
 //
-// Four entry points multiply, each for other shapes: small, direct, tiled, wide. They add the products of one output
+// Five entry points multiply, each for other shapes: small, direct, direct4, tiled, wide. They add the products of one output
 // in the order of k. Where there are few outputs and a long k, k is cut into parts: the launch stores a product for
 // each part, and add_parts adds them up. A part has at most 32,768 of k, as software drivers stop a loop after 65,535
 // rounds; longer sums continue in further launches with beta = 1.
@@ -36,6 +36,8 @@ override activation: u32 = 0u;
 override keep: bool = false;        // whether `kept` gets what the activation is applied to
 override adds: bool = false;        // whether beta is not 0
 override in_parts: bool = false;    // whether k is cut into parts
+override a_along_k: bool = false;   // whether neighbours along k are neighbours in A's memory
+override b_along_k: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
@@ -162,6 +164,10 @@ fn store_row_sum(row: u32) {
         sum += a[at];
         at += params.a_col;
     }
+    store_sum(row, sum);
+}
+
+fn store_sum(row: u32, sum: f32) {
     let to = params.sums_at + row;
     var value = params.alpha * sum;
     if adds {
@@ -290,14 +296,125 @@ fn direct(
         at_b2 += params.b_row;
         at_b3 += params.b_row;
     }
-    var sums = array<mat4x4f, 8>(sum00, sum01, sum02, sum03, sum10, sum11, sum12, sum13);
+    store_block(block.part, row, col, array<mat4x4f, 8>(sum00, sum01, sum02, sum03, sum10, sum11, sum12, sum13));
+}
+
+// 8 x 16 outputs, as 2 x 4 blocks of which [i][j] is row i, column j.
+fn store_block(part: u32, row: u32, col: u32, sums: array<mat4x4f, 8>) {
+    var blocks = sums;
     let rows = min(8u, params.m - row);
     let cols = min(16u, params.n - col);
     for (var i = 0u; i < rows; i++) {
         for (var j = 0u; j < cols; j++) {
-            store(block.part, row + i, col + j, sums[i / 4u * 4u + j / 4u][i % 4u][j % 4u]);
+            store(part, row + i, col + j, blocks[i / 4u * 4u + j / 4u][i % 4u][j % 4u]);
         }
     }
+}
+
+// The same for matrices whose rows in memory, and k, are multiples of four: loads of four numbers, which such drivers do
+// for the price of two.
+@group(0) @binding(1) var<storage, read> a4: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b4: array<vec4f>;
+
+// Where in memory, in fours, the vectors of a 4 x 4 block lie: from `first` across k, and `p` along it.
+fn block4(start: u32, first: u32, last: u32, across: u32, p: u32, along: u32, along_k: bool) -> vec4u {
+    let four = vec4u(0u, 1u, 2u, 3u);
+    if along_k {
+        return (start + min(first + four, vec4u(last)) * across + p) / 4u;
+    }
+    return (start + min(first, last - 3u) + (p + four) * along) / 4u;
+}
+
+// Rows of A, with four of k each.
+fn rows4(at: vec4u) -> mat4x4f {
+    let block = mat4x4f(a4[at.x], a4[at.y], a4[at.z], a4[at.w]);
+    if a_along_k {
+        return block;
+    }
+    return transpose(block);
+}
+
+// Four of k, with four columns of B each.
+fn cols4(at: vec4u) -> mat4x4f {
+    let block = mat4x4f(b4[at.x], b4[at.y], b4[at.z], b4[at.w]);
+    if b_along_k {
+        return transpose(block);
+    }
+    return block;
+}
+
+fn store_row_sums4(row: u32) {
+    if params.sums_at == 0u || row >= params.m {
+        return;
+    }
+    var sums = vec4f();
+    for (var p = 0u; p < params.k; p++) {
+        sums += a4[(params.a_start + row + p * params.a_col) / 4u];
+    }
+    for (var i = 0u; i < 4u; i++) {
+        store_sum(row + i, sums[i]);
+    }
+}
+
+@compute @workgroup_size(8)
+fn direct4(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let block = block_of(group, groups, 16u, 64u);
+    if block.part >= params.parts {
+        store_row_sums4((block.beyond * 8u + lane) * 4u);
+        return;
+    }
+    let row = block.row + lane / 4u * 8u;
+    let col = block.col + lane % 4u * 16u;
+    if row >= params.m || col >= params.n {
+        return;
+    }
+    let last_row = params.m - 1u;
+    let last_col = params.n - 1u;
+    let p = block.first;
+    var at_a0 = block4(params.a_start, row, last_row, params.a_row, p, params.a_col, a_along_k);
+    var at_a1 = block4(params.a_start, row + 4u, last_row, params.a_row, p, params.a_col, a_along_k);
+    var at_b0 = block4(params.b_start, col, last_col, params.b_col, p, params.b_row, b_along_k);
+    var at_b1 = block4(params.b_start, col + 4u, last_col, params.b_col, p, params.b_row, b_along_k);
+    var at_b2 = block4(params.b_start, col + 8u, last_col, params.b_col, p, params.b_row, b_along_k);
+    var at_b3 = block4(params.b_start, col + 12u, last_col, params.b_col, p, params.b_row, b_along_k);
+    // Four steps along k are one vector, or as many rows of vectors.
+    let next_a = select(params.a_col, 1u, a_along_k);
+    let next_b = select(params.b_row, 1u, b_along_k);
+    var sum00 = mat4x4f();
+    var sum01 = mat4x4f();
+    var sum02 = mat4x4f();
+    var sum03 = mat4x4f();
+    var sum10 = mat4x4f();
+    var sum11 = mat4x4f();
+    var sum12 = mat4x4f();
+    var sum13 = mat4x4f();
+    for (var at = block.first; at < block.end; at += 4u) {
+        let a0 = rows4(at_a0);
+        let a1 = rows4(at_a1);
+        let b0 = cols4(at_b0);
+        let b1 = cols4(at_b1);
+        let b2 = cols4(at_b2);
+        let b3 = cols4(at_b3);
+        sum00 += b0 * a0;
+        sum01 += b1 * a0;
+        sum02 += b2 * a0;
+        sum03 += b3 * a0;
+        sum10 += b0 * a1;
+        sum11 += b1 * a1;
+        sum12 += b2 * a1;
+        sum13 += b3 * a1;
+        at_a0 += next_a;
+        at_a1 += next_a;
+        at_b0 += next_b;
+        at_b1 += next_b;
+        at_b2 += next_b;
+        at_b3 += next_b;
+    }
+    store_block(block.part, row, col, array<mat4x4f, 8>(sum00, sum01, sum02, sum03, sum10, sum11, sum12, sum13));
 }
 
 // A 64 x 64 block per workgroup, 4 x 4 outputs per invocation; 16 columns of A and 16 rows of B at a time pass
@@ -388,8 +505,6 @@ fn tiled(
 // The first half of the invocations loads A, the other half B: four vectors each, which lie along k or across it, and
 // are turned so that a place of the tile holds four rows (columns) of one k. Places are swapped within a line by
 // `wide_place`, so that invocations side by side write to, and read from, different banks.
-@group(0) @binding(1) var<storage, read> a4: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b4: array<vec4f>;
 var<workgroup> wide_a: array<vec4f, 512>;   // [16 of k][128 rows]
 var<workgroup> wide_b: array<vec4f, 512>;   // [16 of k][128 columns]
 

@@ -173,6 +173,7 @@ pub static KERNELS: &[&Kernel] = &[
     &ops::loss::BOTH,
     &ops::matmul::SMALL,
     &ops::matmul::DIRECT,
+    &ops::matmul::DIRECT4,
     &ops::matmul::TILED,
     &ops::matmul::WIDE,
     &ops::matmul::ADD_PARTS,

@@ -44,13 +44,17 @@ const DERIVATIVE: u32 = 2;
 
 fn constants(params: &[u8]) -> Constants {
     let params: Params = bytemuck::pod_read_unaligned(params);
-    vec![
-        ("extra_is", params.extra_is.into()),
-        ("activation", params.activation.into()),
-        ("keep", params.keep.into()),
-        ("adds", u8::from(params.beta != 0.0).into()),
-        ("in_parts", u8::from(params.parts != 1).into()),
-    ]
+    // Parts are stored as they are: what comes after them is the business of `add_parts`.
+    let in_parts = params.parts > 1;
+    let constants = [
+        ("extra_is", params.extra_is),
+        ("activation", params.activation),
+        ("keep", params.keep),
+        ("adds", (params.beta != 0.0).into()),
+    ];
+    let constants = constants.map(|(name, value)| (name, if in_parts { 0.0 } else { value.into() }));
+    let always = [("in_parts", in_parts), ("a_along_k", params.a_col == 1), ("b_along_k", params.b_row == 1)];
+    constants.into_iter().chain(always.map(|(name, flag)| (name, u8::from(flag).into()))).collect()
 }
 
 /// A kernel of `matmul.wgsl`.
@@ -62,6 +66,7 @@ macro_rules! entry_point {
 
 pub(crate) static SMALL: Kernel = entry_point!("small", [8, 8, 1], reference::product);
 pub(crate) static DIRECT: Kernel = entry_point!("direct", [8, 1, 1], reference::product);
+pub(crate) static DIRECT4: Kernel = entry_point!("direct4", [8, 1, 1], reference::product);
 pub(crate) static TILED: Kernel = entry_point!("tiled", [256, 1, 1], reference::product);
 pub(crate) static WIDE: Kernel = entry_point!("wide", [256, 1, 1], reference::product);
 pub(crate) static ADD_PARTS: Kernel = entry_point!("add_parts", [64, 1, 1], reference::add_parts);

@@ -56,6 +56,7 @@ const ROWS: &[Row] = &[
     ("loss.both", loss::both),
     ("matmul.add_parts", matmul::add_parts),
     ("matmul.direct", matmul::direct),
+    ("matmul.direct4", matmul::direct4),
     ("matmul.small", matmul::small),
     ("matmul.tiled", matmul::tiled),
     ("matmul.wide", matmul::wide),

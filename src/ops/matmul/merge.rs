@@ -1,6 +1,6 @@
 //! Products that take over what the launches before or after them did: see [`crate::fuse`].
 
-use super::{ADD_PARTS, DERIVATIVE, DIRECT, Params, SMALL, TILED, Variant, WIDE};
+use super::{ADD_PARTS, DERIVATIVE, Params, Variant};
 use crate::ops::{Activation, grid, size};
 use crate::recording::Dispatch;
 use crate::tensor::Tensor;
@@ -14,7 +14,7 @@ impl Params {
 
 /// Whether a launch is a product, or the end of one.
 pub(crate) fn is_matmul(dispatch: &Dispatch) -> bool {
-    [&SMALL, &DIRECT, &TILED, &WIDE, &ADD_PARTS].into_iter().any(|kernel| dispatch.is(kernel))
+    dispatch.is(&ADD_PARTS) || Variant::of(dispatch.kernel).is_some()
 }
 
 /// The product with an activation at its end, whose output is `y`; with `keep` what the activation is applied to is
@@ -64,10 +64,10 @@ pub(crate) fn with_row_sums(matmul: &Dispatch, x: &Tensor, sums: &Tensor, accumu
     if !params.is_plain() || !same_columns || !same_way {
         return None;
     }
-    let variant = Variant::of(matmul.kernel).filter(|variant| variant.sums_rows())?;
+    let variant = Variant::of(matmul.kernel)?;
+    let sums_of_group = variant.row_sums()?;
     let out = matmul.outputs[0].through(sums)?;
     let params = Params { sums_at: size(sums.offset - out.offset), ..params };
-    let lanes = matmul.kernel.workgroup_size.iter().product::<u32>() as usize;
-    let workgroups = grid(variant.blocks(m, n) + m.div_ceil(lanes), 1);
+    let workgroups = grid(variant.blocks(m, n) + m.div_ceil(sums_of_group), 1);
     Some(Dispatch { outputs: vec![out], workgroups, ..matmul.clone() }.with_params(params))
 }

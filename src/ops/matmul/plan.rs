@@ -1,7 +1,7 @@
 //! Which kernel multiplies matrices of which shape, on which kind of adapter. Nothing is timed: the same product takes
 //! the same way in every run.
 
-use super::{DIRECT, Factor, SMALL, TILED, WIDE};
+use super::{DIRECT, DIRECT4, Factor, SMALL, TILED, WIDE};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 
@@ -18,6 +18,9 @@ pub enum Variant {
     Small,
     /// Many outputs to each invocation, without workgroup memory: drivers that run on the CPU.
     Direct,
+    /// The same four numbers at a time: matrices whose rows, as they lie in memory, are multiples of four long, and k
+    /// too.
+    Direct4,
     /// Blocks of 64 x 64 through workgroup memory.
     Tiled,
     /// Blocks of 128 x 128 through workgroup memory, loaded four numbers at a time: large matrices in which rows, as
@@ -27,12 +30,13 @@ pub enum Variant {
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Small, Self::Direct, Self::Tiled, Self::Wide];
+    pub const ALL: [Self; 5] = [Self::Small, Self::Direct, Self::Direct4, Self::Tiled, Self::Wide];
 
     pub(super) fn kernel(self) -> &'static Kernel {
         match self {
             Self::Small => &SMALL,
             Self::Direct => &DIRECT,
+            Self::Direct4 => &DIRECT4,
             Self::Tiled => &TILED,
             Self::Wide => &WIDE,
         }
@@ -46,22 +50,33 @@ impl Variant {
     pub(super) fn blocks(self, m: usize, n: usize) -> usize {
         let [rows, cols] = match self {
             Self::Small => [8, 8],
-            Self::Direct => [16, 64],
+            Self::Direct | Self::Direct4 => [16, 64],
             Self::Tiled => [64, 64],
             Self::Wide => [128, 128],
         };
         m.div_ceil(rows) * n.div_ceil(cols)
     }
 
-    /// Whether the kernel can also sum the rows of the first factor.
-    pub(super) fn sums_rows(self) -> bool {
-        self != Self::Wide
+    /// How many rows of the first factor a workgroup sums, if the kernel can do so.
+    pub(super) fn row_sums(self) -> Option<usize> {
+        match self {
+            Self::Small => Some(64),
+            Self::Direct => Some(8),
+            Self::Direct4 => Some(32),
+            Self::Tiled => Some(256),
+            Self::Wide => None,
+        }
     }
 
     /// Whether the kernel takes these factors.
     pub fn takes<'a>(self, a: impl Into<Factor<'a>>, b: impl Into<Factor<'a>>) -> bool {
-        let fours = |factor: Factor<'_>| factor.tensor.cols().is_multiple_of(4);
-        self != Self::Wide || (fours(a.into()) && fours(b.into()))
+        let (a, b) = (a.into(), b.into());
+        let fours = [a, b].iter().all(|factor| factor.tensor.cols().is_multiple_of(4));
+        match self {
+            Self::Small | Self::Direct | Self::Tiled => true,
+            Self::Direct4 => fours && a.shape()[1].is_multiple_of(4),
+            Self::Wide => fours,
+        }
     }
 }
 
@@ -91,7 +106,8 @@ impl Plan {
         let ([m, k], [_, n]) = (a.shape(), b.shape());
         if kind == "software" {
             // A workgroup at a time to each core.
-            return Self::busy(Variant::Direct, 16, 1024, [m, n, k]);
+            let variant = if Variant::Direct4.takes(a, b) { Variant::Direct4 } else { Variant::Direct };
+            return Self::busy(variant, 16, 1024, [m, n, k]);
         }
         let variant = if Variant::Wide.takes(a, b) && Variant::Wide.blocks(m, n) >= 128 {
             Variant::Wide
@@ -128,7 +144,10 @@ impl Plan {
         if !self.variant.takes(a, b) {
             return Err(Error::shape(
                 "matmul",
-                format!("{:?} takes factors whose rows in memory are multiples of 4 long; {a:?} {b:?}", self.variant),
+                format!(
+                    "{:?} takes factors whose rows in memory are multiples of 4 long, and Direct4 such a k; {a:?} {b:?}",
+                    self.variant
+                ),
             ));
         }
         Ok(())
@@ -156,6 +175,8 @@ mod tests {
         assert_eq!(hardware([2048, 2048, 64]), Plan { variant: Variant::Wide, parts: 1 });
         assert_eq!(hardware([2046, 2046, 62]), Plan { variant: Variant::Tiled, parts: 1 });
         assert_eq!(plan("software", [32, 25, 25]), Plan { variant: Variant::Direct, parts: 1 });
+        assert_eq!(plan("software", [128, 512, 784]), Plan { variant: Variant::Direct4, parts: 1 });
+        assert_eq!(plan("software", [128, 512, 786]), Plan { variant: Variant::Direct, parts: 1 });
         assert_eq!(plan("software", [25, 25, 65_536]), Plan { variant: Variant::Direct, parts: 8 });
         assert_eq!(plan("cpu", [25, 25, 65_536]), Plan { variant: Variant::Small, parts: 1 });
     }
