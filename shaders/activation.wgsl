@@ -1,5 +1,5 @@
 // Functions of one variable, element by element: the activations, and exp, log, powers and affine maps.
-// `kind` is `Activation::kind` in src/ops/activation.rs; `a` and `b` are the function's constants.
+// `kind` is `Activation::kind` in src/ops/activation/function.rs; `a` and `b` are the function's constants.
 
 struct Params {
     len: u32,

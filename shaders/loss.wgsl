@@ -68,11 +68,9 @@ fn forward(
 ) {
     let block = group.y * groups.x + group.x;
     var total = 0.0;
-    for (var i = 0u; i < 16u; i++) {
-        let at = block * 4096u + i * 256u + lane;
-        if at < params.len {
-            total += error(kind, params.delta, predictions[at], targets[at]);
-        }
+    let end = min(params.len, (block + 1u) * 4096u);
+    for (var at = block * 4096u + lane; at < end; at += 256u) {
+        total += error(kind, params.delta, predictions[at], targets[at]);
     }
     partial[lane] = total;
     workgroupBarrier();
@@ -163,20 +161,18 @@ fn both(
 ) {
     let block = group.y * groups.x + group.x;
     var total = 0.0;
-    for (var i = 0u; i < 16u; i++) {
-        let at = block * 4096u + i * 256u + lane;
-        if at < params.len {
-            let p = predictions[at];
-            let t = targets[at];
-            total += error(kind, params.delta, p, t);
-            var x = p;
-            if has_before {
-                x = before[at];
-            }
-            let slope = error_derivative(kind, params.delta, p, t);
-            gradient_of_both[at] =
-                d_loss[0] * params.scale * slope * derivative(activation, params.activation_a, x, p);
+    let end = min(params.len, (block + 1u) * 4096u);
+    for (var at = block * 4096u + lane; at < end; at += 256u) {
+        let p = predictions[at];
+        let t = targets[at];
+        total += error(kind, params.delta, p, t);
+        var x = p;
+        if has_before {
+            x = before[at];
         }
+        let slope = error_derivative(kind, params.delta, p, t);
+        gradient_of_both[at] =
+            d_loss[0] * params.scale * slope * derivative(activation, params.activation_a, x, p);
     }
     partial[lane] = total;
     workgroupBarrier();

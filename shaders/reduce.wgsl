@@ -29,11 +29,9 @@ fn sum(
 ) {
     let block = group.y * groups.x + group.x;
     var total = 0.0;
-    for (var i = 0u; i < 16u; i++) {
-        let at = block * 4096u + i * 256u + lane;
-        if at < params.len {
-            total += select(x[at], x[at] * x[at], params.square != 0u);
-        }
+    let end = min(params.len, (block + 1u) * 4096u);
+    for (var at = block * 4096u + lane; at < end; at += 256u) {
+        total += select(x[at], x[at] * x[at], params.square != 0u);
     }
     partial[lane] = total;
     workgroupBarrier();

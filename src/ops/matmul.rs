@@ -42,34 +42,46 @@ const BIAS: u32 = 1;
 /// [`Params::extra_is`]: the third input is what the activation's derivative is taken at.
 const DERIVATIVE: u32 = 2;
 
+/// What all kernels are compiled for.
 fn constants(params: &[u8]) -> Constants {
+    constants_by(params, [false; 2])
+}
+
+/// `direct4` is also compiled for the way in which its factors lie in memory.
+fn constants4(params: &[u8]) -> Constants {
+    let Params { a_col, b_row, .. } = bytemuck::pod_read_unaligned(params);
+    constants_by(params, [a_col == 1, b_row == 1])
+}
+
+fn constants_by(params: &[u8], [a_along_k, b_along_k]: [bool; 2]) -> Constants {
     let params: Params = bytemuck::pod_read_unaligned(params);
     // Parts are stored as they are: what comes after them is the business of `add_parts`.
     let in_parts = params.parts > 1;
-    let constants = [
-        ("extra_is", params.extra_is),
-        ("activation", params.activation),
-        ("keep", params.keep),
-        ("adds", (params.beta != 0.0).into()),
-    ];
-    let constants = constants.map(|(name, value)| (name, if in_parts { 0.0 } else { value.into() }));
-    let always = [("in_parts", in_parts), ("a_along_k", params.a_col == 1), ("b_along_k", params.b_row == 1)];
-    constants.into_iter().chain(always.map(|(name, flag)| (name, u8::from(flag).into()))).collect()
+    let last = |value: u32| if in_parts { 0.0 } else { value.into() };
+    vec![
+        ("extra_is", last(params.extra_is)),
+        ("activation", last(params.activation)),
+        ("keep", last(params.keep)),
+        ("adds", last((params.beta != 0.0).into())),
+        ("in_parts", u8::from(in_parts).into()),
+        ("a_along_k", u8::from(a_along_k).into()),
+        ("b_along_k", u8::from(b_along_k).into()),
+    ]
 }
 
 /// A kernel of `matmul.wgsl`.
 macro_rules! entry_point {
-    ($entry:literal, $workgroup:expr, $reference:path) => {
-        kernel!("matmul", $entry, $workgroup, Params, inputs: 3, outputs: 2, step: false, $reference, constants)
+    ($entry:literal, $workgroup:expr, $reference:path, $constants:path) => {
+        kernel!("matmul", $entry, $workgroup, Params, inputs: 3, outputs: 2, step: false, $reference, $constants)
     };
 }
 
-pub(crate) static SMALL: Kernel = entry_point!("small", [8, 8, 1], reference::product);
-pub(crate) static DIRECT: Kernel = entry_point!("direct", [8, 1, 1], reference::product);
-pub(crate) static DIRECT4: Kernel = entry_point!("direct4", [8, 1, 1], reference::product);
-pub(crate) static TILED: Kernel = entry_point!("tiled", [256, 1, 1], reference::product);
-pub(crate) static WIDE: Kernel = entry_point!("wide", [256, 1, 1], reference::product);
-pub(crate) static ADD_PARTS: Kernel = entry_point!("add_parts", [64, 1, 1], reference::add_parts);
+pub(crate) static SMALL: Kernel = entry_point!("small", [8, 8, 1], reference::product, constants);
+pub(crate) static DIRECT: Kernel = entry_point!("direct", [8, 1, 1], reference::product, constants);
+pub(crate) static DIRECT4: Kernel = entry_point!("direct4", [8, 1, 1], reference::product, constants4);
+pub(crate) static TILED: Kernel = entry_point!("tiled", [256, 1, 1], reference::product, constants);
+pub(crate) static WIDE: Kernel = entry_point!("wide", [256, 1, 1], reference::product, constants);
+pub(crate) static ADD_PARTS: Kernel = entry_point!("add_parts", [64, 1, 1], reference::add_parts, constants);
 
 /// A factor of a product: a tensor as it is (`&x`) or transposed (`x.t()`), which only changes how it is read.
 #[derive(Clone, Copy, Debug)]

@@ -37,7 +37,7 @@ impl Product {
 
     /// Every transpose of this shape that the kernel takes, each with another epilogue.
     fn all(plan: Plan, shape: [usize; 3], first: usize) -> impl Iterator<Item = Self> {
-        let epilogues = if has_all_epilogues(plan.variant) { 7 } else { 3 };
+        let (first, epilogues) = if has_all_epilogues(plan.variant) { (first, 7) } else { (0, 3) };
         let products = (0..4).map(move |t| {
             let product = Self { transposed: [t & 1 != 0, t & 2 != 0], ..Self::new(plan, shape) };
             match (first + t) % epilogues {
