@@ -8,7 +8,7 @@
 //! `RUSTFLAGS="--cfg skip_gpu_tests" cargo test` lists them as ignored, as does `--no-default-features`.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use wgrad::{Device, DeviceOptions};
 
@@ -31,7 +31,18 @@ pub(crate) struct Gpu {
 /// Every adapter, with unchecked and with checked shaders, opened once in a process.
 pub(crate) fn gpus() -> &'static [Gpu] {
     static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
+    take_turn();
     GPUS.get_or_init(open_all)
+}
+
+/// Tests that use GPUs take turns, until their threads end: wgpu's GL backend panics when a thread waits some seconds for
+/// another, and on a busy machine a software driver compiles a large kernel for longer.
+fn take_turn() {
+    static TURN: Mutex<()> = Mutex::new(());
+    thread_local! {
+        static MINE: MutexGuard<'static, ()> = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    }
+    MINE.with(|_| ());
 }
 
 /// The CPU path, and every adapter with the shaders that programs get.
