@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use wgrad::ops::{matmul, matmul::Epilogue};
 use wgrad::plot::{self, Curve};
-use wgrad::{Device, Recording, Result, Tensor};
+use wgrad::{Device, ErrorKind, Recording, Result, Tensor};
 
 use crate::training::{Training, flops};
 
@@ -39,9 +39,17 @@ pub(crate) fn run(device: &Device, fused: bool, patience: f64, figure: Option<&P
     for (name, varied, points) in sweeps {
         let mut curve = Vec::new();
         for [depth, width, batch] in points {
-            let Some((seconds, launches)) = time(device, &sizes(width, depth), batch, fused, patience)? else {
-                println!("| {depth} | {width} | {batch} | | over {:.0} | | |", patience * 1e6);
-                break;
+            let (seconds, launches) = match time(device, &sizes(width, depth), batch, fused, patience) {
+                Ok(Some(timing)) => timing,
+                Ok(None) => {
+                    println!("| {depth} | {width} | {batch} | | over {:.0} | | |", patience * 1e6);
+                    break;
+                }
+                Err(error) if error.kind() == ErrorKind::OutOfMemory => {
+                    println!("| {depth} | {width} | {batch} | | does not fit | | |");
+                    break;
+                }
+                Err(error) => return Err(error),
             };
             let gflops = flops(&sizes(width, depth), batch) / seconds / 1e9;
             let (us, share) = (seconds * 1e6, gflops / peak * 100.0);
