@@ -4,10 +4,10 @@
 // A and B are read through strides, so the same kernel multiplies by a transpose: the forward pass, the input
 // gradient and the weight gradient of a linear layer are three calls of it.
 //
-// Five entry points multiply, each for other shapes: small, direct, direct4, tiled, wide. They add the products of one output
-// in the order of k. Where there are few outputs and a long k, k is cut into parts: the launch stores a product for
-// each part, and add_parts adds them up. A part has at most 32,768 of k, as software drivers stop a loop after 65,535
-// rounds; longer sums continue in further launches with beta = 1.
+// Five entry points multiply, each for other shapes: small, direct, direct4, tiled, wide. They add the products of one
+// output in the order of k; direct4 first adds four of them to each other. Where there are few outputs and a long k, k
+// is cut into parts: the launch stores a product for each part, and add_parts adds them up. A part has at most 32,768
+// of k, as software drivers stop a loop after 65,535 rounds; longer sums continue in further launches with beta = 1.
 
 struct Params {
     m: u32,
@@ -31,13 +31,13 @@ struct Params {
 }
 
 // A pipeline is compiled for each set of values that a program uses.
-override extra_is: u32 = 0u;        // what `extra` is; 0: nothing, 1: a bias, 2: where to take the activation's derivative
+override extra_is: u32 = 0u;        // `extra` is 0: nothing, 1: a bias, 2: where to take the activation's derivative
 override activation: u32 = 0u;
 override keep: bool = false;        // whether `kept` gets what the activation is applied to
 override adds: bool = false;        // whether beta is not 0
 override in_parts: bool = false;    // whether k is cut into parts
-override a_along_k: bool = false;   // whether neighbours along k are neighbours in A's memory
-override b_along_k: bool = false;
+override a4_along_k: bool = false;  // direct4 only: whether neighbours along k are neighbours in A's memory
+override b4_along_k: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
@@ -311,8 +311,8 @@ fn store_block(part: u32, row: u32, col: u32, sums: array<mat4x4f, 8>) {
     }
 }
 
-// The same for matrices whose rows in memory, and k, are multiples of four: loads of four numbers, which such drivers do
-// for the price of two.
+// The same for matrices whose rows in memory, and k, are multiples of four. Such drivers load in a loop over the eight
+// invocations, which a load of four numbers goes through once.
 @group(0) @binding(1) var<storage, read> a4: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b4: array<vec4f>;
 
@@ -328,7 +328,7 @@ fn block4(start: u32, first: u32, last: u32, across: u32, p: u32, along: u32, al
 // Rows of A, with four of k each.
 fn rows4(at: vec4u) -> mat4x4f {
     let block = mat4x4f(a4[at.x], a4[at.y], a4[at.z], a4[at.w]);
-    if a_along_k {
+    if a4_along_k {
         return block;
     }
     return transpose(block);
@@ -337,7 +337,7 @@ fn rows4(at: vec4u) -> mat4x4f {
 // Four of k, with four columns of B each.
 fn cols4(at: vec4u) -> mat4x4f {
     let block = mat4x4f(b4[at.x], b4[at.y], b4[at.z], b4[at.w]);
-    if b_along_k {
+    if b4_along_k {
         return transpose(block);
     }
     return block;
@@ -375,15 +375,15 @@ fn direct4(
     let last_row = params.m - 1u;
     let last_col = params.n - 1u;
     let p = block.first;
-    var at_a0 = block4(params.a_start, row, last_row, params.a_row, p, params.a_col, a_along_k);
-    var at_a1 = block4(params.a_start, row + 4u, last_row, params.a_row, p, params.a_col, a_along_k);
-    var at_b0 = block4(params.b_start, col, last_col, params.b_col, p, params.b_row, b_along_k);
-    var at_b1 = block4(params.b_start, col + 4u, last_col, params.b_col, p, params.b_row, b_along_k);
-    var at_b2 = block4(params.b_start, col + 8u, last_col, params.b_col, p, params.b_row, b_along_k);
-    var at_b3 = block4(params.b_start, col + 12u, last_col, params.b_col, p, params.b_row, b_along_k);
+    var at_a0 = block4(params.a_start, row, last_row, params.a_row, p, params.a_col, a4_along_k);
+    var at_a1 = block4(params.a_start, row + 4u, last_row, params.a_row, p, params.a_col, a4_along_k);
+    var at_b0 = block4(params.b_start, col, last_col, params.b_col, p, params.b_row, b4_along_k);
+    var at_b1 = block4(params.b_start, col + 4u, last_col, params.b_col, p, params.b_row, b4_along_k);
+    var at_b2 = block4(params.b_start, col + 8u, last_col, params.b_col, p, params.b_row, b4_along_k);
+    var at_b3 = block4(params.b_start, col + 12u, last_col, params.b_col, p, params.b_row, b4_along_k);
     // Four steps along k are one vector, or as many rows of vectors.
-    let next_a = select(params.a_col, 1u, a_along_k);
-    let next_b = select(params.b_row, 1u, b_along_k);
+    let next_a = select(params.a_col, 1u, a4_along_k);
+    let next_b = select(params.b_row, 1u, b4_along_k);
     var sum00 = mat4x4f();
     var sum01 = mat4x4f();
     var sum02 = mat4x4f();

@@ -29,7 +29,7 @@ struct Step {
 @group(0) @binding(6) var<storage, read_write> state2: array<f32>;
 @group(1) @binding(0) var<uniform> now: Step;
 
-// There are at most 2,048 workgroups: an invocation starts at `first` and goes on by `stride`.
+// There may be fewer invocations than values: each starts at `first` and goes on by `stride`.
 fn first(group: vec3u, groups: vec3u, lane: u32) -> u32 {
     return (group.y * groups.x + group.x) * 64u + lane;
 }
@@ -39,7 +39,7 @@ fn stride(groups: vec3u) -> u32 {
 }
 
 // What holds for all values in a step.
-struct Now {
+struct ThisStep {
     rate: f32,
     correct1: f32,      // 1 / (1 - beta1^t)
     correct2: f32,      // 1 / (1 - beta2^t)
@@ -47,14 +47,14 @@ struct Now {
     norm_scale: f32,
 }
 
-fn this_step() -> Now {
+fn this_step() -> ThisStep {
     let row = rates[min(now.step, params.last_rate)];
     let rate = row.x * params.rate_factor;
     var norm_scale = 1.0;
     if params.clip_norm > 0.0 {
         norm_scale = min(1.0, params.clip_norm / (sqrt(squared_norm[0]) + 1e-6));
     }
-    return Now(rate, row.y, row.z, 1.0 - rate * params.decoupled_decay - params.shrink, norm_scale);
+    return ThisStep(rate, row.y, row.z, 1.0 - rate * params.decoupled_decay - params.shrink, norm_scale);
 }
 
 // The gradient of a value, clipped, with the weight decay that is added to it.
@@ -69,11 +69,11 @@ fn sgd(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let t = this_step();
+    let step = this_step();
     for (var i = first(group, groups, lane); i < params.len; i += stride(groups)) {
         let value = values[i];
-        let g = gradient(i, value, t.norm_scale);
-        values[i] = value * t.kept - t.rate * g;
+        let g = gradient(i, value, step.norm_scale);
+        values[i] = value * step.kept - step.rate * g;
     }
 }
 
@@ -85,14 +85,14 @@ fn momentum(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let t = this_step();
+    let step = this_step();
     for (var i = first(group, groups, lane); i < params.len; i += stride(groups)) {
         let value = values[i];
-        let g = gradient(i, value, t.norm_scale);
+        let g = gradient(i, value, step.norm_scale);
         let velocity = params.momentum * state1[i] + g;
         state1[i] = velocity;
         let direction = select(velocity, g + params.momentum * velocity, params.nesterov != 0u);
-        values[i] = value * t.kept - t.rate * direction;
+        values[i] = value * step.kept - step.rate * direction;
     }
 }
 
@@ -103,15 +103,15 @@ fn adam(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let t = this_step();
+    let step = this_step();
     for (var i = first(group, groups, lane); i < params.len; i += stride(groups)) {
         let value = values[i];
-        let g = gradient(i, value, t.norm_scale);
+        let g = gradient(i, value, step.norm_scale);
         let m = params.beta1 * state1[i] + (1.0 - params.beta1) * g;
         let v = params.beta2 * state2[i] + (1.0 - params.beta2) * g * g;
         state1[i] = m;
         state2[i] = v;
-        values[i] = value * t.kept - t.rate * (m * t.correct1) / (sqrt(v * t.correct2) + params.epsilon);
+        values[i] = value * step.kept - step.rate * (m * step.correct1) / (sqrt(v * step.correct2) + params.epsilon);
     }
 }
 
@@ -123,14 +123,14 @@ fn rmsprop(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let t = this_step();
+    let step = this_step();
     for (var i = first(group, groups, lane); i < params.len; i += stride(groups)) {
         let value = values[i];
-        let g = gradient(i, value, t.norm_scale);
+        let g = gradient(i, value, step.norm_scale);
         let v = params.beta2 * state2[i] + (1.0 - params.beta2) * g * g;
         let velocity = params.momentum * state1[i] + g / (sqrt(v) + params.epsilon);
         state1[i] = velocity;
         state2[i] = v;
-        values[i] = value * t.kept - t.rate * velocity;
+        values[i] = value * step.kept - step.rate * velocity;
     }
 }

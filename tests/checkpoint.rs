@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Devices, assert_same_bits, on_every_device, rng};
+use common::{Devices, assert_same_bits, assert_same_training, on_every_device, rng};
 use rand::RngExt;
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{Dropout, Linear, Mse, Predictor, Sequential, Tanh};
 use wgrad::ops::optim::{Stretch, Update};
 use wgrad::optim::{Adam, RmsProp, Rule, Schedule, Settings, Sgd};
-use wgrad::{Control, Device, EarlyStopping, ErrorKind, Fit, History, Monitor, Recording, Result, Trainer};
+use wgrad::{Control, Device, EarlyStopping, ErrorKind, Fit, Monitor, Recording, Result, Trainer};
 
 on_every_device!(
     a_resumed_training_is_the_uninterrupted_one,
@@ -37,17 +37,6 @@ fn trainer(device: &Device, rule: impl Rule + 'static, seed: u64) -> Trainer {
     let model =
         Sequential::new().add(Linear::new(2, 9)).add(Tanh).add(Dropout::new(0.2)).add(Linear::new(9, 1)).add(Tanh);
     Trainer::new(device, model, Mse::new(), rule, seed).unwrap()
-}
-
-fn assert_same(name: &str, one: &Trainer, other: &Trainer) {
-    let values = |trainer: &Trainer| trainer.parameters().values().read().unwrap();
-    assert_same_bits(&format!("{name}: parameters"), &values(one), &values(other));
-    assert_same_bits(&format!("{name}: losses"), &one.history().step_losses, &other.history().step_losses);
-    let epochs = |history: &History| {
-        let epochs = history.epochs.iter();
-        epochs.map(|r| (r.epoch, r.steps, r.loss, r.train, r.validation)).collect::<Vec<_>>()
-    };
-    assert_eq!(epochs(one.history()), epochs(other.history()), "{name}");
 }
 
 /// What makes trainers, all of one kind.
@@ -89,12 +78,12 @@ fn a_resumed_training_is_the_uninterrupted_one(devices: &Devices) {
             let mut second = make(device, 12);
             second.fit(&train, Fit::new(1, 60)).unwrap();
             second.resume(&path).unwrap();
-            assert_same(&format!("{name}, after reading"), &second, &first);
+            assert_same_training(&format!("{name}, after reading"), &second, &first);
             assert_eq!(second.optimizer().steps(), 4 * 9);
             assert_eq!(second.history(), first.history());
             let tail = second.fit(&train, fit(10)).unwrap();
             assert_eq!(tail.epochs.len(), 6);
-            assert_same(&name, &second, &whole);
+            assert_same_training(&name, &second, &whole);
             assert!(second.history().seconds > first.history().seconds);
         }
     }
@@ -124,7 +113,7 @@ fn early_stopping_goes_on_where_it_was(devices: &Devices) {
             let killed = |_: &wgrad::EpochRecord| Control::Stop;
             if part.fit(&train, fit(200).checkpoint(&path, 1).control(killed)).unwrap().epochs.is_empty() {
                 assert_eq!(done, epochs, "{name}");
-                assert_same(name, &part, &whole);
+                assert_same_training(name, &part, &whole);
                 break;
             }
             parts += 1;
@@ -209,9 +198,9 @@ fn what_is_no_checkpoint_of_this_training_changes_nothing() {
     assert_eq!(reader.history().step_losses, before);
     let mut untouched = trainer(&cpu, Sgd::new(0.1), 1);
     untouched.fit(&train, Fit::new(1, 30)).unwrap();
-    assert_same("after refusals", &reader, &untouched);
+    assert_same_training("after refusals", &reader, &untouched);
     reader.resume(&sgd).unwrap();
-    assert_same("after the right file", &reader, &writer);
+    assert_same_training("after the right file", &reader, &writer);
 }
 
 /// A rule of one's own, which keeps as much as Adam.
@@ -271,7 +260,7 @@ fn a_checkpoint_is_of_one_rule() {
     fs::write(&adam, old).unwrap();
     let mut reader = trainer(&cpu, Adam::new(0.01), 1);
     reader.resume(&adam).unwrap();
-    assert_same("an old file", &reader, &writer);
+    assert_same_training("an old file", &reader, &writer);
     let message = trainer(&cpu, Sgd::new(0.1), 1).resume(&adam).unwrap_err().to_string();
     assert!(message.contains("keeps 2 numbers"), "{message}");
 }
@@ -338,5 +327,5 @@ fn a_training_killed_again_and_again_is_the_uninterrupted_one() {
     let resumed = killed_fit(&killed, Duration::ZERO);
     let whole = killed_fit(&path("not-killed"), Duration::ZERO);
     assert_eq!(whole.history().epochs.len(), EPOCHS);
-    assert_same("killed", &resumed, &whole);
+    assert_same_training("killed", &resumed, &whole);
 }

@@ -6,12 +6,12 @@ mod common;
 
 use std::path::Path;
 
-use common::{Devices, assert_same_bits, on_every_device};
+use common::{Devices, assert_same_training, on_every_device};
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{Dropout, Init, Linear, Module, Mse, Parameter, Sequential, Tanh};
 use wgrad::ops::Reduction;
 use wgrad::optim::{Adam, Schedule, Sgd};
-use wgrad::{Device, DeviceOptions, ErrorKind, Fit, History, Tape, Tensor, Trainer, Var};
+use wgrad::{Device, DeviceOptions, ErrorKind, Fit, Tape, Tensor, Trainer, Var};
 
 on_every_device!(
     streamed_data_gives_the_bits_of_resident_data,
@@ -59,20 +59,6 @@ fn trainer(device: &Device) -> Trainer {
     Trainer::new(device, model, Mse::new(), Adam::new(0.01).schedule(schedule), 7).unwrap()
 }
 
-fn values(trainer: &Trainer) -> Vec<f32> {
-    trainer.parameters().values().read().unwrap()
-}
-
-fn assert_same(name: &str, one: &Trainer, other: &Trainer) {
-    assert_same_bits(&format!("{name}: parameters"), &values(one), &values(other));
-    assert_same_bits(&format!("{name}: losses"), &one.history().step_losses, &other.history().step_losses);
-    let epochs = |history: &History| {
-        let epochs = history.epochs.iter();
-        epochs.map(|r| (r.epoch, r.steps, r.loss, r.train, r.validation)).collect::<Vec<_>>()
-    };
-    assert_eq!(epochs(one.history()), epochs(other.history()), "{name}");
-}
-
 fn streamed_data_gives_the_bits_of_resident_data(devices: &Devices) {
     let (train, validation) = data();
     for (name, device) in devices {
@@ -96,14 +82,14 @@ fn streamed_data_gives_the_bits_of_resident_data(devices: &Devices) {
                 let name = format!("{name}, {bytes} bytes, drop_last {drop_last}");
                 let mut streamed = trainer(device);
                 let counted = count(&mut streamed, bytes);
-                assert_same(&name, &streamed, &resident);
+                assert_same_training(&name, &streamed, &resident);
                 assert_eq!((counted.0, counted.1), (launches, reads), "{name}: launches and reads");
                 assert!(counted.2 > uploads, "{name}: {} values uploaded, resident {uploads}", counted.2);
             }
             // As many bytes as there are: the training data stays, the validation data does not.
             let mut mixed = trainer(device);
             count(&mut mixed, ROW_BYTES * SAMPLES as u64);
-            assert_same(&format!("{name}, mixed"), &mixed, &resident);
+            assert_same_training(&format!("{name}, mixed"), &mixed, &resident);
         }
     }
 }
@@ -122,7 +108,7 @@ fn a_training_goes_on_with_other_chunks(devices: &Devices) {
         second.resume(&path).unwrap();
         second.fit(&train, fit(3, u64::MAX)).unwrap();
         second.fit(&train, fit(5, ROW_BYTES * 40)).unwrap();
-        assert_same(name, &second, &whole);
+        assert_same_training(name, &second, &whole);
     }
 }
 

@@ -23,8 +23,8 @@ use crate::error::{Error, Result};
 /// Samples to train on or to be measured by: a matrix of inputs [n, i] and one of targets [n, t], row by row.
 ///
 /// It lies in the host's memory. A [`Trainer`](crate::Trainer) keeps a copy on its device while it uses it, or uploads
-/// it in chunks where it does not fit: see [`Fit::resident_bytes`](crate::Fit::resident_bytes). `data::Csv` (feature `csv`) reads them
-/// from a table, [`idx`] from MNIST's format, and `Dataset::from_arrays` (feature `ndarray`) takes ndarray's matrices.
+/// it in chunks where it does not fit: see [`Fit::resident_bytes`](crate::Fit::resident_bytes). `data::Csv` (feature
+/// `csv`) reads them from a table, [`idx`] from MNIST's format, and `Dataset::from_arrays` (feature `ndarray`) takes ndarray's matrices.
 ///
 /// ```
 /// use wgrad::data::Dataset;

@@ -64,8 +64,8 @@ fn constants_by(params: &[u8], [a_along_k, b_along_k]: [bool; 2]) -> Constants {
         ("keep", last(params.keep)),
         ("adds", last((params.beta != 0.0).into())),
         ("in_parts", u8::from(in_parts).into()),
-        ("a_along_k", u8::from(a_along_k).into()),
-        ("b_along_k", u8::from(b_along_k).into()),
+        ("a4_along_k", u8::from(a_along_k).into()),
+        ("b4_along_k", u8::from(b_along_k).into()),
     ]
 }
 

@@ -61,7 +61,8 @@ pub struct Stretch<'a> {
     pub squared_norm: &'a Tensor,
 }
 
-/// Starting a workgroup costs as much as a few hundred elements on a software driver; a large GPU is full with these.
+/// Every invocation reads what holds for the whole step, so where there is much to update each updates several values. A
+/// large GPU is full with these.
 const MAX_GROUPS: usize = 2048;
 
 pub(crate) static SGD: Kernel =

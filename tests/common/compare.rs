@@ -1,5 +1,7 @@
 //! The comparison that all numeric tests use.
 
+use wgrad::{History, Trainer};
+
 /// f32's machine epsilon: one rounding errs by at most half of it, relatively. A sum of n products, added in any
 /// order, errs by at most `n * EPSILON / 2 * sum of |a||b|`; two such sums differ by at most `n * EPSILON * ...`.
 pub(crate) const EPSILON: f64 = f32::EPSILON as f64;
@@ -76,4 +78,16 @@ pub(crate) fn assert_same_bits(op: &str, actual: &[f32], expected: &[f32]) {
     if let Some(i) = actual.iter().zip(expected).position(differs) {
         panic!("{op}: [{i}] is {:e}, expected {:e}: zeros of different sign", actual[i], expected[i]);
     }
+}
+
+/// Asserts that two trainers are in the same state, and came there by the same losses, bit for bit.
+pub(crate) fn assert_same_training(name: &str, one: &Trainer, other: &Trainer) {
+    let values = |trainer: &Trainer| trainer.parameters().values().read().unwrap();
+    assert_same_bits(&format!("{name}: parameters"), &values(one), &values(other));
+    assert_same_bits(&format!("{name}: losses"), &one.history().step_losses, &other.history().step_losses);
+    let epochs = |history: &History| {
+        let epochs = history.epochs.iter();
+        epochs.map(|r| (r.epoch, r.steps, r.loss, r.train, r.validation)).collect::<Vec<_>>()
+    };
+    assert_eq!(epochs(one.history()), epochs(other.history()), "{name}");
 }

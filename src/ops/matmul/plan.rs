@@ -59,11 +59,10 @@ impl Variant {
 
     /// How many rows of the first factor a workgroup sums, if the kernel can do so.
     pub(super) fn row_sums(self) -> Option<usize> {
+        let invocations = self.kernel().workgroup_size.iter().product::<u32>() as usize;
         match self {
-            Self::Small => Some(64),
-            Self::Direct => Some(8),
-            Self::Direct4 => Some(32),
-            Self::Tiled => Some(256),
+            Self::Small | Self::Direct | Self::Tiled => Some(invocations),
+            Self::Direct4 => Some(4 * invocations),
             Self::Wide => None,
         }
     }
