@@ -2,9 +2,8 @@
 //! nothing of it: each rule looks for a pair of launches, and the file of the kernel that takes over makes the merged
 //! one.
 
+use crate::device::{Dispatch, Tensor};
 use crate::ops::{activation, bias, cross_entropy, loss, matmul, reduce};
-use crate::recording::Dispatch;
-use crate::tensor::Tensor;
 
 /// A launch that takes the place of the two at `first` and `second`.
 struct Merge {

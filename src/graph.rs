@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::device::{Recording, Tensor};
 use crate::error::{Error, Result};
 use crate::ops::{Activation, activation};
-use crate::recording::Recording;
 use crate::tape::{Source, Tape, Var};
-use crate::tensor::Tensor;
 
 /// What a backward pass does with the gradients that parameters already have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,39 +42,32 @@
 // Tests may panic; the library returns errors.
 #![cfg_attr(not(test), warn(clippy::expect_used, clippy::panic, clippy::unwrap_used))]
 
-mod buffer;
-mod cpu;
 pub mod data;
 mod device;
 mod error;
 mod fuse;
-#[cfg(feature = "gpu")]
-mod gpu;
 mod graph;
-mod kernel;
 pub mod metrics;
 pub mod nn;
 pub mod ops;
 pub mod optim;
 #[cfg(feature = "plot")]
 pub mod plot;
-mod recording;
 #[cfg(feature = "safetensors")]
 mod save;
 mod tape;
-mod tensor;
 mod train;
 
-pub use buffer::PendingRead;
-pub use device::{Counters, Device, DeviceInfo, DeviceOptions};
+pub use device::{
+    Call, Constants, Counters, Device, DeviceInfo, DeviceOptions, Dispatch, Kernel, MAX_INPUTS, MAX_OUTPUTS,
+    PendingRead, Recording, Tensor,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use graph::{BackwardPass, Graph, Sink};
-pub use kernel::{Call, Constants, KERNELS, Kernel, MAX_INPUTS, MAX_OUTPUTS};
-pub use recording::{Dispatch, Recording};
+pub use ops::KERNELS;
 #[cfg(feature = "safetensors")]
 pub use save::Mismatch;
 pub use tape::{Tape, Var};
-pub use tensor::Tensor;
 pub use train::{Control, EarlyStopping, EpochRecord, Fit, History, Metrics, Monitor, Trainer};
 
 #[cfg(doc)]

@@ -4,13 +4,11 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::device::Device;
+use crate::device::{Device, Recording, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{BackwardPass, Gradients, Graph, schedule};
 use crate::nn::Parameter;
 use crate::ops::dropout::hash;
-use crate::recording::Recording;
-use crate::tensor::Tensor;
 
 /// A value on a [`Tape`]: a matrix that an operation computes, a parameter, or an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

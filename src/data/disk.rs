@@ -4,8 +4,8 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::Dataset;
+use crate::device::MAX_ELEMENTS;
 use crate::error::{Error, Result};
-use crate::tensor::MAX_ELEMENTS;
 
 /// How the two classes of [`disk`] are told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,12 +10,10 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
-use crate::device::Device;
+use crate::device::{ALIGNMENT, Device, MAX_ELEMENTS, Recording, Tensor};
 use crate::error::{Error, Result};
 use crate::nn::{Init, Module};
 use crate::ops;
-use crate::recording::Recording;
-use crate::tensor::{ALIGNMENT, MAX_ELEMENTS, Tensor};
 
 /// A matrix that training changes: its shape and how its initial values are drawn, and, once [`Parameters::new`] has
 /// placed it on a device, its value and its gradient.

@@ -4,12 +4,10 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use crate::data;
-use crate::device::Device;
+use crate::device::{Device, Recording, Tensor};
 use crate::error::Result;
 use crate::nn::{Module, Parameters};
-use crate::recording::Recording;
 use crate::tape::Tape;
-use crate::tensor::Tensor;
 
 /// Samples that go through the model at once.
 const CHUNK_ROWS: usize = 4096;

@@ -2,12 +2,10 @@
 
 mod function;
 
+use crate::device::{Call, Constants, Dispatch, Kernel, Recording, Tensor, kernel};
 use crate::error::Result;
-use crate::kernel::{Call, Constants, Kernel, kernel};
 use crate::ops::{grid, put, same_shape, size};
-use crate::recording::{Dispatch, Recording};
 use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
 pub use function::Activation;
 use function::for_kind;
 

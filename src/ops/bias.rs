@@ -1,11 +1,9 @@
 //! A row added to every row, and the sums of columns that are its gradient: `shaders/bias.wgsl`.
 
+use crate::device::{Call, Dispatch, Kernel, Recording, Tensor, kernel};
 use crate::error::Result;
-use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{expect_shape, grid, put, same_shape, size};
-use crate::recording::{Dispatch, Recording};
 use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

@@ -1,14 +1,12 @@
 //! Arithmetic on two matrices, with broadcasting: `shaders/broadcast.wgsl`.
 
+use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::Result;
 use crate::graph::BackwardPass;
-use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::copy::repeating;
 use crate::ops::reduce::Sum;
 use crate::ops::{bias, grid, put, reduce, same_shape, size};
-use crate::recording::Recording;
 use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
 
 /// An operation on two matrices, element by element. A matrix with one row, one column, or both is repeated to the
 /// other's size.

@@ -1,11 +1,9 @@
 //! Copies between blocks of matrices: `shaders/copy.wgsl`.
 
+use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{expect_shape, fill, grid, put, size};
-use crate::recording::Recording;
 use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

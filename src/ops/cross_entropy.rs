@@ -1,11 +1,9 @@
 //! Cross-entropy of logits: `shaders/cross_entropy.wgsl`.
 
+use crate::device::{Call, Dispatch, Kernel, MAX_INPUTS, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::kernel::{Call, Kernel, MAX_INPUTS, kernel};
 use crate::ops::{Reduction, expect_shape, grid, put, reduce, same_shape, size};
-use crate::recording::{Dispatch, Recording};
 use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

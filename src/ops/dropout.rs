@@ -1,11 +1,9 @@
 //! Dropout: `shaders/dropout.wgsl`.
 
+use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{expect_shape, grid, put, same_shape, size};
-use crate::recording::Recording;
 use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

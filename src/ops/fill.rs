@@ -1,10 +1,8 @@
 //! One value everywhere: `shaders/fill.wgsl`.
 
+use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::Result;
-use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{grid, size};
-use crate::recording::Recording;
-use crate::tensor::Tensor;
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

@@ -1,12 +1,10 @@
 //! Losses that add up errors element by element: `shaders/loss.wgsl`.
 
+use crate::device::{Call, Constants, Dispatch, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::kernel::{Call, Constants, Kernel, kernel};
 use crate::ops::reduce::{self, BLOCK};
 use crate::ops::{Activation, expect_shape, grid, put, same_shape, size};
-use crate::recording::{Dispatch, Recording};
 use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
 
 /// How a loss adds up the errors of a batch of n samples (rows) with c outputs (columns).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

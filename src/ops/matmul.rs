@@ -4,12 +4,10 @@ mod merge;
 mod plan;
 mod reference;
 
+use crate::device::{Constants, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::kernel::{Constants, Kernel, kernel};
 use crate::ops::{Activation, bias, expect_shape, grid, size};
-use crate::recording::Recording;
 use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
 
 pub(crate) use merge::{is_matmul, with_activation, with_derivative, with_row_sums};
 pub use plan::{Plan, Variant};

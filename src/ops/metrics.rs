@@ -1,10 +1,8 @@
 //! Counts of right answers: `shaders/metrics.wgsl`.
 
+use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{grid, reduce, same_shape, size};
-use crate::recording::Recording;
-use crate::tensor::Tensor;
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

@@ -21,16 +21,50 @@ pub mod optim;
 pub mod reduce;
 pub mod softmax;
 
+use crate::device::{Kernel, MAX_WORKGROUPS, Tensor};
 use crate::error::{Error, Result};
-use crate::tensor::Tensor;
 
 pub use activation::Activation;
 pub use gather::gather;
 pub use loss::Reduction;
 pub use matmul::matmul;
 
-/// WebGPU's limit on workgroups in one dimension of a launch.
-pub(crate) const MAX_WORKGROUPS: usize = 65_535;
+/// Every kernel of the crate.
+///
+/// Tests walk this list and the `shaders/` folder, so a kernel that is in only one of them is found.
+pub static KERNELS: &[&Kernel] = &[
+    &activation::FORWARD,
+    &activation::BACKWARD,
+    &bias::FORWARD,
+    &bias::BACKWARD,
+    &broadcast::FORWARD,
+    &broadcast::BACKWARD,
+    &copy::BLOCK,
+    &cross_entropy::FORWARD,
+    &cross_entropy::BACKWARD,
+    &cross_entropy::BOTH,
+    &dropout::APPLY,
+    &fill::FILL,
+    &gather::ROWS,
+    &loss::FORWARD,
+    &loss::BACKWARD,
+    &loss::BOTH,
+    &matmul::SMALL,
+    &matmul::DIRECT,
+    &matmul::DIRECT4,
+    &matmul::TILED,
+    &matmul::WIDE,
+    &matmul::ADD_PARTS,
+    &metrics::COUNT_CORRECT,
+    &optim::SGD,
+    &optim::MOMENTUM,
+    &optim::ADAM,
+    &optim::RMSPROP,
+    &reduce::SUM,
+    &reduce::ROWS,
+    &softmax::FORWARD,
+    &softmax::BACKWARD,
+];
 
 /// Workgroups for `items` things, `per_group` to a workgroup, folded into two dimensions when one does not reach:
 /// kernels number their workgroup `y * num_workgroups.x + x` and ignore those past the end.

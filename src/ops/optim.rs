@@ -1,10 +1,8 @@
 //! Optimiser updates over the flat parameter buffer: `shaders/optim.wgsl`.
 
+use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{grid, same_shape, size};
-use crate::recording::Recording;
-use crate::tensor::Tensor;
 
 /// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all rules share. A rule of your own
 /// begins with `Update::default()` and sets its fields.

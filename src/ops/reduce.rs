@@ -1,12 +1,10 @@
 //! Sums in a fixed order: `shaders/reduce.wgsl`.
 
+use crate::device::{Call, Dispatch, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
 use crate::graph::BackwardPass;
-use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{bias, copy, expect_shape, grid, put, size};
-use crate::recording::{Dispatch, Recording};
 use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

@@ -1,11 +1,9 @@
 //! Softmax and its logarithm over each row: `shaders/softmax.wgsl`.
 
+use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::kernel::{Call, Kernel, kernel};
 use crate::ops::{grid, put, same_shape, size};
-use crate::recording::Recording;
 use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

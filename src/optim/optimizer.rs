@@ -2,13 +2,12 @@
 
 use std::fmt;
 
+use crate::device::{Recording, Tensor};
 use crate::error::{Error, Result};
 use crate::nn::Parameters;
 use crate::ops::optim::{Stretch, Update};
 use crate::ops::reduce::{self, Sum};
 use crate::optim::{Rule, Settings};
-use crate::recording::Recording;
-use crate::tensor::Tensor;
 
 /// A rule at work on a model's parameters, by hand as in PyTorch or within a [`Trainer`](crate::Trainer).
 ///

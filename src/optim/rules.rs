@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::device::Recording;
 use crate::error::{Error, Result};
 use crate::ops::optim::{self, Stretch, Update};
 use crate::optim::Schedule;
-use crate::recording::Recording;
 
 /// A rule by which parameters are updated: [`Sgd`], [`Adam`], [`RmsProp`], or one of your own.
 pub trait Rule: Send + Sync {

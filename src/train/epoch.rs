@@ -2,11 +2,10 @@
 
 use super::pass::{Pass, Source};
 use super::{Fit, Trainer};
+use crate::device::{Recording, Tensor};
 use crate::error::Result;
 use crate::ops;
-use crate::recording::Recording;
 use crate::tape::Tape;
-use crate::tensor::Tensor;
 
 /// An epoch's launches.
 pub(super) struct Epoch<'a> {

@@ -2,15 +2,12 @@
 
 use super::pass::{Pass, Source};
 use super::{Metrics, Trainer};
-use crate::buffer::PendingRead;
 use crate::data::Dataset;
-use crate::device::Device;
+use crate::device::{ALIGNMENT, Device, PendingRead, Recording, Tensor};
 use crate::error::Result;
 use crate::nn::Reduction;
 use crate::ops;
-use crate::recording::Recording;
 use crate::tape::Tape;
-use crate::tensor::{ALIGNMENT, Tensor};
 
 /// Samples that go through the model at once, if their rows fit a matrix.
 const CHUNK_ROWS: usize = 4096;

@@ -15,12 +15,11 @@ mod run;
 use std::fmt;
 
 use crate::data::Dataset;
-use crate::device::Device;
+use crate::device::{Device, Tensor};
 use crate::error::Result;
 use crate::nn::{Loss, Module, Parameters, predict};
 use crate::optim::{Optimizer, Rule};
 use crate::tape::Tape;
-use crate::tensor::Tensor;
 use evaluation::{Evaluation, chunk_rows};
 pub use fit::{Control, Fit};
 pub use history::{EpochRecord, History, Metrics};

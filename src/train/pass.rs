@@ -5,11 +5,9 @@
 use std::ops::Range;
 
 use crate::data::Dataset;
-use crate::device::Device;
+use crate::device::{Device, MAX_ELEMENTS, Recording, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops;
-use crate::recording::Recording;
-use crate::tensor::{MAX_ELEMENTS, Tensor};
 
 /// The most bytes of a chunk, unless a single step has more: long to compute on, and little beside a GPU's memory.
 const CHUNK_BYTES: u64 = 64 << 20;

@@ -11,8 +11,8 @@ use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
 use super::monitor::Best;
 use super::pass::Source;
 use super::{Control, EpochRecord, Fit, History, Trainer};
-use crate::buffer::PendingRead;
 use crate::data::Dataset;
+use crate::device::PendingRead;
 use crate::error::{Error, ErrorKind, Result};
 
 /// An epoch whose results are on their way.

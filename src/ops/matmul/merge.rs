@@ -1,9 +1,8 @@
 //! Products that take over what the launches before or after them did: see [`crate::fuse`].
 
 use super::{ADD_PARTS, DERIVATIVE, Params, Variant};
+use crate::device::{Dispatch, Tensor};
 use crate::ops::{Activation, grid, size};
-use crate::recording::Dispatch;
-use crate::tensor::Tensor;
 
 impl Params {
     /// Whether the product is stored as it is, or added to what is there.

@@ -2,8 +2,8 @@
 //! the same way in every run.
 
 use super::{DIRECT, DIRECT4, Factor, SMALL, TILED, WIDE};
+use crate::device::Kernel;
 use crate::error::{Error, Result};
-use crate::kernel::Kernel;
 
 /// The longest sum of one invocation: some drivers end loops silently after 65,535 rounds.
 const MAX_PART_K: usize = 32_768;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{BIAS, DERIVATIVE, Params};
-use crate::kernel::Call;
+use crate::device::Call;
 use crate::ops::Activation;
 
 /// small, direct, tiled, wide.

@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::device::kernel::{Call, MAX_INPUTS, MAX_OUTPUTS};
+use crate::device::recording::{Dispatch, Recording};
+use crate::device::tensor::{MAX_ELEMENTS, Tensor};
 use crate::device::{Counters, DeviceInfo};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Call, MAX_INPUTS, MAX_OUTPUTS};
-use crate::recording::{Dispatch, Recording};
-use crate::tensor::{MAX_ELEMENTS, Tensor};
 
 pub(crate) struct Cpu(Mutex<Memory>);
 

@@ -7,13 +7,15 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use crate::device::Device;
+#[cfg(feature = "gpu")]
+use crate::device::gpu::Prepared;
+use crate::device::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS, MAX_PARAMS_SIZE};
+use crate::device::tensor::Tensor;
 use crate::error::{Error, Result};
 use crate::fuse::fuse;
-#[cfg(feature = "gpu")]
-use crate::gpu::Prepared;
-use crate::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS, MAX_PARAMS_SIZE};
-use crate::ops::MAX_WORKGROUPS;
-use crate::tensor::Tensor;
+
+/// WebGPU's limit on workgroups in one dimension of a dispatch.
+pub(crate) const MAX_WORKGROUPS: usize = 65_535;
 
 /// One kernel launch: which kernel, how many workgroups, its parameters, and the tensors it reads and writes.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::buffer::{Buffer, PendingRead};
 use crate::device::Device;
+use crate::device::buffer::{Buffer, PendingRead};
 use crate::error::{Error, Result};
 
 /// Elements between the starts of two tensors in one buffer: 256 bytes, the coarsest binding offset of any adapter.

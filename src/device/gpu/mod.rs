@@ -16,11 +16,11 @@ use faults::Faults;
 use pipeline::Pipeline;
 pub(crate) use readback::Readback;
 
+use crate::device::kernel::MAX_PARAMS_SIZE;
+use crate::device::recording::{Dispatch, Recording};
+use crate::device::tensor::Tensor;
 use crate::device::{Counters, DeviceInfo, DeviceOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::MAX_PARAMS_SIZE;
-use crate::recording::{Dispatch, Recording};
-use crate::tensor::Tensor;
 
 /// Distance between parameter blocks in a uniform buffer.
 const UNIFORM_STRIDE: u64 = MAX_PARAMS_SIZE as u64;

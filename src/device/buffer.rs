@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+#[cfg(feature = "gpu")]
+use crate::device::gpu;
 use crate::device::{Backend, Device};
 use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::error::{Error, ErrorKind};
-#[cfg(feature = "gpu")]
-use crate::gpu;
 
 /// A stretch of a device's memory, in f32 elements; freed with its last tensor.
 pub(crate) struct Buffer {

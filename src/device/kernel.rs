@@ -1,7 +1,5 @@
 //! What a kernel is, to both backends, and the one list of all kernels.
 
-use crate::ops;
-
 /// One entry point of a shader, with the CPU function that computes the same.
 ///
 /// In the shader, group 0 holds the parameters (a uniform, binding 0), then the inputs (read-only storage), then the
@@ -30,8 +28,10 @@ pub struct Kernel {
     /// The values of the shader's `override`s, told from the parameters. For each set of values a pipeline is compiled,
     /// in which the code for other values has fallen away.
     pub constants: fn(&[u8]) -> Constants,
-    /// Computes on the CPU what the entry point computes on the GPU.
+    /// The reference implementation: computes on the CPU what the entry point computes on the GPU.
     pub reference: fn(Call<'_>),
+    /// Whether it is one of the crate's own, whose launchers have checked the shapes: it is compiled without bounds checks.
+    pub(crate) own: bool,
 }
 
 /// Values of a shader's `override`s, by name.
@@ -87,6 +87,7 @@ impl Kernel {
             uses_step: false,
             constants: no_constants,
             reference,
+            own: false,
         }
     }
 
@@ -151,43 +152,6 @@ impl Call<'_> {
     }
 }
 
-/// Every kernel of the crate.
-///
-/// Tests walk this list and the `shaders/` folder, so a kernel that is in only one of them is found.
-pub static KERNELS: &[&Kernel] = &[
-    &ops::activation::FORWARD,
-    &ops::activation::BACKWARD,
-    &ops::bias::FORWARD,
-    &ops::bias::BACKWARD,
-    &ops::broadcast::FORWARD,
-    &ops::broadcast::BACKWARD,
-    &ops::copy::BLOCK,
-    &ops::cross_entropy::FORWARD,
-    &ops::cross_entropy::BACKWARD,
-    &ops::cross_entropy::BOTH,
-    &ops::dropout::APPLY,
-    &ops::fill::FILL,
-    &ops::gather::ROWS,
-    &ops::loss::FORWARD,
-    &ops::loss::BACKWARD,
-    &ops::loss::BOTH,
-    &ops::matmul::SMALL,
-    &ops::matmul::DIRECT,
-    &ops::matmul::DIRECT4,
-    &ops::matmul::TILED,
-    &ops::matmul::WIDE,
-    &ops::matmul::ADD_PARTS,
-    &ops::metrics::COUNT_CORRECT,
-    &ops::optim::SGD,
-    &ops::optim::MOMENTUM,
-    &ops::optim::ADAM,
-    &ops::optim::RMSPROP,
-    &ops::reduce::SUM,
-    &ops::reduce::ROWS,
-    &ops::softmax::FORWARD,
-    &ops::softmax::BACKWARD,
-];
-
 /// A shader's WGSL and its entry point, told once: `kernel!("matmul", "tiled", ...)` is the kernel `matmul.tiled` of
 /// `shaders/matmul.wgsl`.
 macro_rules! kernel {
@@ -195,16 +159,16 @@ macro_rules! kernel {
         $file:literal, $entry:literal, $workgroup:expr, $params:ty,
         inputs: $inputs:literal, outputs: $outputs:literal, step: $step:literal, $reference:path
     ) => {
-        $crate::kernel::kernel!(
+        $crate::device::kernel::kernel!(
             $file, $entry, $workgroup, $params, inputs: $inputs, outputs: $outputs, step: $step, $reference,
-            $crate::kernel::no_constants
+            $crate::device::kernel::no_constants
         )
     };
     (
         $file:literal, $entry:literal, $workgroup:expr, $params:ty,
         inputs: $inputs:literal, outputs: $outputs:literal, step: $step:literal, $reference:path, $constants:expr
     ) => {
-        $crate::kernel::Kernel {
+        $crate::device::kernel::Kernel {
             name: concat!($file, ".", $entry),
             wgsl: include_str!(concat!("../../shaders/", $file, ".wgsl")),
             entry_point: $entry,
@@ -215,6 +179,7 @@ macro_rules! kernel {
             uses_step: $step,
             constants: $constants,
             reference: $reference,
+            own: true,
         }
     };
 }

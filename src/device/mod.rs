@@ -1,15 +1,29 @@
 //! The device: the one seam between the GPU and the CPU path. Nothing above this file knows which it runs on.
 
+mod buffer;
+mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
+pub(crate) mod kernel;
+mod recording;
+mod tensor;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::buffer::{Buffer, Storage};
-use crate::cpu::Cpu;
 use crate::error::{Error, ErrorKind, Result};
+pub use buffer::PendingRead;
+use buffer::{Buffer, Storage};
+use cpu::Cpu;
 #[cfg(feature = "gpu")]
-use crate::gpu::{self, Gpu};
-use crate::recording::Recording;
+use gpu::Gpu;
+pub(crate) use kernel::kernel;
+pub use kernel::{Call, Constants, Kernel, MAX_INPUTS, MAX_OUTPUTS};
+pub(crate) use recording::MAX_WORKGROUPS;
+pub use recording::{Dispatch, Recording};
+pub use tensor::Tensor;
+pub(crate) use tensor::{ALIGNMENT, MAX_ELEMENTS};
 
 /// Where tensors live and kernels run: a GPU adapter, or the CPU.
 ///

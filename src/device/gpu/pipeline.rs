@@ -1,9 +1,9 @@
 //! Kernels made ready to run: shader modules and pipelines.
 
 use super::{Gpu, layout_entry};
+use crate::device::kernel::Kernel;
+use crate::device::recording::Dispatch;
 use crate::error::{Error, Result};
-use crate::kernel::{KERNELS, Kernel};
-use crate::recording::Dispatch;
 
 #[derive(Clone)]
 pub(super) struct Pipeline {
@@ -54,7 +54,7 @@ impl Gpu {
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants,
                 // Every kernel writes its workgroup memory before it reads it.
-                zero_initialize_workgroup_memory: self.checked_shaders || !is_own(kernel),
+                zero_initialize_workgroup_memory: self.checked_shaders || !kernel.own,
             },
             cache: None,
         });
@@ -67,16 +67,11 @@ impl Gpu {
             label: Some(kernel.name),
             source: wgpu::ShaderSource::Wgsl(kernel.wgsl.into()),
         };
-        if self.checked_shaders || !is_own(kernel) {
+        if self.checked_shaders || !kernel.own {
             return self.device.create_shader_module(descriptor);
         }
         // SAFETY: the launchers in `ops` bind tensors of checked shapes, every kernel guards its indices by those
         // shapes, and every loop ends; tests run each kernel with and without the checks, between guard rows.
         unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
     }
-}
-
-/// Whether a kernel is the crate's own: those of users keep their checks.
-fn is_own(kernel: &Kernel) -> bool {
-    KERNELS.iter().any(|own| std::ptr::eq(*own, kernel))
 }

@@ -3,8 +3,8 @@
 use wgpu::{Backend, Backends, DeviceType};
 
 use crate::device::DeviceInfo;
+use crate::device::tensor::MAX_ELEMENTS;
 use crate::error::{Error, ErrorKind, Result};
-use crate::tensor::MAX_ELEMENTS;
 
 /// GL is asked only when it is named or nothing else was found: enumerating it is slow, and prints on headless machines.
 const PRIMARY: Backends = Backends::PRIMARY;
