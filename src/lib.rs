@@ -45,17 +45,18 @@
 pub mod data;
 mod device;
 mod error;
-mod fuse;
+mod gradient;
 mod graph;
+mod lower;
 pub mod metrics;
 pub mod nn;
 pub mod ops;
 pub mod optim;
 #[cfg(feature = "plot")]
 pub mod plot;
+mod random;
 #[cfg(feature = "safetensors")]
 mod save;
-mod tape;
 mod train;
 
 pub use device::{
@@ -63,12 +64,13 @@ pub use device::{
     PendingRead, Recording, Tensor,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use graph::{BackwardPass, Graph, Sink};
+pub use gradient::gradients;
+pub use graph::{Graph, Merge, Node, Operation, Program, Rule, Shape, Var};
+pub use lower::{Lowered, Lowering, lower};
 pub use ops::KERNELS;
 #[cfg(feature = "safetensors")]
 pub use save::Mismatch;
-pub use tape::{Tape, Var};
-pub use train::{Control, EarlyStopping, EpochRecord, Fit, History, Metrics, Monitor, Trainer};
+pub use train::{Control, EarlyStopping, EpochRecord, Fit, History, Metrics, Monitor, Session, Trainer};
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/COMING_FROM_PYTORCH.md")]

@@ -12,7 +12,6 @@ use crate::device::gpu::Prepared;
 use crate::device::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS, MAX_PARAMS_SIZE};
 use crate::device::tensor::Tensor;
 use crate::error::{Error, Result};
-use crate::fuse::fuse;
 
 /// WebGPU's limit on workgroups in one dimension of a dispatch.
 pub(crate) const MAX_WORKGROUPS: usize = 65_535;
@@ -28,21 +27,6 @@ pub struct Dispatch {
     /// Roughly how many multiplications and additions the launch costs, to bound the length of a submit.
     #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path has no submits to bound"))]
     pub(crate) work: u64,
-}
-
-impl Dispatch {
-    pub(crate) fn is(&self, kernel: &Kernel) -> bool {
-        std::ptr::eq(self.kernel, kernel)
-    }
-
-    pub(crate) fn params<P: bytemuck::AnyBitPattern>(&self) -> P {
-        bytemuck::pod_read_unaligned(&self.params)
-    }
-
-    pub(crate) fn with_params<P: bytemuck::NoUninit>(mut self, params: P) -> Self {
-        self.params = bytemuck::bytes_of(&params).to_vec();
-        self
-    }
 }
 
 /// A list of kernel launches on one device, in the order in which they run.
@@ -215,16 +199,6 @@ impl Recording {
     /// The device it runs on.
     pub fn device(&self) -> &Device {
         &self.device
-    }
-
-    /// The same list with neighbours merged where one launch can do the work of two: an activation into the product
-    /// before it, a loss and its gradient, a weight's and a bias's gradient. A plain training step becomes half as long.
-    ///
-    /// The results are those of the list as it was, up to rounding. Tensors that only carried a value from one merged
-    /// launch to the other are no longer written, unless they are among those `wanted` after a run.
-    pub fn fused(&self, wanted: &[&Tensor]) -> Self {
-        let dispatches = fuse(self.dispatches.clone(), wanted);
-        Self::of(&self.device, dispatches)
     }
 
     /// The same launches on other tensors: of each pair the second takes the place of the first. It may be longer;

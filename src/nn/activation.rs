@@ -1,13 +1,13 @@
 //! Activations as modules.
 
 use crate::error::Result;
+use crate::graph::{Graph, Var};
 use crate::nn::{Activation, Module};
-use crate::tape::{Tape, Var};
 
 /// `y = activation(x)`, element by element: `Sequential::new().add(Linear::new(2, 25)).add(ReLU)`.
 impl Module for Activation {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        tape.activation(x, *self)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        graph.activation(x, *self)
     }
 
     fn describe(&self) -> Option<String> {
@@ -26,8 +26,8 @@ impl Module for Activation {
 pub struct Softmax;
 
 impl Module for Softmax {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        tape.softmax(x)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        graph.softmax(x)
     }
 
     fn describe(&self) -> Option<String> {
@@ -40,8 +40,8 @@ impl Module for Softmax {
 pub struct LogSoftmax;
 
 impl Module for LogSoftmax {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        tape.log_softmax(x)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        graph.log_softmax(x)
     }
 
     fn describe(&self) -> Option<String> {

@@ -1,8 +1,8 @@
 //! Dropout.
 
 use crate::error::Result;
+use crate::graph::{Graph, Var};
 use crate::nn::Module;
-use crate::tape::{Tape, Var};
 
 /// Drops each element with probability p while training and scales the others by 1 / (1 - p) (Srivastava et al. 2014);
 /// passes its input on in evaluation.
@@ -22,8 +22,8 @@ impl Dropout {
 }
 
 impl Module for Dropout {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        tape.dropout(x, self.p)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        graph.dropout(x, self.p)
     }
 
     fn describe(&self) -> Option<String> {

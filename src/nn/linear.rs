@@ -1,8 +1,8 @@
 //! The linear layer.
 
 use crate::error::Result;
+use crate::graph::{Graph, Var};
 use crate::nn::{Init, Module, Parameter};
-use crate::tape::{Tape, Var};
 
 /// `y = x Wᵀ + b`, with x [n, in], W [out, in], b [1, out], y [n, out]; names and layout as in PyTorch.
 ///
@@ -46,10 +46,10 @@ impl Linear {
 }
 
 impl Module for Linear {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        let weight = tape.parameter(&self.weight)?;
-        let bias = tape.parameter(&self.bias)?;
-        tape.linear(x, weight, bias)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        let weight = self.weight.var(graph)?;
+        let bias = self.bias.var(graph)?;
+        graph.linear(x, weight, bias)
     }
 
     fn describe(&self) -> Option<String> {

@@ -2,23 +2,23 @@
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::graph::{Graph, Var};
 use crate::nn::Reduction;
 use crate::ops::loss::Elementwise;
-use crate::tape::{Tape, Var};
 
 /// A loss: a number from predictions and targets.
 ///
 /// ```
 /// use wgrad::nn::{Loss, Reduction};
-/// use wgrad::{Result, Tape, Var};
+/// use wgrad::{Graph, Result, Var};
 ///
 /// /// The squared error of the hyperbolic tangents.
 /// struct TanhError;
 ///
 /// impl Loss for TanhError {
-///     fn forward(&self, tape: &mut Tape, prediction: Var, target: Var) -> Result<Var> {
-///         let (p, t) = (tape.tanh(prediction)?, tape.tanh(target)?);
-///         tape.mse(p, t, Reduction::Mean)
+///     fn forward(&self, graph: &mut Graph, prediction: Var, target: Var) -> Result<Var> {
+///         let (p, t) = (graph.tanh(prediction)?, graph.tanh(target)?);
+///         graph.mse(p, t, Reduction::Mean)
 ///     }
 ///
 ///     fn reduction(&self) -> Reduction {
@@ -31,7 +31,7 @@ pub trait Loss: Send + Sync {
     ///
     /// # Errors
     /// Shapes that do not fit.
-    fn forward(&self, tape: &mut Tape, prediction: Var, target: Var) -> Result<Var>;
+    fn forward(&self, graph: &mut Graph, prediction: Var, target: Var) -> Result<Var>;
 
     /// How the loss adds up samples: whether the loss of a whole is the sum of its parts' or their mean.
     fn reduction(&self) -> Reduction;
@@ -75,9 +75,9 @@ macro_rules! elementwise {
         }
 
         impl Loss for $name {
-            fn forward(&self, tape: &mut Tape, prediction: Var, target: Var) -> Result<Var> {
+            fn forward(&self, graph: &mut Graph, prediction: Var, target: Var) -> Result<Var> {
                 let error: fn(&Self) -> Elementwise = $error;
-                tape.elementwise_loss(error(self), prediction, target, self.reduction)
+                graph.elementwise_loss(error(self), prediction, target, self.reduction)
             }
 
             fn reduction(&self) -> Reduction {
@@ -145,8 +145,8 @@ impl CrossEntropy {
 }
 
 impl Loss for CrossEntropy {
-    fn forward(&self, tape: &mut Tape, prediction: Var, target: Var) -> Result<Var> {
-        tape.cross_entropy(prediction, target, self.reduction)
+    fn forward(&self, graph: &mut Graph, prediction: Var, target: Var) -> Result<Var> {
+        graph.cross_entropy(prediction, target, self.reduction)
     }
 
     fn reduction(&self) -> Reduction {

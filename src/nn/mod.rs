@@ -1,48 +1,55 @@
-//! Modules: what a network is made of. They schedule operations on a [`Tape`] and hold no gradients' code.
+//! Modules: what a network is made of. They call operations on a [`Graph`] and hold no backward code.
 
 mod activation;
+mod backprop;
 mod dropout;
 mod init;
 mod linear;
 mod loss;
 mod normalization;
 mod parameter;
+mod parameters;
 mod predictor;
 mod sequential;
 
 pub use crate::ops::Activation::{self, ELU, GELU, Identity, LeakyReLU, ReLU, SiLU, Sigmoid, Softplus, Tanh};
 pub use crate::ops::Reduction;
 pub use activation::{LogSoftmax, Softmax};
+pub use backprop::Backprop;
+pub(crate) use backprop::parameter_gradients;
 pub use dropout::Dropout;
 pub use init::Init;
 pub use linear::Linear;
 pub use loss::{BceWithLogits, CrossEntropy, Huber, Loss, Mae, Mse};
 pub use normalization::LayerNorm;
-pub use parameter::{Parameter, Parameters};
+pub use parameter::Parameter;
+pub use parameters::Parameters;
+pub(crate) use parameters::Stretch;
 pub use predictor::Predictor;
-pub(crate) use predictor::predict;
 pub use sequential::Sequential;
 
+use std::sync::Arc;
+
 use crate::error::Result;
-use crate::tape::{Tape, Var};
+use crate::graph::{Graph, Var};
 
 /// A network or a part of one.
 ///
-/// `forward` calls operations on the tape, which take care of the gradients. A module with parameters names them, so
+/// `forward` calls operations on the graph, which know their gradients. A module with parameters names them, so
 /// that [`Parameters::new`] can place them on a device; names of parts are joined by dots, as in PyTorch.
 ///
 /// ```
 /// use wgrad::nn::{Linear, Module, Parameter, Parameters, prefixed};
-/// use wgrad::{Device, Result, Tape, Tensor, Var};
+/// use wgrad::{Device, Graph, Result, Tensor, Var};
 ///
 /// /// A linear layer used twice: both uses share its weights, and their gradients add up.
 /// struct Twice(Linear);
 ///
 /// impl Module for Twice {
-///     fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-///         let once = self.0.forward(tape, x)?;
-///         let active = tape.tanh(once)?;
-///         self.0.forward(tape, active)
+///     fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+///         let once = self.0.forward(graph, x)?;
+///         let active = graph.tanh(once)?;
+///         self.0.forward(graph, active)
 ///     }
 ///
 ///     fn named_parameters(&self) -> Vec<(String, Parameter)> {
@@ -56,18 +63,18 @@ use crate::tape::{Tape, Var};
 /// let names: Vec<_> = parameters.named().map(|(name, _)| name).collect();
 /// assert_eq!(names, ["inner.weight", "inner.bias"]);
 ///
-/// let mut tape = Tape::new(&device);
-/// let x = tape.input(&Tensor::zeros(&device, 3, 4)?)?;
-/// let y = model.forward(&mut tape, x)?;
-/// assert_eq!(tape.tensor(y)?.shape(), [3, 4]);
+/// let mut graph = Graph::new(&device);
+/// let x = graph.input(&Tensor::zeros(&device, 3, 4)?)?;
+/// let y = model.forward(&mut graph, x)?;
+/// assert_eq!(graph.shape(y)?, [3, 4]);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 pub trait Module: Send + Sync {
-    /// Records the module's operations on `x`.
+    /// Calls the module's operations on `x`.
     ///
     /// # Errors
-    /// Shapes that do not fit; parameters that are not placed on the tape's device.
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var>;
+    /// Shapes that do not fit; parameters that are not placed on the graph's device.
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var>;
 
     /// The parameters, with names unique within the module.
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
@@ -81,9 +88,23 @@ pub trait Module: Send + Sync {
     }
 }
 
+impl<M: Module + ?Sized> Module for Arc<M> {
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        (**self).forward(graph, x)
+    }
+
+    fn named_parameters(&self) -> Vec<(String, Parameter)> {
+        (**self).named_parameters()
+    }
+
+    fn describe(&self) -> Option<String> {
+        (**self).describe()
+    }
+}
+
 impl<M: Module + ?Sized> Module for Box<M> {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        (**self).forward(tape, x)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        (**self).forward(graph, x)
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {

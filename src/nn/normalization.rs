@@ -1,8 +1,8 @@
 //! Layer normalisation.
 
 use crate::error::Result;
+use crate::graph::{Graph, Var};
 use crate::nn::{Init, Module, Parameter};
-use crate::tape::{Tape, Var};
 
 /// `y = (x - mean) / √(variance + 1e-5) * weight + bias`, with the mean and variance of each row (Ba et al. 2016):
 /// PyTorch's `LayerNorm`. weight and bias are [1, c].
@@ -23,17 +23,17 @@ impl LayerNorm {
 }
 
 impl Module for LayerNorm {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        let mean = tape.mean_cols(x)?;
-        let centred = tape.sub(x, mean)?;
-        let squares = tape.mul(centred, centred)?;
-        let variance = tape.mean_cols(squares)?;
-        let shifted = tape.add_scalar(variance, 1e-5)?;
-        let inverse = tape.pow(shifted, -0.5)?;
-        let normal = tape.mul(centred, inverse)?;
-        let (weight, bias) = (tape.parameter(&self.weight)?, tape.parameter(&self.bias)?);
-        let scaled = tape.mul(normal, weight)?;
-        tape.add(scaled, bias)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        let mean = graph.mean_cols(x)?;
+        let centred = graph.sub(x, mean)?;
+        let squares = graph.mul(centred, centred)?;
+        let variance = graph.mean_cols(squares)?;
+        let shifted = graph.add_scalar(variance, 1e-5)?;
+        let inverse = graph.pow(shifted, -0.5)?;
+        let normal = graph.mul(centred, inverse)?;
+        let (weight, bias) = (self.weight.var(graph)?, self.bias.var(graph)?);
+        let scaled = graph.mul(normal, weight)?;
+        graph.add(scaled, bias)
     }
 
     fn describe(&self) -> Option<String> {

@@ -1,20 +1,26 @@
 //! Prediction without training.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::data;
-use crate::device::{Device, Recording, Tensor};
-use crate::error::Result;
+use crate::device::{Device, PendingRead, Recording, Tensor};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Shape};
+use crate::lower::lower;
 use crate::nn::{Module, Parameters};
-use crate::tape::Tape;
 
 /// Samples that go through the model at once.
 const CHUNK_ROWS: usize = 4096;
+/// Forward passes kept for the next calls: those of full chunks, of a rest, and of single rows.
+const KEPT: usize = 4;
+/// Chunks under way at a time: one is computed while the one before is read.
+const IN_FLIGHT: usize = 2;
 
-/// A model that only predicts: no loss, no optimiser.
+/// A model that only predicts: no loss, no optimizer. Clones share the model.
 ///
-/// The launches for as many rows as the last call had are kept, so calls of one size cost no preparation.
+/// The dispatches for the numbers of rows of the last calls are kept, so calls of one size cost no preparation.
 ///
 /// ```
 /// use wgrad::Device;
@@ -25,28 +31,34 @@ const CHUNK_ROWS: usize = 4096;
 /// assert_eq!(predictor.predict(&[0.1, 0.2, 0.3, 0.4], 2)?.len(), 2 * 3);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct Predictor {
-    model: Box<dyn Module>,
+    model: Arc<dyn Module>,
     parameters: Parameters,
-    network: Mutex<Option<Network>>,
+    networks: Arc<Mutex<VecDeque<Network>>>,
 }
 
 /// A forward pass of so many rows.
-pub(crate) struct Network {
+struct Network {
     input: Tensor,
     output: Tensor,
     forward: Recording,
 }
 
 impl Predictor {
-    /// Places the model on the device: with the values of the file that it comes from, or with initial ones, to be
-    /// replaced through [`Predictor::parameters`].
+    /// The model on this device, with the values that its parameters have: those of the training that they went through,
+    /// or of the file that they come from; initial ones, drawn with seed 0, where they have none yet.
     ///
     /// # Errors
     /// See [`Parameters::new`].
     pub fn new(device: &Device, model: impl Module + 'static) -> Result<Self> {
-        let parameters = Parameters::new(device, &model, 0)?;
-        Ok(Self { model: Box::new(model), parameters, network: Mutex::new(None) })
+        let parameters = Parameters::shared(device, &model)?;
+        Ok(Self::of(Arc::new(model), parameters))
+    }
+
+    /// A model whose parameters are placed.
+    pub(crate) fn of(model: Arc<dyn Module>, parameters: Parameters) -> Self {
+        Self { model, parameters, networks: Arc::default() }
     }
 
     /// The model's parameters.
@@ -59,8 +71,53 @@ impl Predictor {
     /// # Errors
     /// Inputs that make no whole rows or are not finite, or of another width than the model's; a lost device.
     pub fn predict(&self, inputs: &[f32], input_cols: usize) -> Result<Vec<f32>> {
-        let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
-        predict(self.parameters.device(), &self.model, &mut network, inputs, input_cols)
+        pollster::block_on(self.predict_async(inputs, input_cols))
+    }
+
+    /// [`Predictor::predict`], awaited.
+    ///
+    /// # Errors
+    /// See [`Predictor::predict`].
+    pub async fn predict_async(&self, inputs: &[f32], input_cols: usize) -> Result<Vec<f32>> {
+        let rows = data::rows("predict", inputs, input_cols)?;
+        let mut outputs = Vec::new();
+        let mut pending: VecDeque<PendingRead> = VecDeque::new();
+        for chunk in inputs.chunks(CHUNK_ROWS.min(rows) * input_cols) {
+            pending.push_back(self.queue(chunk, [chunk.len() / input_cols, input_cols])?);
+            while pending.len() >= IN_FLIGHT {
+                let Some(read) = pending.pop_front() else { break };
+                outputs.extend(read.await?);
+            }
+        }
+        for read in pending {
+            outputs.extend(read.await?);
+        }
+        Ok(outputs)
+    }
+
+    /// Has a chunk go through the model; what comes back are its outputs.
+    fn queue(&self, chunk: &[f32], shape: Shape) -> Result<PendingRead> {
+        // Taken while it is in use, so that threads don't share one.
+        let kept = {
+            let mut networks = self.kept();
+            let fitting = networks.iter().position(|network| network.input.shape() == shape);
+            fitting.and_then(|fitting| networks.remove(fitting))
+        };
+        let network = match kept {
+            Some(network) => network,
+            None => Network::new(self.parameters.device(), &self.model, shape)?,
+        };
+        network.input.write(chunk)?;
+        network.forward.run()?;
+        let outputs = network.output.read_async()?;
+        let mut networks = self.kept();
+        networks.push_front(network);
+        networks.truncate(KEPT);
+        Ok(outputs)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, VecDeque<Network>> {
+        self.networks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,38 +127,15 @@ impl fmt::Debug for Predictor {
     }
 }
 
-/// The outputs of a placed model for these inputs, chunk by chunk, through `network` where it has the right size.
-pub(crate) fn predict(
-    device: &Device,
-    model: &dyn Module,
-    network: &mut Option<Network>,
-    inputs: &[f32],
-    input_cols: usize,
-) -> Result<Vec<f32>> {
-    let rows = data::rows("inputs", inputs, input_cols)?;
-    let mut outputs = Vec::new();
-    for chunk in inputs.chunks(CHUNK_ROWS.min(rows) * input_cols) {
-        let shape = [chunk.len() / input_cols, input_cols];
-        let fitting = match network.take().filter(|network| network.input.shape() == shape) {
-            Some(fitting) => fitting,
-            None => Network::new(device, model, shape)?,
-        };
-        let Network { input, output, forward } = network.insert(fitting);
-        input.write(chunk)?;
-        forward.run()?;
-        outputs.extend(output.read()?);
-    }
-    Ok(outputs)
-}
-
 impl Network {
-    fn new(device: &Device, model: &dyn Module, [rows, cols]: [usize; 2]) -> Result<Self> {
+    fn new(device: &Device, model: &dyn Module, [rows, cols]: Shape) -> Result<Self> {
         let input = Tensor::zeros(device, rows, cols)?;
-        let mut tape = Tape::for_evaluation(device);
-        let x = tape.input(&input)?;
-        let y = model.forward(&mut tape, x)?;
-        let output = tape.tensor(y)?;
-        let forward = tape.finish().fused(&[&output]);
-        Ok(Self { input, output, forward })
+        let mut graph = Graph::for_evaluation(device);
+        let x = graph.input(&input)?;
+        let y = model.forward(&mut graph, x)?;
+        let lowered = lower(&graph, &[y])?;
+        let unwanted = || Error::input("predict", "the model's output is no value of its graph");
+        let output = lowered.tensor(y).cloned().ok_or_else(unwanted)?;
+        Ok(Self { input, output, forward: lowered.into_recording() })
     }
 }

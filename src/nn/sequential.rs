@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
+use crate::graph::{Graph, Var};
 use crate::nn::{Module, Parameter, prefixed};
-use crate::tape::{Tape, Var};
 
 /// Modules one after the other; each takes what the one before gives.
 ///
@@ -54,10 +54,10 @@ impl From<Vec<Box<dyn Module>>> for Sequential {
 }
 
 impl Module for Sequential {
-    fn forward(&self, tape: &mut Tape, mut x: Var) -> Result<Var> {
+    fn forward(&self, graph: &mut Graph, mut x: Var) -> Result<Var> {
         for (i, module) in self.0.iter().enumerate() {
             x = module
-                .forward(tape, x)
+                .forward(graph, x)
                 .map_err(|error| Error::new(error.kind(), format!("sequential, module {i}"), error.to_string()))?;
         }
         Ok(x)

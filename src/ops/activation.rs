@@ -1,13 +1,14 @@
 //! Functions of one variable, element by element: `shaders/activation.wgsl`.
 
 mod function;
+mod operation;
 
-use crate::device::{Call, Constants, Dispatch, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Constants, Kernel, Recording, Tensor, kernel};
 use crate::error::Result;
 use crate::ops::{grid, put, same_shape, size};
-use crate::tape::{Tape, Var};
 pub use function::Activation;
 use function::for_kind;
+pub(crate) use operation::{Apply, Slope};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -80,12 +81,6 @@ pub fn backward(
     recording.push(&BACKWARD, grid(x.len(), 64), params, &[x, y, dy], &[dx], 4 * x.len() as u64)
 }
 
-/// The activation of a launch of [`forward`] or [`backward`], and whether it adds to its output.
-pub(crate) fn of(dispatch: &Dispatch) -> (Activation, bool) {
-    let params: Params = dispatch.params();
-    (params.activation(), params.accumulate != 0)
-}
-
 fn forward_reference(call: Call<'_>) {
     let activation = call.params::<Params>().activation();
     let [x, ..] = call.inputs;
@@ -102,61 +97,4 @@ fn backward_reference(call: Call<'_>) {
     for_kind!(activation => for (((dx, x), y), dy) in dx.iter_mut().zip(x).zip(y).zip(dy) {
         put(dx, dy * activation.derivative(*x, *y), accumulate);
     });
-}
-
-/// One method for each function, named as in PyTorch.
-macro_rules! unary {
-    ($($(#[$doc:meta])* $name:ident($($argument:ident),*) = $activation:expr;)*) => {
-        impl Tape {
-            $(
-                $(#[$doc])*
-                ///
-                /// # Errors
-                /// A value of another tape.
-                pub fn $name(&mut self, x: Var $(, $argument: f32)*) -> Result<Var> {
-                    self.activation(x, $activation)
-                }
-            )*
-        }
-    };
-}
-
-unary! {
-    /// `max(x, 0)`.
-    relu() = Activation::ReLU;
-    /// `tanh(x)`.
-    tanh() = Activation::Tanh;
-    /// `1 / (1 + exp(-x))`.
-    sigmoid() = Activation::Sigmoid;
-    /// `exp(x)`.
-    exp() = Activation::Exp;
-    /// `log(x)`: -infinity at 0, NaN for negative x.
-    log() = Activation::Log;
-    /// `x^exponent`: NaN for negative x, unless the exponent is a whole number.
-    pow(exponent) = Activation::Pow { exponent };
-    /// `-x`.
-    neg() = Activation::Affine { scale: -1.0, shift: 0.0 };
-    /// `x + number`.
-    add_scalar(number) = Activation::Affine { scale: 1.0, shift: number };
-    /// `x * number`.
-    mul_scalar(number) = Activation::Affine { scale: number, shift: 0.0 };
-}
-
-impl Tape {
-    /// `activation(x)`, element by element.
-    ///
-    /// # Errors
-    /// A value of another tape.
-    pub fn activation(&mut self, x: Var, activation: Activation) -> Result<Var> {
-        let input = self.tensor(x)?;
-        let out = self.zeros(input.rows(), input.cols())?;
-        forward(self.recording(), activation, &input, &out)?;
-        let y = out.clone();
-        self.push(out, &[x], move |backward_pass, dy| {
-            if let Some(dx) = backward_pass.sink(x)? {
-                backward(backward_pass.recording(), activation, [&input, &y, dy], &dx.tensor, dx.accumulate)?;
-            }
-            Ok(())
-        })
-    }
 }

@@ -1,9 +1,8 @@
 //! A row added to every row, and the sums of columns that are its gradient: `shaders/bias.wgsl`.
 
-use crate::device::{Call, Dispatch, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::Result;
 use crate::ops::{expect_shape, grid, put, same_shape, size};
-use crate::tape::{Tape, Var};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -53,11 +52,6 @@ pub fn backward(recording: &mut Recording, x: &Tensor, sums: &Tensor, accumulate
     Ok(())
 }
 
-/// Whether a launch of [`backward`] adds to its output.
-pub(crate) fn accumulates(dispatch: &Dispatch) -> bool {
-    dispatch.params::<Params>().accumulate != 0
-}
-
 fn forward_reference(call: Call<'_>) {
     let [x, bias, ..] = call.inputs;
     let [y, ..] = call.outputs;
@@ -80,24 +74,5 @@ fn backward_reference(call: Call<'_>) {
         for (sum, x) in sums.iter_mut().zip(row) {
             *sum += x;
         }
-    }
-}
-
-impl Tape {
-    /// `x[r, c] + bias[c]`, with x [n, c] and bias [1, c].
-    ///
-    /// # Errors
-    /// Other shapes; a value of another tape.
-    pub fn add_row(&mut self, x: Var, bias: Var) -> Result<Var> {
-        let (input, row) = (self.tensor(x)?, self.tensor(bias)?);
-        let out = self.zeros(input.rows(), input.cols())?;
-        forward(self.recording(), &input, &row, &out)?;
-        self.push(out, &[x, bias], move |backward_pass, dy| {
-            backward_pass.add(x, dy)?;
-            if let Some(sums) = backward_pass.sink(bias)? {
-                backward(backward_pass.recording(), dy, &sums.tensor, sums.accumulate)?;
-            }
-            Ok(())
-        })
     }
 }

@@ -1,12 +1,11 @@
 //! Arithmetic on two matrices, with broadcasting: `shaders/broadcast.wgsl`.
 
 use crate::device::{Call, Kernel, Recording, Tensor, kernel};
-use crate::error::Result;
-use crate::graph::BackwardPass;
-use crate::ops::copy::repeating;
-use crate::ops::reduce::Sum;
-use crate::ops::{bias, grid, put, reduce, same_shape, size};
-use crate::tape::{Tape, Var};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Merge, Operation, Program, Shape, Var};
+use crate::ops::copy::{AddTo, repeating};
+use crate::ops::reduce::{Sum, sum_to};
+use crate::ops::{bias, grid, operands, size};
 
 /// An operation on two matrices, element by element. A matrix with one row, one column, or both is repeated to the
 /// other's size.
@@ -21,15 +20,6 @@ pub enum Binary {
     Mul,
     /// `a / b`: as IEEE has it where b is 0.
     Div,
-}
-
-/// Which operand a gradient is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operand {
-    /// The first, a.
-    First,
-    /// The second, b.
-    Second,
 }
 
 impl Binary {
@@ -67,49 +57,19 @@ struct Params {
 
 pub(crate) static FORWARD: Kernel =
     kernel!("broadcast", "forward", [64, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference);
-pub(crate) static BACKWARD: Kernel =
-    kernel!("broadcast", "backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference);
-
-fn params(operation: Binary, [a, b]: [&Tensor; 2], shape: [usize; 2], kind: u32, accumulate: bool) -> Result<Params> {
-    let [a_row, a_col] = repeating(operation.name(), a, shape)?;
-    let [b_row, b_col] = repeating(operation.name(), b, shape)?;
-    Ok(Params {
-        rows: size(shape[0]),
-        cols: size(shape[1]),
-        kind,
-        a_row: size(a_row),
-        a_col: size(a_col),
-        b_row: size(b_row),
-        b_col: size(b_col),
-        accumulate: accumulate.into(),
-    })
-}
 
 /// `out = a (+ - * /) b`; a and b have out's shape, or one row or column that is repeated.
 ///
 /// # Errors
 /// Other shapes.
 pub fn forward(recording: &mut Recording, operation: Binary, operands: [&Tensor; 2], out: &Tensor) -> Result<()> {
-    let params = params(operation, operands, out.shape(), operation.kind(), false)?;
+    let [[a_row, a_col], [b_row, b_col]] = [
+        repeating(operation.name(), operands[0], out.shape())?.map(size),
+        repeating(operation.name(), operands[1], out.shape())?.map(size),
+    ];
+    let [rows, cols] = out.shape().map(size);
+    let params = Params { rows, cols, kind: operation.kind(), a_row, a_col, b_row, b_col, accumulate: 0 };
     recording.push(&FORWARD, grid(out.len(), 64), params, &operands, &[out], out.len() as u64)
-}
-
-/// `gradient = dy * d(a op b)/d(operand)` in each element, or `gradient += ...` with `accumulate`; gradient and dy
-/// have the result's shape. For a repeated operand the sums over the repetitions are still to be taken.
-///
-/// # Errors
-/// Other shapes.
-pub fn backward(
-    recording: &mut Recording,
-    (operation, operand): (Binary, Operand),
-    [a, b, dy]: [&Tensor; 3],
-    gradient: &Tensor,
-    accumulate: bool,
-) -> Result<()> {
-    same_shape(operation.name(), &[("dy", dy), ("the gradient", gradient)])?;
-    let kind = operation.kind() + if operand == Operand::Second { 4 } else { 0 };
-    let params = params(operation, [a, b], dy.shape(), kind, accumulate)?;
-    recording.push(&BACKWARD, grid(dy.len(), 64), params, &[a, b, dy], &[gradient], 3 * dy.len() as u64)
 }
 
 impl Params {
@@ -137,89 +97,108 @@ fn forward_reference(call: Call<'_>) {
     params.each(|i, at_a, at_b| out[i] = operation(a[at_a], b[at_b]));
 }
 
-fn backward_reference(call: Call<'_>) {
-    let params: Params = call.params();
-    let [a, b, dy, ..] = call.inputs;
-    let [gradient, ..] = call.outputs;
-    let partial: fn(f32, f32) -> f32 = match params.kind {
-        0 | 1 | 4 => |_, _| 1.0,
-        2 => |_, b| b,
-        3 => |_, b| 1.0 / b,
-        5 => |_, _| -1.0,
-        6 => |a, _| a,
-        _ => |a, b| -a / (b * b),
-    };
-    params.each(|i, at_a, at_b| put(&mut gradient[i], dy[i] * partial(a[at_a], b[at_b]), params.accumulate != 0));
+/// `a (+ - * /) b`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arithmetic(pub(crate) Binary);
+
+impl Operation for Arithmetic {
+    fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [a, b] = operands(self.0.name(), inputs)?;
+        let side = |i: usize| match (a[i], b[i]) {
+            (a, b) if a == b || b == 1 => Some(a),
+            (1, b) => Some(b),
+            _ => None,
+        };
+        match [side(0), side(1)] {
+            [Some(rows), Some(cols)] => Ok(vec![[rows, cols]]),
+            _ => Err(Error::shape(
+                self.0.name(),
+                format!(
+                    "{} x {} and {} x {} do not broadcast; rows and columns must be equal or 1",
+                    a[0], a[1], b[0], b[1]
+                ),
+            )),
+        }
+    }
+
+    fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
+        let (a, b, out) = (inputs[0], inputs[1], outputs[0]);
+        if self.0 == Binary::Add && a.shape() == out.shape() && b.shape() == [1, out.cols()] {
+            return bias::forward(recording, a, b, out);
+        }
+        forward(recording, self.0, [a, b], out)
+    }
+
+    fn gradient(&self, graph: &mut Graph, x: &[Var], y: Var, dy: Var) -> Result<Vec<Option<Var>>> {
+        let (a, b) = (x[0], x[1]);
+        let (da, db) = match self.0 {
+            Binary::Add => (dy, dy),
+            Binary::Sub => (dy, graph.neg(dy)?),
+            Binary::Mul => (graph.mul(dy, b)?, graph.mul(dy, a)?),
+            Binary::Div => {
+                let da = graph.div(dy, b)?;
+                let share = graph.mul(da, y)?;
+                (da, graph.neg(share)?)
+            }
+        };
+        Ok(vec![Some(sum_to(graph, da, a)?), Some(sum_to(graph, db, b)?)])
+    }
 }
 
-impl Tape {
+/// Of a call `u + p`: u, in whose memory the sum may be computed, and p, which only this call reads.
+pub(crate) fn growing(program: &Program<'_>, at: usize) -> Option<(Var, Var)> {
+    let [a, b] = program.inputs(at)?;
+    if program.op::<AddTo>(at).is_some() {
+        return program.only_for(b, at).then_some((a, b));
+    }
+    let Arithmetic(Binary::Add) = program.op(at)? else { return None };
+    let free = |x: Var| program.only_for(x, at) && !program.is_given(x);
+    let one_shape = program.shape(a) == program.shape(b) && a != b;
+    // What is computed later is added to what is there.
+    let (u, p) = if program.writer(a) < program.writer(b) { (a, b) } else { (b, a) };
+    (one_shape && free(u) && program.writer(u).is_some() && free(p)).then_some((u, p))
+}
+
+/// Rule: s = sum; t = u + s. The sum is added to u where u lies, if nobody else reads u.
+pub(crate) fn addition(program: &Program<'_>, second: usize) -> Option<Merge> {
+    let (u, p) = growing(program, second)?;
+    let first = program.writer(p)?;
+    // Sums over rows have no scale to their kernel, and a history is no place to add to.
+    let sum = *program.op::<Sum>(first).filter(|sum| !sum.adds && !sum.history)?;
+    let inputs = vec![program.node(first).inputs[0], u];
+    Merge::new([first, second], Sum { adds: true, ..sum }, inputs, program.node(second).outputs.clone())
+}
+
+impl Graph {
     /// `a + b`; one row, one column or one number is repeated.
     ///
     /// # Errors
-    /// Shapes that do not broadcast; a value of another tape.
+    /// Shapes that do not broadcast; a value of another graph.
     pub fn add(&mut self, a: Var, b: Var) -> Result<Var> {
-        self.binary(Binary::Add, a, b)
+        self.call1(Arithmetic(Binary::Add), &[a, b])
     }
 
     /// `a - b`; one row, one column or one number is repeated.
     ///
     /// # Errors
-    /// Shapes that do not broadcast; a value of another tape.
+    /// Shapes that do not broadcast; a value of another graph.
     pub fn sub(&mut self, a: Var, b: Var) -> Result<Var> {
-        self.binary(Binary::Sub, a, b)
+        self.call1(Arithmetic(Binary::Sub), &[a, b])
     }
 
     /// `a * b`, element by element; one row, one column or one number is repeated.
     ///
     /// # Errors
-    /// Shapes that do not broadcast; a value of another tape.
+    /// Shapes that do not broadcast; a value of another graph.
     pub fn mul(&mut self, a: Var, b: Var) -> Result<Var> {
-        self.binary(Binary::Mul, a, b)
+        self.call1(Arithmetic(Binary::Mul), &[a, b])
     }
 
     /// `a / b`, element by element; one row, one column or one number is repeated.
     ///
     /// # Errors
-    /// Shapes that do not broadcast; a value of another tape.
+    /// Shapes that do not broadcast; a value of another graph.
     pub fn div(&mut self, a: Var, b: Var) -> Result<Var> {
-        self.binary(Binary::Div, a, b)
-    }
-
-    fn binary(&mut self, operation: Binary, a: Var, b: Var) -> Result<Var> {
-        let (left, right) = (self.tensor(a)?, self.tensor(b)?);
-        let side = |l: usize, r: usize| if l == 1 { r } else { l };
-        let out = self.zeros(side(left.rows(), right.rows()), side(left.cols(), right.cols()))?;
-        forward(self.recording(), operation, [&left, &right], &out)?;
-        self.push(out, &[a, b], move |backward_pass, dy| {
-            for (var, operand) in [(a, Operand::First), (b, Operand::Second)] {
-                operand_gradient(backward_pass, (operation, operand), [&left, &right, dy], var)?;
-            }
-            Ok(())
-        })
-    }
-}
-
-/// The gradient of an operand, summed over the rows and columns in which it was repeated.
-fn operand_gradient(
-    backward_pass: &mut BackwardPass<'_>,
-    what: (Binary, Operand),
-    tensors: [&Tensor; 3],
-    var: Var,
-) -> Result<()> {
-    let Some(sink) = backward_pass.sink(var)? else { return Ok(()) };
-    let recording = backward_pass.recording();
-    let [rows, cols] = tensors[2].shape();
-    let own = sink.tensor.shape();
-    if own == [rows, cols] {
-        return backward(recording, what, tensors, &sink.tensor, sink.accumulate);
-    }
-    let full = Tensor::zeros(sink.tensor.device(), rows, cols)?;
-    backward(recording, what, tensors, &full, false)?;
-    match own {
-        [1, 1] => {
-            reduce::sum_of(recording, &full, 1.0, &sink.tensor, Sum { square: false, accumulate: sink.accumulate })
-        }
-        [1, _] => bias::backward(recording, &full, &sink.tensor, sink.accumulate),
-        _ => reduce::rows(recording, &full, 1.0, &sink.tensor, sink.accumulate),
+        self.call1(Arithmetic(Binary::Div), &[a, b])
     }
 }

@@ -1,9 +1,11 @@
 //! Copies between blocks of matrices: `shaders/copy.wgsl`.
 
+mod operation;
+
 use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::ops::{expect_shape, fill, grid, put, size};
-use crate::tape::{Tape, Var};
+use crate::ops::{expect_shape, grid, put, size};
+pub(crate) use operation::{AddTo, Flat};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -125,72 +127,5 @@ fn reference(call: Call<'_>) {
         for (col, out) in out[to..][..params.cols as usize].iter_mut().enumerate() {
             put(out, params.scale * x[from + col * params.x_col as usize], params.accumulate != 0);
         }
-    }
-}
-
-impl Tape {
-    /// xᵀ, [c, n].
-    ///
-    /// # Errors
-    /// A value of another tape.
-    pub fn transpose(&mut self, x: Var) -> Result<Var> {
-        let input = self.tensor(x)?;
-        let out = self.zeros(input.cols(), input.rows())?;
-        transpose(self.recording(), &input, &out, false)?;
-        self.push(out, &[x], move |backward_pass, dy| {
-            let Some(dx) = backward_pass.sink(x)? else { return Ok(()) };
-            transpose(backward_pass.recording(), dy, &dx.tensor, dx.accumulate)
-        })
-    }
-
-    /// Columns `first..end` of x, [n, end - first].
-    ///
-    /// # Errors
-    /// An empty range, or one beyond the columns; a value of another tape.
-    pub fn slice_cols(&mut self, x: Var, first: usize, end: usize) -> Result<Var> {
-        let input = self.tensor(x)?;
-        if first >= end || end > input.cols() {
-            return Err(Error::shape(
-                "slice_cols",
-                format!("columns {first}..{end} of {}; give a range within them, not empty", input.cols()),
-            ));
-        }
-        let out = self.zeros(input.rows(), end - first)?;
-        columns(self.recording(), (&input, first), (&out, 0), false)?;
-        self.push(out, &[x], move |backward_pass, dy| {
-            let Some(dx) = backward_pass.sink(x)? else { return Ok(()) };
-            if !dx.accumulate {
-                fill::fill(backward_pass.recording(), 0.0, &dx.tensor)?;
-            }
-            columns(backward_pass.recording(), (dy, 0), (&dx.tensor, first), true)
-        })
-    }
-
-    /// Matrices of equally many rows side by side, [n, sum of the columns]: `cat(dim=1)` in PyTorch.
-    ///
-    /// # Errors
-    /// No matrices, or different numbers of rows; a value of another tape.
-    pub fn concat_cols(&mut self, parts: &[Var]) -> Result<Var> {
-        let tensors = parts.iter().map(|part| self.tensor(*part)).collect::<Result<Vec<_>>>()?;
-        let Some(first) = tensors.first() else {
-            return Err(Error::input("concat_cols", "no matrices; give at least one"));
-        };
-        let out = self.zeros(first.rows(), tensors.iter().map(Tensor::cols).sum())?;
-        let mut starts = Vec::new();
-        let mut start = 0;
-        for tensor in &tensors {
-            columns(self.recording(), (tensor, 0), (&out, start), false)?;
-            starts.push(start);
-            start += tensor.cols();
-        }
-        let inputs = parts.to_vec();
-        self.push(out, parts, move |backward_pass, dy| {
-            for (part, start) in inputs.iter().zip(&starts) {
-                if let Some(sink) = backward_pass.sink(*part)? {
-                    columns(backward_pass.recording(), (dy, *start), (&sink.tensor, 0), sink.accumulate)?;
-                }
-            }
-            Ok(())
-        })
     }
 }

@@ -1,9 +1,13 @@
 //! Cross-entropy of logits: `shaders/cross_entropy.wgsl`.
 
-use crate::device::{Call, Dispatch, Kernel, MAX_INPUTS, Recording, Tensor, kernel};
+mod operation;
+
+use crate::device::{Call, Kernel, MAX_INPUTS, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::ops::{Reduction, expect_shape, grid, put, reduce, same_shape, size};
-use crate::tape::{Tape, Var};
+use crate::graph::Shape;
+use crate::ops::{expect_shape, grid, put, reduce, same_shape, size};
+
+pub(crate) use operation::{gradient, history};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -29,22 +33,20 @@ const BLOCK: usize = 256;
 /// An invocation goes up to five times through a row, and some drivers end its loops silently after 65,535 rounds in all.
 const MAX_CLASSES: usize = 13_000;
 
-fn check(logits: &Tensor, target: &Tensor) -> Result<()> {
-    let [rows, classes] = logits.shape();
+fn check([rows, classes]: Shape, target: Shape) -> Result<()> {
     if !(2..=MAX_CLASSES).contains(&classes) {
         return Err(Error::shape(
             "cross_entropy",
             format!("logits of {classes} classes; it takes 2 to {MAX_CLASSES} (for one logit use BceWithLogits)"),
         ));
     }
-    if target.shape() != [rows, 1] && target.shape() != [rows, classes] {
+    if target != [rows, 1] && target != [rows, classes] {
         return Err(Error::shape(
             "cross_entropy",
             format!(
                 "the logits are {rows} x {classes} but the target is {} x {}; it takes {rows} x 1 class numbers or \
                  {rows} x {classes} probabilities",
-                target.rows(),
-                target.cols()
+                target[0], target[1]
             ),
         ));
     }
@@ -63,24 +65,53 @@ fn params(logits: &Tensor, target: &Tensor, scale: f32, accumulate: bool) -> Par
     }
 }
 
-/// `loss = -scale * sum of t log_softmax(z)`, with logits z [n, c], loss [1, 1] and targets t: probabilities [n, c],
-/// or class numbers [n, 1] from 0. A number that is no class gives NaN. Probabilities need not sum to 1.
+/// `loss[min(step, loss.len() - 1)] = -scale * sum of t log_softmax(z)`, with logits z [n, c], loss [1, 1] or [1, steps] for a
+/// history of one loss a step, and targets t: probabilities [n, c], or class numbers [n, 1] from 0. A number that is no
+/// class gives NaN. Probabilities need not sum to 1.
 ///
 /// # Errors
 /// Other shapes; one class, or more than 13,000.
 pub fn forward(recording: &mut Recording, [logits, target]: [&Tensor; 2], scale: f32, loss: &Tensor) -> Result<()> {
-    check(logits, target)?;
-    expect_shape("cross_entropy", "loss", loss, [1, 1], "to hold the sum")?;
-    let mut push = |sums: &Tensor| {
-        let params = params(logits, target, scale, false);
-        let work = 20 * logits.len() as u64;
-        recording.push(&FORWARD, grid(logits.rows(), BLOCK), params, &[logits, target], &[sums], work)
+    sum_blocks(recording, &FORWARD, scale, &[logits, target], loss, None)
+}
+
+/// [`forward`] and [`backward`] in one dispatch.
+///
+/// # Errors
+/// See [`forward`].
+pub fn both(
+    recording: &mut Recording,
+    [logits, target, d_loss]: [&Tensor; 3],
+    scale: f32,
+    [loss, gradient]: [&Tensor; 2],
+) -> Result<()> {
+    same_shape("cross_entropy", &[("the logits", logits), ("the gradient", gradient)])?;
+    expect_shape("cross_entropy", "the loss's gradient", d_loss, [1, 1], "as the loss")?;
+    sum_blocks(recording, &BOTH, scale, &[logits, target, d_loss], loss, Some(gradient))
+}
+
+/// Pushes a kernel that leaves a sum for each block, and the sum of these where there are several.
+fn sum_blocks(
+    recording: &mut Recording,
+    kernel: &'static Kernel,
+    scale: f32,
+    inputs: &[&Tensor],
+    loss: &Tensor,
+    gradient: Option<&Tensor>,
+) -> Result<()> {
+    let (logits, target) = (inputs[0], inputs[1]);
+    check(logits.shape(), target.shape())?;
+    expect_shape("cross_entropy", "loss", loss, [1, loss.cols()], "to hold a sum, or one a step")?;
+    let mut push = |sums: &Tensor, last_slot: usize| {
+        let outputs: Vec<_> = [sums].into_iter().chain(gradient).collect();
+        let params = Params { last_slot: size(last_slot), ..params(logits, target, scale, false) };
+        recording.push(kernel, grid(logits.rows(), BLOCK), params, inputs, &outputs, 20 * logits.len() as u64)
     };
     if logits.rows() <= BLOCK {
-        return push(loss);
+        return push(loss, loss.len() - 1);
     }
     let partial = Tensor::zeros(logits.device(), 1, logits.rows().div_ceil(BLOCK))?;
-    push(&partial)?;
+    push(&partial, 0)?;
     reduce::sum(recording, &partial, 1.0, loss)
 }
 
@@ -96,29 +127,12 @@ pub fn backward(
     gradient: &Tensor,
     accumulate: bool,
 ) -> Result<()> {
-    check(logits, target)?;
+    check(logits.shape(), target.shape())?;
     same_shape("cross_entropy backward", &[("the logits", logits), ("the gradient", gradient)])?;
     expect_shape("cross_entropy backward", "the loss's gradient", d_loss, [1, 1], "as the loss")?;
     let params = params(logits, target, scale, accumulate);
     let work = 20 * logits.len() as u64;
     recording.push(&BACKWARD, grid(logits.rows(), 64), params, &[logits, target, d_loss], &[gradient], work)
-}
-
-/// A launch of [`forward`] and one of [`backward`] on the same operands as one.
-pub(crate) fn with_backward(forward: &Dispatch, backward: &Dispatch) -> Option<Dispatch> {
-    let (one, other): (Params, Params) = (forward.params(), backward.params());
-    if one.scale != other.scale || other.accumulate != 0 {
-        return None;
-    }
-    let outputs = vec![forward.outputs[0].clone(), backward.outputs[0].clone()];
-    Some(Dispatch { kernel: &BOTH, inputs: backward.inputs.clone(), outputs, ..forward.clone() })
-}
-
-/// A launch that leaves one sum, which it writes to a history instead.
-pub(crate) fn with_history(dispatch: &Dispatch, history: &Tensor) -> Dispatch {
-    let mut merged = dispatch.clone();
-    merged.outputs[0] = history.clone();
-    merged.with_params(Params { last_slot: size(history.len() - 1), ..dispatch.params() })
 }
 
 /// log(sum of exp(z)), relative to the largest z.
@@ -185,32 +199,4 @@ fn both_reference(call: Call<'_>) {
     let [sums, gradient, ..] = call.outputs;
     put_sums(&params, logits, target, &mut sums[call.step.min(params.last_slot as usize)..]);
     put_gradient(&params, call.inputs, gradient);
-}
-
-impl Tape {
-    /// The cross-entropy of logits [n, c] with class numbers [n, 1] or probabilities [n, c], reduced to [1, 1];
-    /// `Mean` and `SampleMean` both divide by n, as PyTorch does.
-    ///
-    /// # Errors
-    /// Other shapes; a target that wants a gradient; a value of another tape.
-    pub fn cross_entropy(&mut self, logits: Var, target: Var, reduction: Reduction) -> Result<Var> {
-        if self.needs_gradient(target)? {
-            return Err(Error::input(
-                "cross_entropy",
-                "the target needs a gradient; write it with log_softmax, mul and sum, which give one",
-            ));
-        }
-        let (z, t) = (self.tensor(logits)?, self.tensor(target)?);
-        let scale = match reduction {
-            Reduction::Mean => Reduction::SampleMean,
-            other => other,
-        }
-        .scale(z.rows(), z.cols());
-        let out = self.zeros(1, 1)?;
-        forward(self.recording(), [&z, &t], scale, &out)?;
-        self.push(out, &[logits], move |backward_pass, d_loss| {
-            let Some(sink) = backward_pass.sink(logits)? else { return Ok(()) };
-            backward(backward_pass.recording(), [&z, &t, d_loss], scale, &sink.tensor, sink.accumulate)
-        })
-    }
 }

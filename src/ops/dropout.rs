@@ -2,8 +2,8 @@
 
 use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::ops::{expect_shape, grid, put, same_shape, size};
-use crate::tape::{Tape, Var};
+use crate::graph::{Graph, Operation, Shape, Var};
+use crate::ops::{expect_shape, grid, operands, put, same_shape, size};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -18,6 +18,13 @@ struct Params {
 pub(crate) static APPLY: Kernel =
     kernel!("dropout", "apply", [64, 1, 1], Params, inputs: 2, outputs: 1, step: true, reference);
 
+fn check(p: f32) -> Result<()> {
+    if (0.0..1.0).contains(&p) {
+        return Ok(());
+    }
+    Err(Error::input("dropout", format!("a probability of {p}; give one from 0 to below 1")))
+}
+
 /// `out = x / (1 - p)` where an element is kept, 0 where it is dropped, or `out += ...` with `accumulate`. Each is
 /// dropped with probability p, by a hash of `key`, `clock` + step and its place: the same launch with the gradient for
 /// x is the backward pass. x and out have one shape; clock is [1, 1] and holds the bits of a `u32`.
@@ -31,9 +38,7 @@ pub fn apply(
     out: &Tensor,
     accumulate: bool,
 ) -> Result<()> {
-    if !(0.0..1.0).contains(&p) {
-        return Err(Error::input("dropout", format!("a probability of {p}; give one from 0 to below 1")));
-    }
+    check(p)?;
     same_shape("dropout", &[("x", x), ("out", out)])?;
     expect_shape("dropout", "clock", clock, [1, 1], "to hold one number")?;
     let params = Params {
@@ -65,23 +70,42 @@ fn reference(call: Call<'_>) {
     }
 }
 
-impl Tape {
-    /// Drops each element with probability p and scales the others by 1 / (1 - p); on a tape for evaluation, x as it
-    /// is. Every run draws anew.
+/// Drops elements by a hash of the key, the clock and the step. Operands: x, clock.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Dropout {
+    p: f32,
+    key: u32,
+}
+
+impl Operation for Dropout {
+    fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [x, _] = operands("dropout", inputs)?;
+        check(self.p)?;
+        Ok(vec![x])
+    }
+
+    fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
+        apply(recording, [inputs[0], inputs[1]], (self.p, self.key), outputs[0], false)
+    }
+
+    fn gradient(&self, graph: &mut Graph, x: &[Var], _y: Var, dy: Var) -> Result<Vec<Option<Var>>> {
+        // The same key and clock drop the same elements.
+        Ok(vec![Some(graph.call1(*self, &[dy, x[1]])?), None])
+    }
+}
+
+impl Graph {
+    /// Drops each element with probability p and scales the others by 1 / (1 - p); in a graph for evaluation, x as it is.
+    /// Every run draws anew.
     ///
     /// # Errors
-    /// p outside [0, 1); a value of another tape.
+    /// p outside [0, 1); a value of another graph.
     pub fn dropout(&mut self, x: Var, p: f32) -> Result<Var> {
+        check(p)?;
         if !self.is_training() {
             return Ok(x);
         }
-        let input = self.tensor(x)?;
-        let out = self.zeros(input.rows(), input.cols())?;
-        let (clock, key) = self.random_key()?;
-        apply(self.recording(), [&input, &clock], (p, key), &out, false)?;
-        self.push(out, &[x], move |backward_pass, dy| {
-            let Some(dx) = backward_pass.sink(x)? else { return Ok(()) };
-            apply(backward_pass.recording(), [dy, &clock], (p, key), &dx.tensor, dx.accumulate)
-        })
+        let (clock, [seed, number]) = self.random_key();
+        self.call1(Dropout { p, key: hash(seed ^ hash(number)) }, &[x, clock])
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::ops::{expect_shape, grid, size};
+use crate::graph::{Operation, Shape};
+use crate::ops::{expect_shape, grid, operands, size};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -65,5 +66,25 @@ fn reference(call: Call<'_>) {
         let source = order[(first + row) % params.entries as usize].min(params.last_row) as usize;
         batch_inputs[row * i..][..i].copy_from_slice(&inputs[source * i..][..i]);
         batch_targets[row * t..][..t].copy_from_slice(&targets[source * t..][..t]);
+    }
+}
+
+/// A step's mini-batch. Operands: order, inputs, targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gather {
+    /// Rows of the mini-batch.
+    pub(crate) rows: usize,
+    /// Rows from one step's first to the next one's.
+    pub(crate) stride: usize,
+}
+
+impl Operation for Gather {
+    fn shapes(&self, shapes: &[Shape]) -> Result<Vec<Shape>> {
+        let [_, inputs, targets] = operands("gather", shapes)?;
+        Ok(vec![[self.rows, inputs[1]], [self.rows, targets[1]]])
+    }
+
+    fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
+        gather(recording, inputs[0], [inputs[1], inputs[2]], [outputs[0], outputs[1]], self.stride)
     }
 }

@@ -1,10 +1,13 @@
 //! Losses that add up errors element by element: `shaders/loss.wgsl`.
 
-use crate::device::{Call, Constants, Dispatch, Kernel, Recording, Tensor, kernel};
+mod operation;
+
+use crate::device::{Call, Constants, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
 use crate::ops::reduce::{self, BLOCK};
+pub(crate) use operation::{derivative, gradient, history};
+
 use crate::ops::{Activation, expect_shape, grid, put, same_shape, size};
-use crate::tape::{Tape, Var};
 
 /// How a loss adds up the errors of a batch of n samples (rows) with c outputs (columns).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -157,7 +160,8 @@ pub(crate) static BOTH: Kernel =
 pub(crate) static BACKWARD: Kernel =
     kernel!("loss", "backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference, constants);
 
-/// `loss = scale * sum of error(prediction, target)`, with prediction and target [n, c] and loss [1, 1].
+/// `loss[min(step, loss.len() - 1)] = scale * sum of error(prediction, target)`, with prediction and target [n, c] and loss
+/// [1, 1], or [1, steps] for a history of one loss a step.
 ///
 /// # Errors
 /// Other shapes; a delta of Huber's that is not positive.
@@ -170,17 +174,68 @@ pub fn forward(
 ) -> Result<()> {
     error.check()?;
     same_shape("loss", &[("the prediction", prediction), ("the target", target)])?;
-    expect_shape("loss", "loss", loss, [1, 1], "to hold the sum")?;
-    let len = prediction.len();
-    let mut push = |sums: &Tensor| {
-        let params = Params::new(error, len, scale);
-        recording.push(&FORWARD, grid(len, BLOCK), params, &[prediction, target], &[sums], 4 * len as u64)
+    expect_shape("loss", "loss", loss, [1, loss.cols()], "to hold a sum, or one a step")?;
+    let params = Params::new(error, prediction.len(), scale);
+    sum_blocks(recording, &FORWARD, params, &[prediction, target], loss, None)
+}
+
+/// [`forward`] and [`backward`] by the prediction in one dispatch. With `through` the gradient is carried on through the
+/// activation that gave the predictions: `gradient = d_loss * scale * error'(prediction, target) * activation'(at)`.
+///
+/// # Errors
+/// See [`forward`]; an activation that can't end a matrix product.
+pub fn both(
+    recording: &mut Recording,
+    error: Elementwise,
+    [prediction, target, d_loss]: [&Tensor; 3],
+    scale: f32,
+    through: Option<(Activation, &Tensor)>,
+    [loss, gradient]: [&Tensor; 2],
+) -> Result<()> {
+    error.check()?;
+    same_shape("loss", &[("the prediction", prediction), ("the target", target), ("the gradient", gradient)])?;
+    expect_shape("loss", "loss", loss, [1, loss.cols()], "to hold a sum, or one a step")?;
+    expect_shape("loss", "the loss's gradient", d_loss, [1, 1], "as the loss")?;
+    let (activation, at) = through.unzip();
+    let activation: Activation = activation.unwrap_or_default();
+    if let Some(at) = at {
+        same_shape("loss", &[("the prediction", prediction), ("where the derivative is taken", at)])?;
+    }
+    if !activation.is_epilogue() {
+        return Err(Error::input("loss", format!("{activation:?} can't be carried on through; apply its backward")));
+    }
+    // The kernel has the predictions; another tensor is bound only where the derivative is taken there.
+    let before = at.filter(|at| !at.is(prediction));
+    let params = Params {
+        activation: activation.kind(),
+        activation_a: activation.constants()[0],
+        has_before: before.is_some().into(),
+        ..Params::new(error, prediction.len(), scale)
+    };
+    let inputs: Vec<_> = [prediction, target, d_loss].into_iter().chain(before).collect();
+    sum_blocks(recording, &BOTH, params, &inputs, loss, Some(gradient))
+}
+
+/// Pushes a kernel that leaves a sum for each block, and the sum of these where there are several.
+fn sum_blocks(
+    recording: &mut Recording,
+    kernel: &'static Kernel,
+    params: Params,
+    inputs: &[&Tensor],
+    loss: &Tensor,
+    gradient: Option<&Tensor>,
+) -> Result<()> {
+    let len = params.len as usize;
+    let mut push = |sums: &Tensor, last_slot: usize| {
+        let outputs: Vec<_> = [sums].into_iter().chain(gradient).collect();
+        let params = Params { last_slot: size(last_slot), ..params };
+        recording.push(kernel, grid(len, BLOCK), params, inputs, &outputs, 4 * len as u64)
     };
     if len <= BLOCK {
-        return push(loss);
+        return push(loss, loss.len() - 1);
     }
-    let partial = Tensor::zeros(prediction.device(), 1, len.div_ceil(BLOCK))?;
-    push(&partial)?;
+    let partial = Tensor::zeros(loss.device(), 1, len.div_ceil(BLOCK))?;
+    push(&partial, 0)?;
     reduce::sum(recording, &partial, 1.0, loss)
 }
 
@@ -205,47 +260,6 @@ pub fn backward(
         Params { by_target: by_target.into(), accumulate: accumulate.into(), ..Params::new(error, len, scale) };
     let inputs = [prediction, target, d_loss];
     recording.push(&BACKWARD, grid(len, 64), params, &inputs, &[gradient], 4 * len as u64)
-}
-
-/// A launch of [`forward`] and one of [`backward`] on the same operands as one.
-pub(crate) fn with_backward(forward: &Dispatch, backward: &Dispatch) -> Option<Dispatch> {
-    let (one, other): (Params, Params) = (forward.params(), backward.params());
-    // Equal parameters include overwriting the gradient, of the prediction.
-    if (Params { last_slot: 0, ..one }) != other {
-        return None;
-    }
-    let inputs = backward.inputs.clone();
-    let outputs = vec![forward.outputs[0].clone(), backward.outputs[0].clone()];
-    Some(Dispatch { kernel: &BOTH, inputs, outputs, ..forward.clone() })
-}
-
-/// A launch of both whose gradient is carried on through the activation that gave the predictions; `before` is what
-/// that was applied to, where its derivative needs it.
-pub(crate) fn with_activation(
-    both: &Dispatch,
-    activation: Activation,
-    before: Option<&Tensor>,
-    dx: &Tensor,
-) -> Option<Dispatch> {
-    let params: Params = both.params();
-    if params.activation != 0 || !activation.is_epilogue() {
-        return None;
-    }
-    let params = Params {
-        activation: activation.kind(),
-        activation_a: activation.constants()[0],
-        has_before: before.is_some().into(),
-        ..params
-    };
-    let inputs = both.inputs.iter().take(3).chain(before).cloned().collect();
-    Some(Dispatch { inputs, outputs: vec![both.outputs[0].clone(), dx.clone()], ..both.clone() }.with_params(params))
-}
-
-/// A launch that leaves one sum, which it writes to a history instead.
-pub(crate) fn with_history(dispatch: &Dispatch, history: &Tensor) -> Dispatch {
-    let mut merged = dispatch.clone();
-    merged.outputs[0] = history.clone();
-    merged.with_params(Params { last_slot: size(history.len() - 1), ..dispatch.params() })
 }
 
 fn forward_reference(call: Call<'_>) {
@@ -286,42 +300,5 @@ fn backward_reference(call: Call<'_>) {
     let derivative = if params.by_target != 0 { Elementwise::derivative_by_target } else { Elementwise::derivative };
     for ((gradient, prediction), target) in gradient.iter_mut().zip(prediction).zip(target) {
         put(gradient, factor * derivative(error, *prediction, *target), params.accumulate != 0);
-    }
-}
-
-impl Tape {
-    /// The squared error between two matrices of one shape, reduced to [1, 1].
-    ///
-    /// # Errors
-    /// Different shapes; a value of another tape.
-    pub fn mse(&mut self, prediction: Var, target: Var, reduction: Reduction) -> Result<Var> {
-        self.elementwise_loss(Elementwise::Squared, prediction, target, reduction)
-    }
-
-    /// An error of each element, reduced to [1, 1].
-    ///
-    /// # Errors
-    /// Different shapes; a value of another tape.
-    pub fn elementwise_loss(
-        &mut self,
-        error: Elementwise,
-        prediction: Var,
-        target: Var,
-        reduction: Reduction,
-    ) -> Result<Var> {
-        let (p, t) = (self.tensor(prediction)?, self.tensor(target)?);
-        let scale = reduction.scale(p.rows(), p.cols());
-        let out = self.zeros(1, 1)?;
-        forward(self.recording(), error, [&p, &t], scale, &out)?;
-        self.push(out, &[prediction, target], move |backward_pass, d_loss| {
-            for (var, by_target) in [(prediction, false), (target, true)] {
-                if let Some(sink) = backward_pass.sink(var)? {
-                    let tensors = [&p, &t, d_loss];
-                    let recording = backward_pass.recording();
-                    backward(recording, (error, by_target), tensors, scale, &sink.tensor, sink.accumulate)?;
-                }
-            }
-            Ok(())
-        })
     }
 }

@@ -1,15 +1,14 @@
 //! Matrix products: `shaders/matmul.wgsl`.
 
-mod merge;
+mod operation;
 mod plan;
 mod reference;
 
 use crate::device::{Constants, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
 use crate::ops::{Activation, bias, expect_shape, grid, size};
-use crate::tape::{Tape, Var};
 
-pub(crate) use merge::{is_matmul, with_activation, with_derivative, with_row_sums};
+pub(crate) use operation::{activation, addition, derivative, row_sums};
 pub use plan::{Plan, Variant};
 
 #[repr(C)]
@@ -114,33 +113,79 @@ impl Factor<'_> {
     }
 }
 
-/// What happens to a product before it is stored: `activation(alpha * product + beta * out + bias)`.
+/// What happens to a product before it is stored, and what is stored beside it.
 #[derive(Clone, Copy, Debug)]
 pub struct Epilogue<'a> {
     /// Scales the product.
     pub alpha: f32,
     /// Scales what the output held before; with 0 it is not read.
     pub beta: f32,
-    /// A row `[1, n]` added to each row.
+    /// A row `[1, n]` added to each row. Not together with a derivative.
     pub bias: Option<&'a Tensor>,
     /// Applied last.
     pub activation: Activation,
+    /// Multiplies the result by this function's derivative, which is told from a tensor of the output's shape: the
+    /// function's value or its argument. Not together with an activation.
+    pub derivative: Option<(Activation, &'a Tensor)>,
+    /// Where to store what the activation is applied to; of the output's shape.
+    pub keep: Option<&'a Tensor>,
+    /// Where to store the sums of the first factor's rows, `[1, m]`, scaled and added like the product. They cost no
+    /// dispatch of their own where they lie behind the output in one buffer, and the kernel can.
+    pub row_sums: Option<&'a Tensor>,
 }
 
 impl Default for Epilogue<'_> {
     fn default() -> Self {
-        Self { alpha: 1.0, beta: 0.0, bias: None, activation: Activation::Identity }
+        Self {
+            alpha: 1.0,
+            beta: 0.0,
+            bias: None,
+            activation: Activation::Identity,
+            derivative: None,
+            keep: None,
+            row_sums: None,
+        }
     }
 }
 
 impl Epilogue<'_> {
-    /// `out = product`, or `out += product` where gradients add up.
-    pub fn accumulate(accumulate: bool) -> Self {
-        Self { beta: f32::from(u8::from(accumulate)), ..Self::default() }
+    /// An error unless the parts go together and have the shapes that they must have.
+    fn check(&self, a: Factor<'_>, out: &Tensor) -> Result<()> {
+        let [m, n] = out.shape();
+        let whole = "as the product";
+        if let Some(bias) = self.bias {
+            expect_shape("matmul", "bias", bias, [1, n], "to have an entry for each column of the product")?;
+        }
+        if let Some((_, at)) = self.derivative {
+            expect_shape("matmul", "where the derivative is taken", at, [m, n], whole)?;
+        }
+        if let Some(keep) = self.keep {
+            expect_shape("matmul", "what is kept", keep, [m, n], whole)?;
+        }
+        if let Some(sums) = self.row_sums {
+            expect_shape("matmul", "the row sums", sums, [1, m], "to have an entry for each row of the first factor")?;
+            if !a.transposed || self.alpha != 1.0 || self.beta.fract() != 0.0 || self.bias.is_some() {
+                let detail = "row sums go with a transposed first factor, alpha 1, beta 0 or 1 and no bias";
+                return Err(Error::input("matmul", detail));
+            }
+        }
+        let function = self.derivative.map_or(self.activation, |(function, _)| function);
+        if !function.is_epilogue() {
+            let detail = format!("{function:?} is no epilogue; apply it to the product with ops::activation");
+            return Err(Error::input("matmul", detail));
+        }
+        if self.derivative.is_some()
+            && (self.bias.is_some() || self.keep.is_some() || self.activation != Activation::Identity)
+        {
+            let detail = "a derivative goes with neither a bias, an activation nor keeping the argument";
+            return Err(Error::input("matmul", detail));
+        }
+        Ok(())
     }
 }
 
-/// `out = activation(alpha * a b + beta * out + bias)`, with a [m, k], b [k, n], bias [1, n], out [m, n].
+/// `out = activation(alpha * a b + beta * out + bias)`, with a [m, k], b [k, n], bias [1, n], out [m, n]; or with a
+/// derivative `out = (alpha * a b + beta * out) * function'(at)`. See [`Epilogue`].
 ///
 /// ```
 /// use wgrad::ops::{matmul, matmul::Epilogue};
@@ -194,118 +239,66 @@ pub fn matmul_by<'a>(
         ));
     }
     expect_shape("matmul", "out", out, [m, n], "to hold the product")?;
-    if let Some(bias) = epilogue.bias {
-        expect_shape("matmul", "bias", bias, [1, n], "to have an entry for each column of the product")?;
-    }
-    if !epilogue.activation.is_epilogue() {
-        return Err(Error::input(
-            "matmul",
-            format!("{:?} is no epilogue; apply it to the product with ops::activation", epilogue.activation),
-        ));
-    }
+    epilogue.check(a, out)?;
     plan.check(a, b)?;
-    let ([a_row, a_col], [b_row, b_col]) = (a.strides(), b.strides());
-    for start in (0..k).step_by(plan.longest()) {
-        let end = k.min(start + plan.longest());
-        let cut = plan.cut(end - start);
-        // The bias and the activation come with the last stretch of k.
-        let bias = epilogue.bias.filter(|_| end == k);
-        let activation = if end == k { epilogue.activation } else { Activation::Identity };
+    let stretches = k.div_ceil(plan.longest());
+    let mut summed = false;
+    for (i, start) in (0..k).step_by(plan.longest()).enumerate() {
+        let (length, last) = (plan.longest().min(k - start), i + 1 == stretches);
+        let cut = plan.cut(length);
+        // The epilogue comes with the last stretch of k.
+        let end = if last { epilogue } else { Epilogue { alpha: epilogue.alpha, ..Epilogue::default() } };
+        let extra = end.bias.or(end.derivative.map(|(_, at)| at));
+        let function = end.derivative.map_or(end.activation, |(function, _)| function);
+        // Row sums beside the product, where the kernel can: it sums in one stretch and one part.
+        let per_group = plan.variant.row_sums().filter(|_| stretches == 1 && cut.parts == 1);
+        let joined = end.row_sums.zip(per_group).and_then(|(sums, each)| Some((sums, each, out.through(sums)?)));
+        summed |= joined.is_some();
+        let ([a_row, a_col], [b_row, b_col]) = (a.strides(), b.strides());
         let params = Params {
             m: size(m),
             n: size(n),
-            k: size(end - start),
+            k: size(length),
             a_start: size(start) * a_col,
             a_row,
             a_col,
             b_start: size(start) * b_row,
             b_row,
             b_col,
-            extra_is: if bias.is_some() { BIAS } else { 0 },
-            activation: activation.kind(),
-            activation_a: activation.constants()[0],
+            extra_is: match end.derivative {
+                Some(_) => DERIVATIVE,
+                None if end.bias.is_some() => BIAS,
+                None => 0,
+            },
+            activation: function.kind(),
+            activation_a: function.constants()[0],
             alpha: epilogue.alpha,
-            beta: if start == 0 { epilogue.beta } else { 1.0 },
-            keep: 0,
-            sums_at: 0,
+            beta: if i == 0 { epilogue.beta } else { 1.0 },
+            keep: end.keep.is_some().into(),
+            sums_at: joined.as_ref().map_or(0, |(sums, _, _)| size(sums.offset - out.offset)),
             parts: size(cut.parts),
             part_k: size(cut.part_k),
         };
-        let blocks = grid(plan.variant.blocks(m, n) * cut.parts, 1);
-        let work = 2 * m as u64 * n as u64 * (end - start) as u64;
+        let sum_blocks = joined.as_ref().map_or(0, |(_, each, _)| m.div_ceil(*each));
+        let blocks = grid(plan.variant.blocks(m, n) * cut.parts + sum_blocks, 1);
+        let work = 2 * m as u64 * n as u64 * length as u64;
         let kernel = plan.variant.kernel();
+        let inputs: Vec<_> = [a.tensor, b.tensor].into_iter().chain(extra).collect();
+        let target = joined.as_ref().map_or(out, |(_, _, both)| both);
+        let outputs: Vec<_> = [target].into_iter().chain(end.keep).collect();
         if cut.parts == 1 {
-            let inputs: Vec<_> = [a.tensor, b.tensor].into_iter().chain(bias).collect();
-            recording.push(kernel, blocks, params, &inputs, &[out], work)?;
+            recording.push(kernel, blocks, params, &inputs, &outputs, work)?;
             continue;
         }
         let parts = Tensor::zeros(recording.device(), cut.parts, m * n)?;
-        recording.push(kernel, blocks, params, &[a.tensor, b.tensor], &[&parts], work)?;
+        recording.push(kernel, blocks, params, &inputs[..2], &[&parts], work)?;
         let params = Params { k: size(cut.parts), parts: 1, ..params };
         // The second place is b's, which adding up does not read.
-        let inputs: Vec<_> = [&parts, &parts].into_iter().chain(bias).collect();
-        recording.push(&ADD_PARTS, grid(m * n, 64), params, &inputs, &[out], parts.len() as u64)?;
+        let inputs: Vec<_> = [&parts, &parts].into_iter().chain(extra).collect();
+        recording.push(&ADD_PARTS, grid(m * n, 64), params, &inputs, &outputs, parts.len() as u64)?;
     }
-    Ok(())
-}
-
-impl Tape {
-    /// `a b`, with a [m, k] and b [k, n].
-    ///
-    /// # Errors
-    /// Other shapes; a value of another tape.
-    pub fn matmul(&mut self, a: Var, b: Var) -> Result<Var> {
-        let (left, right) = (self.tensor(a)?, self.tensor(b)?);
-        let out = self.zeros(left.rows(), right.cols())?;
-        matmul(self.recording(), &left, &right, &out, Epilogue::default())?;
-        self.push(out, &[a, b], move |backward_pass, dy| {
-            // dA = dY Bᵀ, dB = Aᵀ dY
-            if let Some(da) = backward_pass.sink(a)? {
-                let epilogue = Epilogue::accumulate(da.accumulate);
-                matmul(backward_pass.recording(), dy, right.t(), &da.tensor, epilogue)?;
-            }
-            if let Some(db) = backward_pass.sink(b)? {
-                let epilogue = Epilogue::accumulate(db.accumulate);
-                matmul(backward_pass.recording(), left.t(), dy, &db.tensor, epilogue)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// A linear layer: `x wᵀ + bias`, with x [n, in], w [out, in], bias [1, out], in one launch.
-    ///
-    /// # Errors
-    /// Other shapes; a value of another tape.
-    pub fn linear(&mut self, x: Var, w: Var, bias: Var) -> Result<Var> {
-        let (input, weight, row) = (self.tensor(x)?, self.tensor(w)?, self.tensor(bias)?);
-        if input.cols() != weight.cols() {
-            return Err(Error::shape(
-                "linear",
-                format!(
-                    "the input is {} x {}, but the layer takes {} columns",
-                    input.rows(),
-                    input.cols(),
-                    weight.cols()
-                ),
-            ));
-        }
-        let out = self.zeros(input.rows(), weight.rows())?;
-        let epilogue = Epilogue { bias: Some(&row), ..Epilogue::default() };
-        matmul(self.recording(), &input, weight.t(), &out, epilogue)?;
-        self.push(out, &[x, w, bias], move |backward_pass, dy| {
-            // dW = dYᵀ X, db = sum of dY's rows, dX = dY W
-            if let Some(dw) = backward_pass.sink(w)? {
-                let epilogue = Epilogue::accumulate(dw.accumulate);
-                matmul(backward_pass.recording(), dy.t(), &input, &dw.tensor, epilogue)?;
-            }
-            if let Some(db) = backward_pass.sink(bias)? {
-                bias::backward(backward_pass.recording(), dy, &db.tensor, db.accumulate)?;
-            }
-            if let Some(dx) = backward_pass.sink(x)? {
-                let epilogue = Epilogue::accumulate(dx.accumulate);
-                matmul(backward_pass.recording(), dy, &weight, &dx.tensor, epilogue)?;
-            }
-            Ok(())
-        })
+    match epilogue.row_sums {
+        Some(sums) if !summed => bias::backward(recording, a.tensor, sums, epilogue.beta != 0.0),
+        _ => Ok(()),
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::ops::{grid, reduce, same_shape, size};
+use crate::graph::{Operation, Shape};
+use crate::ops::{grid, operands, reduce, same_shape, size};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -72,4 +73,25 @@ fn reference(call: Call<'_>) {
 /// Where the largest value stands; of equals, the first.
 pub(crate) fn argmax(row: &[f32]) -> usize {
     (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
+}
+
+/// `counts[step]` = how many rows are classified right, in place. Operands: the counts, the prediction, the target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct CountCorrect {
+    pub(crate) thresholds: [f32; 2],
+}
+
+impl Operation for CountCorrect {
+    fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [counts, _, _] = operands("accuracy", inputs)?;
+        Ok(vec![counts])
+    }
+
+    fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
+        count_correct(recording, inputs[1], inputs[2], self.thresholds, outputs[0])
+    }
+
+    fn in_place(&self) -> Vec<(usize, usize)> {
+        vec![(0, 0)]
+    }
 }

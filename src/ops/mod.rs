@@ -23,11 +23,29 @@ pub mod softmax;
 
 use crate::device::{Kernel, MAX_WORKGROUPS, Tensor};
 use crate::error::{Error, Result};
+use crate::graph::{Rule, Shape};
 
 pub use activation::Activation;
+pub use broadcast::Binary;
 pub use gather::gather;
 pub use loss::Reduction;
 pub use matmul::matmul;
+
+/// Every rule by which [`lower`](crate::lower()) merges neighbouring calls, each in the file of the operation that takes over.
+/// Where two find something at the same call, the earlier one has it.
+pub const RULES: &[Rule] = &[
+    matmul::activation,
+    matmul::derivative,
+    matmul::addition,
+    broadcast::addition,
+    matmul::row_sums,
+    loss::gradient,
+    cross_entropy::gradient,
+    loss::derivative,
+    loss::history,
+    cross_entropy::history,
+    reduce::history,
+];
 
 /// Every kernel of the crate.
 ///
@@ -38,7 +56,6 @@ pub static KERNELS: &[&Kernel] = &[
     &bias::FORWARD,
     &bias::BACKWARD,
     &broadcast::FORWARD,
-    &broadcast::BACKWARD,
     &copy::BLOCK,
     &cross_entropy::FORWARD,
     &cross_entropy::BACKWARD,
@@ -108,6 +125,20 @@ fn expect_shape(operation: &str, name: &str, tensor: &Tensor, shape: [usize; 2],
         operation,
         format!("{name} is {} x {}; it must be {} x {} {because}", tensor.rows(), tensor.cols(), shape[0], shape[1]),
     ))
+}
+
+/// So many operands, or an error that says how many there are.
+fn operands<const N: usize>(operation: &str, inputs: &[Shape]) -> Result<[Shape; N]> {
+    inputs.try_into().map_err(|_| Error::input(operation, format!("{} operands; it takes {N}", inputs.len())))
+}
+
+/// An error unless two operands have one shape.
+fn same_shapes(operation: &str, (one, a): (&str, Shape), (other, b): (&str, Shape)) -> Result<()> {
+    if a == b {
+        return Ok(());
+    }
+    let detail = format!("{one} is {} x {} but {other} is {} x {}; they must have one shape", a[0], a[1], b[0], b[1]);
+    Err(Error::shape(operation, detail))
 }
 
 /// `sink = value`, or `sink += value` when gradients add up.

@@ -1,10 +1,11 @@
 //! Sums in a fixed order: `shaders/reduce.wgsl`.
 
-use crate::device::{Call, Dispatch, Kernel, Recording, Tensor, kernel};
+mod operation;
+
+use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
-use crate::graph::BackwardPass;
-use crate::ops::{bias, copy, expect_shape, grid, put, size};
-use crate::tape::{Tape, Var};
+use crate::ops::{expect_shape, grid, put, size};
+pub(crate) use operation::{IntoHistory, Over, Repeat, Sum, history, logged, sum_to};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -41,7 +42,7 @@ const MAX_COLS: usize = 64 * 32_768;
 /// # Errors
 /// No memory for the partial sums of a large matrix.
 pub fn sum(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor) -> Result<()> {
-    sum_of(recording, x, scale, out, Sum { square: false, accumulate: false })
+    sum_of(recording, x, scale, out, How { square: false, accumulate: false })
 }
 
 /// `out = sum of the squares of all elements of x`, [1, 1].
@@ -49,17 +50,17 @@ pub fn sum(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor) -> R
 /// # Errors
 /// See [`sum`].
 pub fn sum_of_squares(recording: &mut Recording, x: &Tensor, out: &Tensor) -> Result<()> {
-    sum_of(recording, x, 1.0, out, Sum { square: true, accumulate: false })
+    sum_of(recording, x, 1.0, out, How { square: true, accumulate: false })
 }
 
 #[derive(Clone, Copy)]
-pub(crate) struct Sum {
+pub(crate) struct How {
     pub(crate) square: bool,
     pub(crate) accumulate: bool,
 }
 
-pub(crate) fn sum_of(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, mut how: Sum) -> Result<()> {
-    let mut push = |x: &Tensor, scale: f32, out: &Tensor, last_slot: usize, how: Sum| {
+pub(crate) fn sum_of(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, mut how: How) -> Result<()> {
+    let mut push = |x: &Tensor, scale: f32, out: &Tensor, last_slot: usize, how: How| {
         let params = Params {
             len: size(x.len()),
             scale,
@@ -72,7 +73,7 @@ pub(crate) fn sum_of(recording: &mut Recording, x: &Tensor, scale: f32, out: &Te
     let mut x = x.clone();
     while x.len() > BLOCK {
         let partial = Tensor::zeros(x.device(), 1, x.len().div_ceil(BLOCK))?;
-        push(&x, 1.0, &partial, 0, Sum { accumulate: false, ..how })?;
+        push(&x, 1.0, &partial, 0, How { accumulate: false, ..how })?;
         x = partial;
         how.square = false;
     }
@@ -95,18 +96,6 @@ pub fn rows(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, acc
     recording.push(&ROWS, grid(x.rows(), 1), params, &[x], &[out], x.len() as u64)
 }
 
-/// The tensor that a launch copies as it is to `out[min(step, out.len() - 1)]`: a sum over one element.
-pub(crate) fn copied(dispatch: &Dispatch) -> Option<&Tensor> {
-    let is_copy = |p: Params| p.len == 1 && p.scale == 1.0 && p.square == 0 && p.accumulate == 0;
-    (dispatch.is(&SUM) && is_copy(dispatch.params())).then(|| &dispatch.inputs[0])
-}
-
-/// A launch that leaves one sum, which it writes to a history instead.
-pub(crate) fn with_history(dispatch: &Dispatch, history: &Tensor) -> Dispatch {
-    let params = Params { last_slot: size(history.len() - 1), ..dispatch.params() };
-    Dispatch { outputs: vec![history.clone()], ..dispatch.clone() }.with_params(params)
-}
-
 fn reference(call: Call<'_>) {
     let params: Params = call.params();
     let [x, ..] = call.inputs;
@@ -125,78 +114,4 @@ fn rows_reference(call: Call<'_>) {
     for (sum, row) in sums.iter_mut().zip(x.chunks_exact(params.cols as usize)) {
         put(sum, params.scale * row.iter().sum::<f32>(), params.accumulate != 0);
     }
-}
-
-impl Tape {
-    /// The sum of all elements, [1, 1].
-    ///
-    /// # Errors
-    /// A value of another tape.
-    pub fn sum(&mut self, x: Var) -> Result<Var> {
-        self.scaled_sum(x, |_, _| 1.0)
-    }
-
-    /// The mean of all elements, [1, 1].
-    ///
-    /// # Errors
-    /// A value of another tape.
-    pub fn mean(&mut self, x: Var) -> Result<Var> {
-        self.scaled_sum(x, |rows, cols| 1.0 / (rows * cols) as f32)
-    }
-
-    fn scaled_sum(&mut self, x: Var, scale: impl Fn(usize, usize) -> f32) -> Result<Var> {
-        let input = self.tensor(x)?;
-        let scale = scale(input.rows(), input.cols());
-        let out = self.zeros(1, 1)?;
-        sum(self.recording(), &input, scale, &out)?;
-        self.push(out, &[x], move |backward_pass, dy| spread(backward_pass, x, dy, scale))
-    }
-
-    /// The sum over the rows, [1, c]: `sum(dim=0)` in PyTorch.
-    ///
-    /// # Errors
-    /// A value of another tape.
-    pub fn sum_rows(&mut self, x: Var) -> Result<Var> {
-        let input = self.tensor(x)?;
-        let out = self.zeros(1, input.cols())?;
-        bias::backward(self.recording(), &input, &out, false)?;
-        self.push(out, &[x], move |backward_pass, dy| spread(backward_pass, x, dy, 1.0))
-    }
-
-    /// The sum over the columns, [n, 1]: `sum(dim=1)` in PyTorch.
-    ///
-    /// # Errors
-    /// More than 2,097,152 columns; a value of another tape.
-    pub fn sum_cols(&mut self, x: Var) -> Result<Var> {
-        let input = self.tensor(x)?;
-        let out = self.zeros(input.rows(), 1)?;
-        rows(self.recording(), &input, 1.0, &out, false)?;
-        self.push(out, &[x], move |backward_pass, dy| spread(backward_pass, x, dy, 1.0))
-    }
-
-    /// The mean over the rows, [1, c]: `mean(dim=0)` in PyTorch.
-    ///
-    /// # Errors
-    /// A value of another tape.
-    pub fn mean_rows(&mut self, x: Var) -> Result<Var> {
-        let rows = self.tensor(x)?.rows();
-        let sum = self.sum_rows(x)?;
-        self.mul_scalar(sum, 1.0 / rows as f32)
-    }
-
-    /// The mean over the columns, [n, 1]: `mean(dim=1)` in PyTorch.
-    ///
-    /// # Errors
-    /// See [`Tape::sum_cols`].
-    pub fn mean_cols(&mut self, x: Var) -> Result<Var> {
-        let cols = self.tensor(x)?.cols();
-        let sum = self.sum_cols(x)?;
-        self.mul_scalar(sum, 1.0 / cols as f32)
-    }
-}
-
-/// The backward of a sum: every element of a row, a column or all gets the sum's gradient.
-fn spread(backward_pass: &mut BackwardPass<'_>, x: Var, dy: &Tensor, scale: f32) -> Result<()> {
-    let Some(dx) = backward_pass.sink(x)? else { return Ok(()) };
-    copy::broadcast(backward_pass.recording(), dy, scale, &dx.tensor, dx.accumulate)
 }

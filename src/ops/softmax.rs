@@ -1,9 +1,10 @@
 //! Softmax and its logarithm over each row: `shaders/softmax.wgsl`.
 
+mod operation;
+
 use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
 use crate::ops::{grid, put, same_shape, size};
-use crate::tape::{Tape, Var};
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -80,34 +81,5 @@ fn backward_reference(call: Call<'_>) {
         for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
             put(dx, if log { dy - y.exp() * sum } else { y * (dy - sum) }, params.accumulate != 0);
         }
-    }
-}
-
-impl Tape {
-    /// The softmax of each row.
-    ///
-    /// # Errors
-    /// More than 1,280,000 columns; a value of another tape.
-    pub fn softmax(&mut self, x: Var) -> Result<Var> {
-        self.softmax_of_rows(x, false)
-    }
-
-    /// The logarithm of the softmax of each row, finite also where the softmax is 0 in f32.
-    ///
-    /// # Errors
-    /// More than 1,280,000 columns; a value of another tape.
-    pub fn log_softmax(&mut self, x: Var) -> Result<Var> {
-        self.softmax_of_rows(x, true)
-    }
-
-    fn softmax_of_rows(&mut self, x: Var, log: bool) -> Result<Var> {
-        let input = self.tensor(x)?;
-        let out = self.zeros(input.rows(), input.cols())?;
-        forward(self.recording(), &input, log, &out)?;
-        let y = out.clone();
-        self.push(out, &[x], move |backward_pass, dy| {
-            let Some(dx) = backward_pass.sink(x)? else { return Ok(()) };
-            backward(backward_pass.recording(), [&y, dy], log, &dx.tensor, dx.accumulate)
-        })
     }
 }

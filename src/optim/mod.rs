@@ -1,9 +1,10 @@
-//! Optimisers: rules that change parameters by their gradients, and schedules of the learning rate.
+//! Optimizers: algorithms that update parameters by their gradients, and schedules of the learning rate.
 
+mod algorithm;
 mod optimizer;
-mod rules;
 mod schedule;
+mod step;
 
+pub use algorithm::{Adam, Algorithm, RmsProp, Settings, Sgd};
 pub use optimizer::Optimizer;
-pub use rules::{Adam, RmsProp, Rule, Settings, Sgd};
 pub use schedule::Schedule;

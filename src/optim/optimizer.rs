@@ -1,96 +1,106 @@
-//! A rule at work on a model's parameters.
+//! An algorithm at work on a model's parameters.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::device::{Recording, Tensor};
 use crate::error::{Error, Result};
-use crate::nn::Parameters;
-use crate::ops::optim::{Stretch, Update};
-use crate::ops::reduce::{self, Sum};
-use crate::optim::{Rule, Settings};
+use crate::graph::{Graph, Var};
+use crate::lower::lower;
+use crate::nn::{Parameter, Parameters, Stretch, parameter_gradients};
+use crate::ops::copy::Flat;
+use crate::ops::optim::Update;
+use crate::ops::reduce::{Over, Sum};
+use crate::optim::step::OptimizerStep;
+use crate::optim::{Algorithm, Settings};
 
-/// A rule at work on a model's parameters, by hand as in PyTorch or within a [`Trainer`](crate::Trainer).
+/// An algorithm at work on a model's parameters, by hand as in PyTorch (see [`Backprop`](crate::nn::Backprop)) or within a
+/// [`Trainer`](crate::Trainer).
 ///
 /// ```
-/// use wgrad::nn::{Linear, Loss, Module, Mse, Parameters};
+/// use wgrad::nn::{Linear, Parameters};
 /// use wgrad::optim::{Optimizer, Sgd};
-/// use wgrad::{Device, Tape, Tensor};
+/// use wgrad::Device;
 ///
-/// let device = Device::cpu();
-/// let model = Linear::new(1, 1);
-/// let parameters = Parameters::new(&device, &model, 0)?;
-/// let mut optimizer = Optimizer::new(&parameters, Sgd::new(0.1))?;
-///
-/// let x = Tensor::new(&device, 4, 1, &[0.0, 1.0, 2.0, 3.0])?;
-/// let t = Tensor::new(&device, 4, 1, &[1.0, 3.0, 5.0, 7.0])?;
-/// let mut tape = Tape::new(&device);
-/// let (x, t) = (tape.input(&x)?, tape.input(&t)?);
-/// let y = model.forward(&mut tape, x)?;
-/// let loss = Mse::new().forward(&mut tape, y, t)?;
-/// let graph = tape.backward(loss)?;
-///
-/// for _ in 0..200 {
-///     optimizer.zero_grad()?;
-///     graph.forward()?;
-///     graph.backward()?;
-///     optimizer.step()?;
-/// }
-/// let slope = model.weight().value()?.read()?[0];
-/// assert!((slope - 2.0).abs() < 0.01, "y = 2x + 1 was learnt as {slope} x + ...");
+/// let layer = Linear::new(1, 1);
+/// let parameters = Parameters::new(&Device::cpu(), &layer, 0)?;
+/// let mut optimizer = Optimizer::new(&parameters, Sgd::new(0.5))?;
+/// layer.weight().value()?.write(&[3.0])?;
+/// layer.weight().gradient()?.write(&[2.0])?;
+/// optimizer.step()?;
+/// assert_eq!(layer.weight().value()?.read()?, [2.0]); // 3 - 0.5 * 2
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 pub struct Optimizer {
     parameters: Parameters,
-    rule: Box<dyn Rule>,
+    algorithm: Arc<dyn Algorithm>,
     base_rate: f32,
+    /// Each laid out as the parameters' list.
     state: Vec<Tensor>,
-    /// A row a step: rate, 1 / (1 - beta1^t), 1 / (1 - beta2^t), unused.
-    rates: Tensor,
-    uploaded: Vec<f32>,
-    squared_norm: Tensor,
-    update: Recording,
-    zero_grad: Recording,
+    /// A row a step: rate, 1 / (1 - beta1^t), 1 / (1 - beta2^t), unused. One tensor for each group, then that of all others.
+    rates: Vec<Tensor>,
+    uploaded: Vec<Vec<f32>>,
+    step: Option<HandStep>,
     steps: u64,
     epoch: usize,
 }
 
+/// The dispatches of a step by hand, and which parameters they leave out.
+struct HandStep {
+    recording: Recording,
+    frozen: Vec<bool>,
+}
+
 impl Optimizer {
-    /// A rule for these parameters.
+    /// An algorithm for these parameters.
     ///
     /// # Errors
-    /// Settings that are negative or not finite; no memory for the rule's state.
-    pub fn new(parameters: &Parameters, rule: impl Rule + 'static) -> Result<Self> {
-        rule.settings().check()?;
+    /// Settings that are negative or not finite; no memory for the algorithm's state.
+    pub fn new(parameters: &Parameters, algorithm: impl Algorithm + 'static) -> Result<Self> {
+        algorithm.settings().check()?;
         let device = parameters.device();
-        let len = parameters.values().len();
-        let mut zero_grad = Recording::new(device);
-        parameters.record_zero_grad(&mut zero_grad)?;
-        let mut optimizer = Self {
+        let len = parameters.padded_len();
+        let rates = algorithm.settings().groups.len() + 1;
+        Ok(Self {
             parameters: parameters.clone(),
-            base_rate: rule.settings().learning_rate,
-            state: (0..rule.states()).map(|_| Tensor::zeros(device, 1, len)).collect::<Result<_>>()?,
-            rates: Tensor::zeros(device, 1, 4)?,
+            base_rate: algorithm.settings().learning_rate,
+            state: (0..algorithm.states()).map(|_| Tensor::zeros(device, 1, len)).collect::<Result<_>>()?,
+            rates: (0..rates).map(|_| Tensor::zeros(device, 1, 4)).collect::<Result<_>>()?,
             uploaded: Vec::new(),
-            squared_norm: Tensor::zeros(device, 1, 1)?,
-            update: Recording::new(device),
-            zero_grad,
+            step: None,
             steps: 0,
             epoch: 0,
-            rule: Box::new(rule),
-        };
-        optimizer.record()?;
-        Ok(optimizer)
+            algorithm: Arc::new(algorithm),
+        })
     }
 
-    /// Updates the parameters by their gradients.
+    /// Updates the parameters that are not frozen by their gradients.
     ///
     /// # Errors
-    /// A schedule that gives a rate that is negative or not finite; a lost device.
+    /// Parameters that are all frozen; a schedule that gives a rate that is negative or not finite; a lost device.
     pub fn step(&mut self) -> Result<()> {
         self.upload_rates(1)?;
-        self.update.run()?;
+        let frozen: Vec<bool> = self.parameters.named().map(|(_, parameter)| parameter.is_frozen()).collect();
+        let step = match self.step.take().filter(|step| step.frozen == frozen) {
+            Some(step) => step,
+            None => HandStep { recording: self.record_step()?, frozen },
+        };
+        self.step.insert(step).recording.run()?;
         self.steps += 1;
         Ok(())
+    }
+
+    fn record_step(&self) -> Result<Recording> {
+        let mut graph = Graph::new(self.parameters.device());
+        let updated = self.updates(
+            &mut graph,
+            |parameter| !parameter.is_frozen(),
+            |graph, stretch| graph.input(&stretch.gradients()?),
+        )?;
+        if updated.is_empty() {
+            return Err(Error::input("optimizer", "every parameter is frozen: nothing to train"));
+        }
+        Ok(lower(&graph, &updated)?.into_recording())
     }
 
     /// Sets all gradients to zero.
@@ -98,7 +108,71 @@ impl Optimizer {
     /// # Errors
     /// A lost device.
     pub fn zero_grad(&self) -> Result<()> {
-        self.zero_grad.run()
+        let mut recording = Recording::new(self.parameters.device());
+        self.parameters.record_zero_grad(&mut recording)?;
+        recording.run()
+    }
+
+    /// The backward pass of a loss, and an update by its gradients, which replace those that the parameters had. Gives what
+    /// is to be wanted of it.
+    pub(crate) fn train(&self, graph: &mut Graph, loss: Var) -> Result<Vec<Var>> {
+        let gradients = parameter_gradients(graph, &self.parameters, loss)?;
+        let has = |parameter: &Parameter| gradients.iter().any(|(with, _)| with == parameter);
+        self.updates(graph, has, |graph, stretch| {
+            let (mut parts, mut starts) = (vec![graph.input(&stretch.gradients()?)?], Vec::new());
+            for (parameter, gradient) in &gradients {
+                if let Some(start) = stretch.offset_of(parameter) {
+                    parts.push(*gradient);
+                    starts.push(start);
+                }
+            }
+            graph.call1(Flat { starts }, &parts)
+        })
+    }
+
+    /// A step for each stretch of the parameters that `has` takes. Gives what they become.
+    fn updates(
+        &self,
+        graph: &mut Graph,
+        has: impl Fn(&Parameter) -> bool,
+        mut gradients: impl FnMut(&mut Graph, &Stretch) -> Result<Var>,
+    ) -> Result<Vec<Var>> {
+        let settings = self.algorithm.settings();
+        let group_of = |name: &str| settings.groups.iter().position(|group| (group.has)(name));
+        let stretches = self.parameters.stretches(has, group_of);
+        let gradients = stretches.iter().map(|stretch| gradients(graph, stretch)).collect::<Result<Vec<_>>>()?;
+        let mut norm = graph.constant(0.0);
+        if settings.clip_norm > 0.0 {
+            for (i, gradient) in gradients.iter().enumerate() {
+                let square = graph.call1(Sum { square: true, ..Sum::new(Over::All, 1.0) }, &[*gradient])?;
+                norm = if i == 0 { square } else { graph.add(norm, square)? };
+            }
+        }
+        let mut updated = Vec::new();
+        for (stretch, gradient) in stretches.iter().zip(gradients) {
+            let group = stretch.group.map(|group| &settings.groups[group]);
+            let (decay, decoupled_decay) = match group {
+                None => (settings.decay, settings.decoupled_decay),
+                Some(group) if settings.decoupled_decay > 0.0 => (settings.decay, group.decay),
+                Some(group) => (group.decay, 0.0),
+            };
+            let constants = Update {
+                decay,
+                decoupled_decay,
+                shrink: settings.shrink,
+                clip_value: settings.clip_value,
+                clip_norm: settings.clip_norm,
+                ..self.algorithm.update()
+            };
+            let rates = &self.rates[stretch.group.unwrap_or(settings.groups.len())];
+            let mut operands = vec![graph.input(&stretch.values()?)?, gradient, graph.input(rates)?, norm];
+            for state in &self.state {
+                operands.push(graph.input(&state.view(stretch.start, 1, stretch.len)?)?);
+            }
+            let step = OptimizerStep { algorithm: self.algorithm.clone(), constants };
+            updated.extend(graph.call(step, &operands)?.first());
+        }
+        Ok(updated)
     }
 
     /// Tells a schedule that an epoch has ended. ([`Trainer::fit`](crate::Trainer::fit) does it itself.)
@@ -106,17 +180,18 @@ impl Optimizer {
         self.epoch += 1;
     }
 
-    /// Updates so far.
+    /// Steps so far.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
     /// The learning rate of the next step.
     pub fn learning_rate(&self) -> f32 {
-        self.rate_at(self.steps)
+        self.rate_at(self.base_rate, self.steps)
     }
 
-    /// Changes the rate that the schedule multiplies, for every step from now on. Groups keep their ratio to it.
+    /// Changes the rate that the schedule multiplies, for every step from now on. The rates of groups change in
+    /// proportion.
     ///
     /// # Errors
     /// A rate that is negative or not finite.
@@ -126,63 +201,16 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Leaves out parameters that are frozen by now, and takes in those that no longer are.
-    ///
-    /// # Errors
-    /// All parameters are frozen.
-    pub fn record(&mut self) -> Result<()> {
-        let mut update = Recording::new(self.parameters.device());
-        let settings = self.rule.settings();
-        if settings.clip_norm > 0.0 {
-            // Of what is trained: frozen parameters may hold gradients from before.
-            for (i, stretch) in self.parameters.stretches(|_| None).iter().enumerate() {
-                let gradients = self.parameters.gradients().view(stretch.start, 1, stretch.len)?;
-                let how = Sum { square: true, accumulate: i > 0 };
-                reduce::sum_of(&mut update, &gradients, 1.0, &self.squared_norm, how)?;
-            }
-        }
-        let group_of = |name: &str| settings.groups.iter().position(|group| (group.has)(name));
-        for stretch in self.parameters.stretches(group_of) {
-            let group = stretch.group.map(|group| &settings.groups[group]);
-            let own_rate = settings.learning_rate;
-            let (decay, decoupled_decay) = match group {
-                None => (settings.decay, settings.decoupled_decay),
-                Some(group) if settings.decoupled_decay > 0.0 => (settings.decay, group.decay),
-                Some(group) => (group.decay, 0.0),
-            };
-            let constants = Update {
-                rate_factor: group.map_or(1.0, |g| if own_rate == 0.0 { 0.0 } else { g.learning_rate / own_rate }),
-                decay,
-                decoupled_decay,
-                shrink: settings.shrink,
-                clip_value: settings.clip_value,
-                clip_norm: settings.clip_norm,
-                ..self.rule.update()
-            };
-            let view = |tensor: &Tensor| tensor.view(stretch.start, 1, stretch.len);
-            let on = Stretch {
-                gradients: &view(self.parameters.gradients())?,
-                values: &view(self.parameters.values())?,
-                state: &self.state.iter().map(view).collect::<Result<Vec<_>>>()?,
-                rates: &self.rates,
-                squared_norm: &self.squared_norm,
-            };
-            self.rule.record(&mut update, constants, on)?;
-        }
-        if update.is_empty() {
-            return Err(Error::input("optimizer", "every parameter is frozen: nothing to train"));
-        }
-        self.update = update;
-        Ok(())
-    }
-
     /// Makes room for the rates of so many steps in one run.
     pub(crate) fn reserve(&mut self, steps: usize) -> Result<()> {
-        if self.rates.rows() < steps {
-            self.rates = Tensor::zeros(self.parameters.device(), steps, 4)?;
+        if self.rates[0].rows() < steps {
+            let device = self.parameters.device();
+            let room = (0..self.rates.len()).map(|_| Tensor::zeros(device, steps, 4)).collect::<Result<_>>()?;
+            self.rates = room;
             self.uploaded.clear();
+            self.step = None;
         }
-        self.record()
+        Ok(())
     }
 
     /// Sets the rates of the next `steps` steps, which the caller runs, and counts them.
@@ -193,19 +221,17 @@ impl Optimizer {
         Ok(())
     }
 
-    /// What the rule keeps, each laid out as the parameters.
-    #[cfg(feature = "safetensors")]
+    /// What the algorithm keeps, each laid out as the parameters' list.
     pub(crate) fn state(&self) -> &[Tensor] {
         &self.state
     }
 
     #[cfg(feature = "safetensors")]
-    pub(crate) fn rule_name(&self) -> &'static str {
-        self.rule.name()
+    pub(crate) fn algorithm_name(&self) -> &'static str {
+        self.algorithm.name()
     }
 
     /// Epochs so far, as schedules count them.
-    #[cfg(feature = "safetensors")]
     pub(crate) fn epoch(&self) -> usize {
         self.epoch
     }
@@ -217,27 +243,40 @@ impl Optimizer {
     }
 
     /// Counts from here on.
-    #[cfg(feature = "safetensors")]
     pub(crate) fn go_to(&mut self, steps: u64, epoch: usize) {
         (self.steps, self.epoch) = (steps, epoch);
     }
 
-    /// The launches of an update.
-    pub fn update(&self) -> &Recording {
-        &self.update
-    }
-
-    fn rate_at(&self, step: u64) -> f32 {
-        let schedule = &self.rule.settings().schedule;
+    fn rate_at(&self, base_rate: f32, step: u64) -> f32 {
+        let schedule = &self.algorithm.settings().schedule;
         let at = if schedule.is_per_step() { step as usize } else { self.epoch };
-        (f64::from(self.base_rate) * schedule.factor(at)) as f32
+        (f64::from(base_rate) * schedule.factor(at)) as f32
     }
 
     fn upload_rates(&mut self, steps: usize) -> Result<()> {
-        let betas = [self.rule.update().beta1, self.rule.update().beta2];
-        let mut rows = Vec::with_capacity(self.rates.len());
+        let settings = self.algorithm.settings();
+        let own = settings.learning_rate;
+        let change = if own == self.base_rate || own == 0.0 { 1.0 } else { self.base_rate / own };
+        let groups = settings.groups.iter().map(|group| group.learning_rate * change);
+        let bases: Vec<f32> = groups.chain([self.base_rate]).collect();
+        let rows = bases.iter().map(|base| self.rows(*base, steps)).collect::<Result<Vec<_>>>()?;
+        if rows != self.uploaded {
+            for (rates, rows) in self.rates.iter().zip(&rows) {
+                let mut padded = rows.clone();
+                padded.resize(rates.len(), 0.0);
+                rates.write(&padded)?;
+            }
+            self.uploaded = rows;
+        }
+        Ok(())
+    }
+
+    /// The rows of the next `steps` steps, with a rate that the schedule multiplies.
+    fn rows(&self, base_rate: f32, steps: usize) -> Result<Vec<f32>> {
+        let betas = [self.algorithm.update().beta1, self.algorithm.update().beta2];
+        let mut rows = Vec::with_capacity(4 * steps);
         for step in 0..steps as u64 {
-            let rate = self.rate_at(self.steps + step);
+            let rate = self.rate_at(base_rate, self.steps + step);
             if !(rate >= 0.0 && rate.is_finite()) {
                 let detail = format!("the schedule gives a rate of {rate} at step {}", self.steps + step);
                 return Err(Error::input("optimizer", detail + "; give a finite one from 0"));
@@ -246,18 +285,12 @@ impl Optimizer {
             let [correction1, correction2] = betas.map(|beta| (1.0 / (1.0 - f64::from(beta).powf(t))) as f32);
             rows.extend([rate, correction1, correction2, 0.0]);
         }
-        if rows != self.uploaded {
-            let mut padded = rows.clone();
-            padded.resize(self.rates.len(), 0.0);
-            self.rates.write(&padded)?;
-            self.uploaded = rows;
-        }
-        Ok(())
+        Ok(rows)
     }
 }
 
 impl fmt::Debug for Optimizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Optimizer({} steps, rate {}):\n{}", self.steps, self.learning_rate(), self.update)
+        write!(f, "Optimizer({}, {} steps, rate {})", self.algorithm.name(), self.steps, self.learning_rate())
     }
 }

@@ -71,13 +71,13 @@ impl Parameters {
     /// # Errors
     /// A file that can't be written; a lost device.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.contents()?.write(path.as_ref())
+        pollster::block_on(self.contents())?.write(path.as_ref())
     }
 
     /// The values and the architecture.
-    pub(crate) fn contents(&self) -> Result<Contents> {
+    pub(crate) async fn contents(&self) -> Result<Contents> {
         let mut contents = Contents::default();
-        let values = self.values().read()?;
+        let values = self.read_async().await?;
         for (name, parameter, range) in self.ranges() {
             contents.push(name, parameter.file_shape(), &values[range]);
         }
@@ -96,16 +96,16 @@ impl Parameters {
     pub fn load(&self, path: impl AsRef<Path>, strict: bool) -> Result<Mismatch> {
         let path = path.as_ref();
         let bytes = Bytes::read(path)?;
-        let (values, mismatch) = self.values_of(&bytes.parse(path)?, strict)?;
-        self.values().write(&values)?;
+        let (values, mismatch) = pollster::block_on(self.values_of(&bytes.parse(path)?, strict))?;
+        self.write(&values)?;
         Ok(mismatch)
     }
 
     /// The values as they will be with those of a file.
-    pub(crate) fn values_of(&self, file: &Contained<'_>, strict: bool) -> Result<(Vec<f32>, Mismatch)> {
+    pub(crate) async fn values_of(&self, file: &Contained<'_>, strict: bool) -> Result<(Vec<f32>, Mismatch)> {
         let named: Vec<_> = self.named().collect();
         let (found, mismatch) = compare(&named, file, strict)?;
-        let mut values = self.values().read()?;
+        let mut values = self.read_async().await?;
         for ((_, _, range), found) in self.ranges().zip(found) {
             if let Some(found) = found {
                 values[range].copy_from_slice(&found);

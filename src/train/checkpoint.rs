@@ -6,7 +6,7 @@ use std::str::FromStr;
 use safetensors::Dtype;
 
 use super::monitor::Best;
-use super::{EpochRecord, History, Metrics, Monitor, Trainer};
+use super::{EpochRecord, History, Metrics, Monitor, Session};
 use crate::error::Result;
 use crate::save::{Bytes, CHECKPOINT, Contained, doubles, floats};
 
@@ -20,8 +20,8 @@ fn key(name: &str) -> String {
     format!("{CHECKPOINT}{name}")
 }
 
-impl Trainer {
-    /// Writes all that training needs to go on from here: the parameters, the optimiser's state, the seed and the
+impl Session {
+    /// Writes all that training needs to go on from here: the parameters, the optimizer's state, the seed and the
     /// numbers of epochs and steps that random numbers and schedules follow from, the history.
     ///
     /// The file is also one of a model: `Sequential::load` and `Parameters::load` take the parameters from it.
@@ -29,10 +29,10 @@ impl Trainer {
     ///
     /// # Errors
     /// A file that can't be written; a lost device.
-    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
-        let mut contents = self.parameters.contents()?;
+    pub async fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
+        let mut contents = self.parameters.contents().await?;
         for (i, state) in self.optimizer.state().iter().enumerate() {
-            contents.push(key(&format!("optimizer.{i}")), &[state.len()], &state.read()?);
+            contents.push(key(&format!("optimizer.{i}")), &[state.len()], &state.read_async()?.await?);
         }
         let rows: Vec<f64> = self.history.epochs.iter().flat_map(numbers).collect();
         contents.push_f64(key("epochs"), &[self.history.epochs.len(), COLUMNS], &rows);
@@ -41,7 +41,7 @@ impl Trainer {
         contents.push_text(key("version"), VERSION);
         contents.push_text(key("seed"), self.seed);
         contents.push_text(key("seconds"), self.history.seconds);
-        contents.push_text(key("optimizer.rule"), self.optimizer.rule_name());
+        contents.push_text(key("optimizer.rule"), self.optimizer.algorithm_name());
         contents.push_text(key("optimizer.steps"), self.optimizer.steps());
         contents.push_text(key("optimizer.epoch"), self.optimizer.epoch());
         contents.push_text(key("optimizer.rate"), self.optimizer.base_rate());
@@ -54,7 +54,7 @@ impl Trainer {
         contents.write(path.as_ref())
     }
 
-    /// Goes back to a checkpoint of a trainer with the same model, loss and rule. A [`Trainer::fit`] with
+    /// Goes back to a checkpoint of a training with the same model, loss and algorithm. A [`Trainer::fit`](crate::Trainer::fit) with
     /// [`Fit::until`](crate::Fit::until) then gives, on the same device, bit for bit what the trainer that wrote it
     /// would have given without the interruption. Schedules and frozen parameters are the program's: the file holds
     /// neither.
@@ -79,8 +79,8 @@ impl Trainer {
     ///
     /// # Errors
     /// A file that can't be read, is damaged or is no checkpoint; one of another model, or of another
-    /// [`Rule`](crate::optim::Rule). The trainer then is as it was.
-    pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
+    /// [`Algorithm`](crate::optim::Algorithm). The trainer then is as it was.
+    pub async fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let bytes = Bytes::read(path)?;
         let file = Checkpoint(bytes.parse(path)?);
@@ -88,9 +88,9 @@ impl Trainer {
         if version != VERSION {
             return Err(file.0.error(format!("a checkpoint of version {version}; this wgrad reads version {VERSION}")));
         }
-        let (values, _) = self.parameters.values_of(&file.0, true)?;
-        // The first files did not tell their rule.
-        let (rule, own_rule) = (file.0.text(&key("optimizer.rule")), self.optimizer.rule_name());
+        let (values, _) = self.parameters.values_of(&file.0, true).await?;
+        // The first files did not name their algorithm.
+        let (rule, own_rule) = (file.0.text(&key("optimizer.rule")), self.optimizer.algorithm_name());
         if let Some(rule) = rule.filter(|rule| *rule != own_rule) {
             let detail = format!("a training with {rule}; this trainer has {own_rule}: make one with {rule} to go on");
             return Err(file.0.error(detail));
@@ -98,7 +98,8 @@ impl Trainer {
         let states = self.optimizer.state().len();
         let found = file.0.names().iter().filter(|name| name.starts_with(&key("optimizer."))).count();
         if found != states {
-            let detail = format!("the state of a rule that keeps {found} numbers for a parameter; this one {states}");
+            let detail =
+                format!("the state of an algorithm that keeps {found} numbers for a parameter; this one {states}");
             return Err(file.0.error(detail));
         }
         let states = (0..states).map(|i| file.floats(&format!("optimizer.{i}"), Some(values.len())));
@@ -118,7 +119,7 @@ impl Trainer {
         for (state, values) in self.optimizer.state().iter().zip(&states) {
             state.write(values)?;
         }
-        self.parameters.values().write(&values)?;
+        self.parameters.write(&values)?;
         (self.seed, self.history, self.best) = (seed, history, best);
         Ok(())
     }

@@ -1,13 +1,16 @@
 //! The loss and accuracy of a model on a dataset, measured on the device, in chunks.
 
+use super::history::combine;
 use super::pass::{Pass, Source};
-use super::{Metrics, Trainer};
+use super::{Metrics, Session};
 use crate::data::Dataset;
-use crate::device::{ALIGNMENT, Device, PendingRead, Recording, Tensor};
+use crate::device::{ALIGNMENT, Device, PendingRead, Tensor};
 use crate::error::Result;
+use crate::graph::Graph;
+use crate::lower::lower;
 use crate::nn::Reduction;
-use crate::ops;
-use crate::tape::Tape;
+use crate::ops::metrics::CountCorrect;
+use crate::ops::reduce::IntoHistory;
 
 /// Samples that go through the model at once, if their rows fit a matrix.
 const CHUNK_ROWS: usize = 4096;
@@ -41,32 +44,31 @@ fn counts_start(chunks: usize) -> usize {
 
 impl<'a> Evaluation<'a> {
     /// On data in steps of `chunk_rows`.
-    pub(super) fn new(trainer: &Trainer, source: Source<'a>) -> Result<Self> {
+    pub(super) fn new(session: &Session, source: Source<'a>) -> Result<Self> {
         let chunks = source.steps(false).len();
-        let results = Tensor::zeros(&trainer.device, 1, counts_start(chunks) + chunks)?;
+        let results = Tensor::zeros(&session.device, 1, counts_start(chunks) + chunks)?;
         let losses = results.view(0, 1, chunks)?;
         let counts = results.view(counts_start(chunks), 1, chunks)?;
         let threshold = source.data().threshold();
-        let thresholds = [trainer.loss.boundary(threshold), threshold];
+        let thresholds = [session.loss.boundary(threshold), threshold];
         let pass = Pass::new(source, false, |source, rows| {
-            let mut pass = Recording::new(&trainer.device);
-            let [x, t] = source.gather(&mut pass, rows)?;
-            let mut tape = Tape::for_evaluation(&trainer.device);
-            let (x, target) = (tape.input(&x)?, tape.input(&t)?);
-            let prediction = trainer.model.forward(&mut tape, x)?;
-            let loss = trainer.loss.forward(&mut tape, prediction, target)?;
-            let (prediction, loss) = (tape.tensor(prediction)?, tape.tensor(loss)?);
-            pass.append(&tape.finish())?;
-            ops::reduce::sum(&mut pass, &loss, 1.0, &losses)?;
-            ops::metrics::count_correct(&mut pass, &prediction, &t, thresholds, &counts)?;
-            Ok(pass.fused(&[]))
+            let mut graph = Graph::for_evaluation(&session.device);
+            let [x, t] = source.gather(&mut graph, rows)?;
+            let prediction = session.model.forward(&mut graph, x)?;
+            let loss = session.loss.forward(&mut graph, prediction, t)?;
+            let (losses, counts) = (graph.input(&losses)?, graph.input(&counts)?);
+            let wanted = [
+                graph.call1(IntoHistory, &[losses, loss])?,
+                graph.call1(CountCorrect { thresholds }, &[counts, prediction, t])?,
+            ];
+            Ok(lower(&graph, &wanted)?.into_recording())
         })?;
-        Ok(Self { pass, results, reduction: trainer.loss.reduction() })
+        Ok(Self { pass, results, reduction: session.loss.reduction() })
     }
 
     /// Queues the forward pass with the parameters as they are.
-    pub(super) fn start(&self) -> Result<PendingMetrics> {
-        self.pass.run(None, u32::MAX)?;
+    pub(super) async fn start(&self) -> Result<PendingMetrics> {
+        self.pass.run(None, u32::MAX).await?;
         Ok(PendingMetrics {
             results: self.results.read_async()?,
             chunk_rows: self.pass.step_rows.clone(),
@@ -76,13 +78,13 @@ impl<'a> Evaluation<'a> {
 }
 
 impl PendingMetrics {
-    pub(super) fn wait(self) -> Result<Metrics> {
-        let results = self.results.wait()?;
+    pub(super) async fn metrics(self) -> Result<Metrics> {
+        let results = self.results.await?;
         let (losses, counts) = results.split_at(counts_start(self.chunk_rows.len()));
         let samples: usize = self.chunk_rows.iter().sum();
         let right: f64 = counts.iter().map(|count| f64::from(*count)).sum();
         Ok(Metrics {
-            loss: self.reduction.combine(&losses[..self.chunk_rows.len()], &self.chunk_rows) as f32,
+            loss: combine(self.reduction, &losses[..self.chunk_rows.len()], &self.chunk_rows) as f32,
             accuracy: (right / samples as f64) as f32,
         })
     }

@@ -8,8 +8,8 @@ use super::{EarlyStopping, EpochRecord, Monitor};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 
-type OnEpoch<'a> = Box<dyn FnMut(&EpochRecord) + 'a>;
-type Controller<'a> = Box<dyn FnMut(&EpochRecord) -> Control + 'a>;
+type OnEpoch<'a> = Box<dyn FnMut(&EpochRecord) + Send + 'a>;
+type Controller<'a> = Box<dyn FnMut(&EpochRecord) -> Control + Send + 'a>;
 
 /// What [`Trainer::fit`](crate::Trainer::fit) does: how many epochs, in batches of what size, measured on what.
 ///
@@ -127,7 +127,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Whether launches that can be merged are (they are unless told otherwise): see [`Recording::fused`](crate::Recording::fused).
+    /// Whether neighbouring calls are merged into one dispatch where a kernel can do the work of both (they are unless told
+    /// otherwise): see [`Lowering::rules`](crate::Lowering::rules).
     pub fn fused(mut self, fused: bool) -> Self {
         self.fused = fused;
         self
@@ -135,7 +136,7 @@ impl<'a> Fit<'a> {
 
     /// Calls `f` with each epoch's record as it comes in, which on a GPU is while the next epoch runs. Called again, it
     /// adds another `f`.
-    pub fn on_epoch(mut self, f: impl FnMut(&EpochRecord) + 'a) -> Self {
+    pub fn on_epoch(mut self, f: impl FnMut(&EpochRecord) + Send + 'a) -> Self {
         self.on_epoch.push(Box::new(f));
         self
     }
@@ -151,7 +152,7 @@ impl<'a> Fit<'a> {
     ///     _ => Control::Continue,
     /// });
     /// ```
-    pub fn control(mut self, f: impl FnMut(&EpochRecord) -> Control + 'a) -> Self {
+    pub fn control(mut self, f: impl FnMut(&EpochRecord) -> Control + Send + 'a) -> Self {
         self.control = Some(Box::new(f));
         self
     }

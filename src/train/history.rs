@@ -107,16 +107,14 @@ impl History {
     }
 }
 
-impl Reduction {
-    /// The loss of a whole from those of its parts, which have these numbers of rows.
-    pub(super) fn combine(self, losses: &[f32], rows: &[usize]) -> f64 {
-        let losses = losses.iter().map(|loss| f64::from(*loss));
-        match self {
-            Self::Sum | Self::OutputMean => losses.sum(),
-            Self::Mean | Self::SampleMean => {
-                let weighted: f64 = losses.zip(rows).map(|(loss, rows)| loss * *rows as f64).sum();
-                weighted / rows.iter().sum::<usize>() as f64
-            }
+/// The loss of a whole from those of its parts, which have these numbers of rows.
+pub(super) fn combine(reduction: Reduction, losses: &[f32], rows: &[usize]) -> f64 {
+    let losses = losses.iter().map(|loss| f64::from(*loss));
+    match reduction {
+        Reduction::Mean | Reduction::SampleMean => {
+            let weighted: f64 = losses.zip(rows).map(|(loss, rows)| loss * *rows as f64).sum();
+            weighted / rows.iter().sum::<usize>() as f64
         }
+        _ => losses.sum(),
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "safetensors")]
 mod checkpoint;
+mod clock;
 mod epoch;
 mod evaluation;
 mod fit;
@@ -11,24 +12,30 @@ mod pass;
 #[cfg(feature = "progress")]
 mod progress;
 mod run;
+mod session;
+mod snapshot;
 
 use std::fmt;
+#[cfg(feature = "safetensors")]
+use std::path::Path;
+use std::sync::Arc;
+
+use pollster::block_on;
 
 use crate::data::Dataset;
-use crate::device::{Device, Tensor};
+use crate::device::Device;
 use crate::error::Result;
-use crate::nn::{Loss, Module, Parameters, predict};
-use crate::optim::{Optimizer, Rule};
-use crate::tape::Tape;
-use evaluation::{Evaluation, chunk_rows};
+use crate::nn::{Loss, Module, Parameters, Predictor};
+use crate::optim::{Algorithm, Optimizer};
 pub use fit::{Control, Fit};
 pub use history::{EpochRecord, History, Metrics};
-use monitor::Best;
 pub use monitor::{EarlyStopping, Monitor};
-use pass::Source;
+pub use session::Session;
 
 /// Trains a model: everything stays on the device from the first step of an epoch to its last. (Data that does not fit
 /// is uploaded in chunks: see [`Fit::resident_bytes`].)
+///
+/// Its calls block until the results are there; a [`Session`] has the same calls to await.
 ///
 /// ```
 /// use wgrad::data::{Labels, disk};
@@ -44,66 +51,58 @@ use pass::Source;
 /// println!("test accuracy {}", last.validation.unwrap().accuracy);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
-pub struct Trainer {
-    device: Device,
-    model: Box<dyn Module>,
-    loss: Box<dyn Loss>,
-    parameters: Parameters,
-    optimizer: Optimizer,
-    seed: u64,
-    /// Steps so far, for what is random within them.
-    clock: Tensor,
-    history: History,
-    /// The best epoch so far, where one was looked for.
-    best: Option<Best>,
-}
+pub struct Trainer(Session);
 
 impl Trainer {
-    /// Places the model's parameters on the device and draws their initial values (see [`Parameters::new`]); `seed`
-    /// also decides the order of the mini-batches, and what dropout drops.
+    /// Places the model's parameters on the device, unless they have their values there already, and draws their initial
+    /// values (see [`Parameters::new`]); `seed` also decides the order of the mini-batches, and what dropout drops.
     ///
     /// # Errors
-    /// A model without parameters or with empty ones, settings of the rule that make no sense.
+    /// A model without parameters or with empty ones; parameters whose values lie on another device or were drawn with
+    /// another seed; settings of the algorithm that make no sense.
     pub fn new(
         device: &Device,
         model: impl Module + 'static,
         loss: impl Loss + 'static,
-        rule: impl Rule + 'static,
+        algorithm: impl Algorithm + 'static,
         seed: u64,
     ) -> Result<Self> {
-        let parameters = Parameters::new(device, &model, seed)?;
-        let optimizer = Optimizer::new(&parameters, rule)?;
-        Ok(Self {
-            device: device.clone(),
-            model: Box::new(model),
-            loss: Box::new(loss),
-            parameters,
-            optimizer,
-            seed,
-            clock: Tensor::zeros(device, 1, 1)?,
-            history: History::default(),
-            best: None,
-        })
+        Session::new(device, model, loss, algorithm, seed).map(Self)
+    }
+
+    /// Trains, and returns the records of these epochs.
+    ///
+    /// The samples are shuffled anew for each epoch. Within an epoch nothing is read back; its losses and measurements
+    /// come back while the next one runs, unless something is decided by them: see [`Fit`].
+    ///
+    /// However it ends, parameters, optimizer and history are those of the same epoch: the last one that was recorded.
+    ///
+    /// # Errors
+    /// No epochs, a batch size of 0 or larger than the data, data of another shape than the model's; a loss that is
+    /// NaN or infinite ([`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite)); a checkpoint that can't be written; a lost
+    /// device.
+    pub fn fit(&mut self, train: &Dataset, fit: Fit<'_>) -> Result<History> {
+        block_on(self.0.fit(train, fit))
     }
 
     /// The device it trains on.
     pub fn device(&self) -> &Device {
-        &self.device
+        self.0.device()
     }
 
     /// The model's parameters.
     pub fn parameters(&self) -> &Parameters {
-        &self.parameters
+        self.0.parameters()
     }
 
-    /// The optimiser: its learning rate can be changed between calls of [`Trainer::fit`].
+    /// The optimizer: its learning rate can be changed between calls of [`Trainer::fit`].
     pub fn optimizer(&mut self) -> &mut Optimizer {
-        &mut self.optimizer
+        self.0.optimizer()
     }
 
     /// The epochs so far, over all calls of [`Trainer::fit`], also after one that failed.
     pub fn history(&self) -> &History {
-        &self.history
+        self.0.history()
     }
 
     /// The loss and accuracy of the model on this data, of any size: what does not fit the device goes through it in
@@ -112,13 +111,7 @@ impl Trainer {
     /// # Errors
     /// Data of another shape than the model's, or targets that the loss does not take; a lost device.
     pub fn evaluate(&self, data: &Dataset) -> Result<Metrics> {
-        self.loss.check_targets(data, self.output_cols(data)?)?;
-        self.evaluation(data, u64::MAX)?.start()?.wait()
-    }
-
-    fn evaluation<'a>(&self, data: &'a Dataset, resident_bytes: u64) -> Result<Evaluation<'a>> {
-        let source = Source::new(&self.device, data, chunk_rows(&self.device, data), resident_bytes)?;
-        Evaluation::new(self, source)
+        block_on(self.0.evaluate(data))
     }
 
     /// The model's outputs for these inputs [n, i], row by row.
@@ -133,20 +126,45 @@ impl Trainer {
     /// # Errors
     /// Inputs that make no whole rows or are not finite, or of another width than the model's; a lost device.
     pub fn predict(&self, inputs: &[f32], input_cols: usize) -> Result<Vec<f32>> {
-        predict(&self.device, &self.model, &mut None, inputs, input_cols)
+        block_on(self.0.predict(inputs, input_cols))
     }
 
-    /// Columns of the model's output for this data.
-    fn output_cols(&self, data: &Dataset) -> Result<usize> {
-        let mut tape = Tape::for_evaluation(&self.device);
-        let x = tape.input(&Tensor::zeros(&self.device, 1, data.input_cols())?)?;
-        let y = self.model.forward(&mut tape, x)?;
-        Ok(tape.tensor(y)?.cols())
+    /// A predictor that shares the model: it predicts with what has been trained, now and later, in any thread.
+    pub fn predictor(&self) -> Predictor {
+        self.0.predictor()
+    }
+
+    /// The model, with the values that were trained: for another trainer, a predictor, or a part of another model.
+    pub fn into_model(self) -> Arc<dyn Module> {
+        self.0.into_model()
+    }
+
+    /// The same training, to be awaited.
+    pub fn into_session(self) -> Session {
+        self.0
+    }
+
+    /// See [`Session::save_checkpoint`].
+    ///
+    /// # Errors
+    /// See [`Session::save_checkpoint`].
+    #[cfg(feature = "safetensors")]
+    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
+        block_on(self.0.save_checkpoint(path))
+    }
+
+    /// See [`Session::resume`].
+    ///
+    /// # Errors
+    /// See [`Session::resume`].
+    #[cfg(feature = "safetensors")]
+    pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        block_on(self.0.resume(path))
     }
 }
 
 impl fmt::Debug for Trainer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Trainer({} parameters on {})", self.parameters.count(), self.device.name())
+        write!(f, "Trainer({} parameters on {})", self.parameters().count(), self.device().name())
     }
 }

@@ -1,5 +1,5 @@
 //! A pass over a dataset in steps of so many rows: an epoch's mini-batches, or an evaluation. The rows lie in the
-//! device's memory, or come in chunks of whole steps where they do not fit; the launches are the same, and so are the
+//! device's memory, or come in chunks of whole steps where they do not fit; the dispatches are the same, and so are the
 //! results, bit for bit.
 
 use std::ops::Range;
@@ -7,7 +7,8 @@ use std::ops::Range;
 use crate::data::Dataset;
 use crate::device::{Device, MAX_ELEMENTS, Recording, Tensor};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ops;
+use crate::graph::{Graph, Var};
+use crate::ops::gather::Gather;
 
 /// The most bytes of a chunk, unless a single step has more: long to compute on, and little beside a GPU's memory.
 const CHUNK_BYTES: u64 = 64 << 20;
@@ -92,17 +93,15 @@ impl<'a> Source<'a> {
         rows
     }
 
-    /// Matrices for a step of so many rows, and the launch that fills them.
-    pub(super) fn gather(&self, recording: &mut Recording, rows: usize) -> Result<[Tensor; 2]> {
-        let device = self.inputs.device();
-        let x = Tensor::zeros(device, rows, self.inputs.cols())?;
-        let t = Tensor::zeros(device, rows, self.targets.cols())?;
-        ops::gather(recording, &self.order, [&self.inputs, &self.targets], [&x, &t], self.step_rows)?;
-        Ok([x, t])
+    /// A step's rows, as values of a graph: inputs and targets.
+    pub(super) fn gather(&self, graph: &mut Graph, rows: usize) -> Result<[Var; 2]> {
+        let operands = [graph.input(&self.order)?, graph.input(&self.inputs)?, graph.input(&self.targets)?];
+        let batch = graph.call(Gather { rows, stride: self.step_rows }, &operands)?;
+        batch.try_into().map_err(|_| Error::input("gather", "a batch of other than inputs and targets"))
     }
 
-    /// Has the rows of these steps ready for the launches that follow: those that `order` says, or the dataset's own
-    /// order. On a GPU the copy waits for the launches before it, and meanwhile the host gathers.
+    /// Has the rows of these steps ready for the dispatches that follow: those that `order` says, or the dataset's own
+    /// order. On a GPU the copy waits for the dispatches before it, and meanwhile the host gathers.
     fn place(&self, steps: Range<usize>, order: Option<&[u32]>) -> Result<()> {
         let rows = steps.start * self.step_rows..self.data.len().min(steps.end * self.step_rows);
         match order.map(|order| &order[rows.clone()]) {
@@ -145,7 +144,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// `record` makes the launches of a step of so many rows of a source that has so many steps in all.
+    /// `record` makes the dispatches of a step of so many rows of a source that has so many steps in all.
     pub(super) fn new(
         source: Source<'a>,
         drop_last: bool,
@@ -159,7 +158,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Queues all steps, on the rows as `order` has them or as the dataset has.
-    pub(super) fn run(&self, order: Option<&[u32]>, steps_per_submit: u32) -> Result<()> {
+    pub(super) async fn run(&self, order: Option<&[u32]>, steps_per_submit: u32) -> Result<()> {
         let steps = self.step_rows.len();
         let full_steps = steps - usize::from(self.rest.is_some());
         for first in (0..steps).step_by(self.source.steps_at_once) {

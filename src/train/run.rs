@@ -1,19 +1,22 @@
 //! The loop over epochs.
 
 use std::collections::VecDeque;
-use std::time::Instant;
 
-use rand::SeedableRng;
-use rand::rngs::ChaCha8Rng;
-use rand::seq::SliceRandom;
-
+use super::clock::Clock;
 use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
+use super::history::combine;
 use super::monitor::Best;
 use super::pass::Source;
-use super::{Control, EpochRecord, Fit, History, Trainer};
+use super::snapshot::Snapshots;
+use super::{Control, EpochRecord, Fit, History, Session};
 use crate::data::Dataset;
 use crate::device::PendingRead;
 use crate::error::{Error, ErrorKind, Result};
+use crate::random;
+
+/// Of a larger model no second epoch is queued before the first one's results are there: its epochs are long, and a second
+/// snapshot of it would take memory.
+const MAX_AHEAD: usize = 1 << 20;
 
 /// An epoch whose results are on their way.
 struct PendingEpoch {
@@ -23,19 +26,40 @@ struct PendingEpoch {
     validation: Option<PendingMetrics>,
 }
 
-impl Trainer {
-    /// Trains, and returns the records of these epochs.
-    ///
-    /// The samples are shuffled anew for each epoch. Within an epoch nothing is read back; its losses and measurements
-    /// come back while the next one runs, unless something is decided by them: see [`Fit`].
+/// A session while it trains. However training ends (a return, an error, a panic in a callback, a future that is dropped),
+/// parameters and optimizer are those of the last epoch in the history.
+struct Running<'s> {
+    session: &'s mut Session,
+    snapshots: Snapshots,
+    /// Epochs queued so far, over all calls.
+    queued: usize,
+}
+
+impl Running<'_> {
+    fn recorded(&self) -> usize {
+        self.session.history.epochs.len()
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let recorded = self.recorded();
+        if self.queued != recorded {
+            if let Err(error) = self.snapshots.restore(self.session, recorded) {
+                log::error!("the parameters after epoch {recorded} could not be put back: {error}");
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Trains, and returns the records of these epochs: see [`Trainer::fit`](crate::Trainer::fit).
     ///
     /// # Errors
-    /// No epochs, a batch size of 0 or larger than the data, data of another shape than the model's; a loss that is
-    /// NaN or infinite ([`ErrorKind::NotFinite`]; what was recorded until then is in [`Trainer::history`]); a
-    /// checkpoint that can't be written; a lost device.
-    pub fn fit(&mut self, train: &Dataset, mut fit: Fit<'_>) -> Result<History> {
+    /// See [`Trainer::fit`](crate::Trainer::fit).
+    pub async fn fit(&mut self, train: &Dataset, mut fit: Fit<'_>) -> Result<History> {
         fit.check(train)?;
-        let start = Instant::now();
+        let clock = Clock::start();
         for data in std::iter::once(train).chain(fit.validation) {
             self.loss.check_targets(data, self.output_cols(data)?)?;
         }
@@ -47,55 +71,61 @@ impl Trainer {
         let validation = fit.validation.map(|data| self.evaluation(data, fit.resident_bytes)).transpose()?;
 
         let (already, already_steps) = (self.history.epochs.len(), self.history.step_losses.len());
-        let last = if fit.until { fit.epochs } else { already + fit.epochs };
+        let last = if fit.until { fit.epochs } else { already.saturating_add(fit.epochs) };
         let goes_on = fit.until && fit.looks_for_best();
         self.best = self.best.take().filter(|best| goes_on && best.monitor == fit.monitor);
         let mut stop = self.is_patience_out(&fit);
+        let runs_ahead = self.parameters.count() <= MAX_AHEAD;
+        let snapshots = Snapshots::new(self, if runs_ahead { 2 } else { 1 })?;
+        let mut running = Running { session: self, snapshots, queued: already };
         let mut pending = VecDeque::new();
-        let mut epoch = already;
-        while epoch < last && !stop {
-            epoch += 1;
-            self.clock.write(&[f32::from_bits(self.optimizer.steps() as u32)])?;
-            self.optimizer.begin_epoch(plan.pass.step_rows.len())?;
-            plan.pass.run(Some(&order(self.seed, epoch, train.len())), fit.steps_per_submit)?;
+        while running.queued < last && !stop {
+            let (session, epoch) = (&mut *running.session, running.queued + 1);
+            running.snapshots.save(session, epoch - 1)?;
+            running.queued = epoch;
+            session.clock.write(&[f32::from_bits(session.optimizer.steps() as u32)])?;
+            session.optimizer.begin_epoch(plan.pass.step_rows.len())?;
+            let order = random::epoch_order(session.seed, epoch, train.len());
+            plan.pass.run(Some(&order), fit.steps_per_submit).await?;
             let measure = epoch == last || (fit.evaluate_every > 0 && epoch.is_multiple_of(fit.evaluate_every));
             pending.push_back(PendingEpoch {
                 epoch,
                 losses: plan.losses.read_async()?,
-                train: if measure { Some(evaluation.start()?) } else { None },
+                train: if measure { Some(evaluation.start().await?) } else { None },
                 validation: match &validation {
-                    Some(validation) if measure => Some(validation.start()?),
+                    Some(validation) if measure => Some(validation.start().await?),
                     _ => None,
                 },
             });
             // The device works on one epoch while the host takes in the one before.
-            while pending.len() > usize::from(epoch < last && !fit.waits_for(epoch)) {
+            let ahead = usize::from(runs_ahead && epoch < last && !fit.waits_for(epoch));
+            while pending.len() > ahead {
                 let Some(oldest) = pending.pop_front() else { break };
-                stop = self.take_in(oldest, &plan.pass.step_rows, start, &mut fit)?;
+                stop = session.take_in(oldest, &plan.pass.step_rows, &clock, &mut fit).await?;
             }
             #[cfg(feature = "safetensors")]
             if let Some((path, every)) = &fit.checkpoint {
                 if epoch == last || stop || (*every > 0 && epoch.is_multiple_of(*every)) {
-                    self.save_checkpoint(path)?;
+                    session.save_checkpoint(path).await?;
                 }
             }
         }
-        if let (Some(best), Some(_)) = (&self.best, &fit.early_stopping) {
-            self.parameters.values().write(&best.values)?;
+        let session = &mut *running.session;
+        if let (Some(best), Some(_)) = (&session.best, &fit.early_stopping) {
+            session.parameters.write(&best.values)?;
         }
-        let seconds = start.elapsed().as_secs_f64();
-        Ok(self.history.since(already, already_steps, seconds))
+        Ok(session.history.since(already, already_steps, clock.seconds()))
     }
 
-    /// Records an epoch's results, and tells whether training stops here.
-    fn take_in(
+    /// Records an epoch's results. Whether training stops here.
+    async fn take_in(
         &mut self,
         pending: PendingEpoch,
         step_rows: &[usize],
-        start: Instant,
+        clock: &Clock,
         fit: &mut Fit<'_>,
     ) -> Result<bool> {
-        let losses = pending.losses.wait()?;
+        let losses = pending.losses.await?;
         if let Some(step) = losses.iter().position(|loss| !loss.is_finite()) {
             return Err(Error::new(
                 ErrorKind::NotFinite,
@@ -108,13 +138,21 @@ impl Trainer {
                 ),
             ));
         }
+        let train = match pending.train {
+            Some(pending) => Some(pending.metrics().await?),
+            None => None,
+        };
+        let validation = match pending.validation {
+            Some(pending) => Some(pending.metrics().await?),
+            None => None,
+        };
         let record = EpochRecord {
             epoch: pending.epoch,
             steps: losses.len(),
-            loss: self.loss.reduction().combine(&losses, step_rows) as f32,
-            train: pending.train.map(PendingMetrics::wait).transpose()?,
-            validation: pending.validation.map(PendingMetrics::wait).transpose()?,
-            seconds: start.elapsed().as_secs_f64(),
+            loss: combine(self.loss.reduction(), &losses, step_rows) as f32,
+            train,
+            validation,
+            seconds: clock.seconds(),
         };
         // Within a call the records' times add up; whoever saves a checkpoint needs the sum so far.
         let before = self.history.epochs.last().filter(|_| fit.recorded > 0).map_or(0.0, |previous| previous.seconds);
@@ -123,9 +161,9 @@ impl Trainer {
         self.history.epochs.push(record.clone());
         self.history.step_losses.extend(losses);
 
-        fit.on_epoch.iter_mut().for_each(|on_epoch| on_epoch(&record));
-        self.look_for_best(&record, fit)?;
+        self.look_for_best(&record, fit).await?;
         let mut stop = self.is_patience_out(fit);
+        fit.on_epoch.iter_mut().for_each(|on_epoch| on_epoch(&record));
         match fit.control.as_mut().map_or(Control::Continue, |control| control(&record)) {
             Control::Continue => {}
             Control::Stop => stop = true,
@@ -134,16 +172,16 @@ impl Trainer {
         #[cfg(feature = "safetensors")]
         if let (Some(path), true) = (&fit.checkpoint_best, self.best.as_ref().is_some_and(|b| b.epoch == record.epoch))
         {
-            self.save_checkpoint(path)?;
+            self.save_checkpoint(path).await?;
         }
         Ok(stop)
     }
 
-    fn look_for_best(&mut self, record: &EpochRecord, fit: &Fit<'_>) -> Result<()> {
+    async fn look_for_best(&mut self, record: &EpochRecord, fit: &Fit<'_>) -> Result<()> {
         let Some(value) = fit.monitor.of(record).filter(|_| fit.looks_for_best()) else { return Ok(()) };
         let min_delta = fit.early_stopping.map_or(0.0, |stopping| stopping.min_delta);
         if self.best.as_ref().is_none_or(|best| best.is_beaten_by(value, min_delta)) {
-            let values = self.parameters.values().read()?;
+            let values = self.parameters.read_async().await?;
             self.best = Some(Best { monitor: fit.monitor, epoch: record.epoch, value, values });
         }
         Ok(())
@@ -154,15 +192,4 @@ impl Trainer {
         let since = self.history.epochs.iter().filter(|r| r.epoch > best.epoch && fit.monitor.of(r).is_some());
         since.count() >= stopping.patience.max(1)
     }
-}
-
-/// The order of the samples in an epoch, which follows from the seed and the epoch's number alone: training that goes on
-/// from a checkpoint needs to know no more.
-fn order(seed: u64, epoch: usize, samples: usize) -> Vec<u32> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    // Parameters are drawn from stream 0 of the same seed.
-    rng.set_stream(epoch as u64);
-    let mut order: Vec<u32> = (0..samples as u32).collect();
-    order.shuffle(&mut rng);
-    order
 }

@@ -1,4 +1,4 @@
-//! The rules: SGD, Adam, RMSProp, and the settings that all of them have.
+//! The optimization algorithms: SGD, Adam, RMSProp, and the settings that all of them have.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::ops::optim::{self, Stretch, Update};
 use crate::optim::Schedule;
 
-/// A rule by which parameters are updated: [`Sgd`], [`Adam`], [`RmsProp`], or one of your own.
-pub trait Rule: Send + Sync {
-    /// The name that a checkpoint tells the rule by: the type's, unless a rule says otherwise.
+/// How parameters are updated by their gradients: [`Sgd`], [`Adam`], [`RmsProp`], or an algorithm of your own.
+pub trait Algorithm: Send + Sync {
+    /// Its name in a checkpoint: the type's, unless it says otherwise.
     fn name(&self) -> &'static str {
         let whole = std::any::type_name::<Self>();
         let path = whole.split('<').next().unwrap_or(whole);
@@ -20,20 +20,20 @@ pub trait Rule: Send + Sync {
     /// The learning rate, decay, clipping, schedule and groups.
     fn settings(&self) -> &Settings;
 
-    /// How many numbers the rule keeps for each parameter.
+    /// How many numbers it keeps for each parameter: momentum, means.
     fn states(&self) -> usize;
 
-    /// The constants of an update, of which the optimiser fills in those of the [`Settings`].
+    /// The constants of an update, of which the optimizer fills in those of the [`Settings`].
     fn update(&self) -> Update;
 
-    /// Pushes the launches that update a stretch of parameters.
+    /// Pushes the dispatches that update a stretch of parameters.
     ///
     /// # Errors
     /// Tensors of different shapes.
     fn record(&self, recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()>;
 }
 
-/// What all rules have in common. Each rule has a method for each of these.
+/// What all algorithms have in common. Each has a method for each of these.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub(super) learning_rate: f32,
@@ -97,8 +97,8 @@ impl Settings {
 
 /// The methods that set [`Settings`].
 macro_rules! settings {
-    ($rule:ident) => {
-        impl $rule {
+    ($algorithm:ident) => {
+        impl $algorithm {
             /// Changes the learning rate over time.
             pub fn schedule(mut self, schedule: Schedule) -> Self {
                 self.settings.schedule = schedule;
@@ -187,7 +187,7 @@ impl Sgd {
     }
 }
 
-impl Rule for Sgd {
+impl Algorithm for Sgd {
     fn name(&self) -> &'static str {
         "Sgd"
     }
@@ -248,7 +248,7 @@ impl Adam {
     }
 }
 
-impl Rule for Adam {
+impl Algorithm for Adam {
     fn name(&self) -> &'static str {
         "Adam"
     }
@@ -306,7 +306,7 @@ impl RmsProp {
     }
 }
 
-impl Rule for RmsProp {
+impl Algorithm for RmsProp {
     fn name(&self) -> &'static str {
         "RmsProp"
     }

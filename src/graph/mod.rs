@@ -1,0 +1,323 @@
+//! What was called, as data: operations, their operands, the values they give. Nothing here knows any operation.
+
+mod program;
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::device::{Device, Recording, Tensor};
+use crate::error::{Error, Result};
+pub use program::{Merge, Program, Rule};
+
+/// `[rows, columns]`.
+pub type Shape = [usize; 2];
+
+/// A value of a [`Graph`]: what a call gives, or what comes from outside. A number, nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Var {
+    graph: u64,
+    pub(crate) index: usize,
+}
+
+/// Something that can be called. wgrad's own operations and a user's implement the same trait, on equal terms.
+///
+/// An operation holds its attributes (an activation's kind, a dropout's probability); its operands are in the [`Node`].
+/// `examples/autograd.rs` defines one from outside of the crate.
+pub trait Operation: Any + fmt::Debug + Send + Sync {
+    /// The shapes of the outputs (mostly one) for operands of these shapes.
+    ///
+    /// # Errors
+    /// Operands that do not fit: how many, or of which shapes.
+    fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>>;
+
+    /// Pushes the dispatches (mostly one) that compute the outputs.
+    ///
+    /// # Errors
+    /// What [`Recording::push`] refuses.
+    fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()>;
+
+    /// The gradient of each operand x from dy, the gradient of the output y, as calls on the same graph; `None` is zero.
+    /// All are given: lowering drops those that nobody reads. An operation with several outputs has none.
+    ///
+    /// # Errors
+    /// By default: the operation is not differentiable.
+    fn gradient(&self, graph: &mut Graph, x: &[Var], y: Var, dy: Var) -> Result<Vec<Option<Var>>> {
+        let _ = (graph, x, y, dy);
+        Err(Error::input("gradients", format!("{self:?} has no gradient; leave it out of what leads to the loss")))
+    }
+
+    /// The same value computed by other operations, for an operation whose gradient is that of its expansion.
+    ///
+    /// # Errors
+    /// What the calls refuse.
+    fn expand(&self, graph: &mut Graph, x: &[Var]) -> Result<Option<Var>> {
+        let _ = (graph, x);
+        Ok(None)
+    }
+
+    /// Outputs that are computed in the memory of an input, as (output, input): sums that accumulate, parameters that are
+    /// updated. The input must not be read afterwards.
+    fn in_place(&self) -> Vec<(usize, usize)> {
+        Vec::new()
+    }
+
+    /// The element of the first output at which an input would best be computed in the first place, so that nothing has
+    /// to be copied: the parts of a flat buffer.
+    fn place(&self, input: usize) -> Option<usize> {
+        let _ = input;
+        None
+    }
+
+    /// Whether its outputs want to lie in one buffer, in order.
+    fn joined(&self) -> bool {
+        false
+    }
+}
+
+/// A call: an operation, its operands, and the values it gives.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What was called.
+    pub op: Arc<dyn Operation>,
+    /// Its operands.
+    pub inputs: Vec<Var>,
+    /// What it gives.
+    pub outputs: Vec<Var>,
+}
+
+impl Node {
+    /// The operation, if it is of this type.
+    pub fn is<T: Operation>(&self) -> Option<&T> {
+        (&*self.op as &dyn Any).downcast_ref()
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// The call of this number.
+    Call(usize),
+    /// A tensor from outside.
+    Tensor(Tensor),
+    /// A constant, [1, 1].
+    Number(f32),
+    /// The number of runs so far, as the bits of a `u32`, [1, 1]: what random operations draw from.
+    Clock,
+}
+
+struct Value {
+    shape: Shape,
+    source: Source,
+}
+
+/// Calls in the order in which they were made. Describing a network allocates and dispatches nothing; [`lower`](crate::lower())
+/// turns it into a [`Recording`], and [`gradients`](crate::gradients) adds the backward pass as calls on the same graph.
+///
+/// ```
+/// use wgrad::ops::Reduction;
+/// use wgrad::{Device, Graph, Tensor, gradients, lower};
+///
+/// let device = Device::cpu();
+/// let x = Tensor::new(&device, 1, 2, &[3.0, -1.0])?;
+/// let zero = Tensor::zeros(&device, 1, 2)?;
+///
+/// let mut graph = Graph::new(&device);
+/// let (x, t) = (graph.input(&x)?, graph.input(&zero)?);
+/// let y = graph.relu(x)?;
+/// let loss = graph.mse(y, t, Reduction::Sum)?;
+/// let dx = gradients(&mut graph, loss, &[x])?[0].unwrap();
+///
+/// let lowered = lower(&graph, &[loss, dx])?;
+/// lowered.run()?;
+/// assert_eq!(lowered.read(loss)?, [9.0]);      // max(3, 0)² + max(-1, 0)²
+/// assert_eq!(lowered.read(dx)?, [6.0, 0.0]);   // 2 max(x, 0)
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub struct Graph {
+    device: Device,
+    id: u64,
+    values: Vec<Value>,
+    nodes: Vec<Node>,
+    inputs: HashMap<(u64, usize, Shape), Var>,
+    training: bool,
+    random: Random,
+}
+
+/// What operations with random numbers draw from.
+#[derive(Default)]
+struct Random {
+    seed: u32,
+    /// How many operations have drawn a key.
+    keys: u32,
+    clock: Option<Var>,
+}
+
+impl Graph {
+    /// An empty graph for training.
+    pub fn new(device: &Device) -> Self {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        Self {
+            device: device.clone(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            values: Vec::new(),
+            nodes: Vec::new(),
+            inputs: HashMap::new(),
+            training: true,
+            random: Random::default(),
+        }
+    }
+
+    /// An empty graph for evaluation, on which nothing is random: dropout returns its input.
+    pub fn for_evaluation(device: &Device) -> Self {
+        Self { training: false, ..Self::new(device) }
+    }
+
+    /// The same graph with another seed for its random operations (0 unless set).
+    pub fn seed(mut self, seed: u32) -> Self {
+        self.random.seed = seed;
+        self
+    }
+
+    /// Has random operations count runs by this tensor, which the caller advances, instead of one of the graph's own.
+    pub(crate) fn with_clock(mut self, clock: &Tensor) -> Result<Self> {
+        self.random.clock = Some(self.input(clock)?);
+        Ok(self)
+    }
+
+    /// The device of its tensors.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Whether the graph is for training, not evaluation.
+    pub fn is_training(&self) -> bool {
+        self.training
+    }
+
+    /// A tensor from outside: data, a parameter, a state. The same tensor is the same value, however often it is named;
+    /// so a parameter that two layers share gets one gradient. Writing to the tensor changes what the next run sees.
+    ///
+    /// # Errors
+    /// A tensor of another device.
+    pub fn input(&mut self, tensor: &Tensor) -> Result<Var> {
+        if *tensor.device() != self.device {
+            return Err(Error::input(
+                "graph",
+                format!(
+                    "a tensor on {} in a graph on {}; make both on one Device (clones of it are the same)",
+                    tensor.device().name(),
+                    self.device.name()
+                ),
+            ));
+        }
+        let key = (tensor.buffer.id(), tensor.offset, tensor.shape());
+        if let Some(var) = self.inputs.get(&key) {
+            return Ok(*var);
+        }
+        let var = self.value(tensor.shape(), Source::Tensor(tensor.clone()));
+        self.inputs.insert(key, var);
+        Ok(var)
+    }
+
+    /// A constant, [1, 1], which arithmetic repeats to any shape.
+    pub fn constant(&mut self, number: f32) -> Var {
+        self.value([1, 1], Source::Number(number))
+    }
+
+    /// A call: how every operation enters the graph. Gives its outputs.
+    ///
+    /// # Errors
+    /// Operands of another graph, or what the operation refuses.
+    pub fn call(&mut self, op: impl Operation, inputs: &[Var]) -> Result<Vec<Var>> {
+        let shapes = inputs.iter().map(|var| self.shape(*var)).collect::<Result<Vec<_>>>()?;
+        let outputs = op.shapes(&shapes)?;
+        let fits = |(output, input): &(usize, usize)| {
+            outputs.get(*output).zip(shapes.get(*input)).is_some_and(|(output, input)| output == input)
+        };
+        if !op.in_place().iter().all(fits) {
+            return Err(Error::input("graph", format!("{op:?} computes in place of what has another shape")));
+        }
+        let node = self.nodes.len();
+        let outputs: Vec<_> = outputs.into_iter().map(|shape| self.value(shape, Source::Call(node))).collect();
+        self.nodes.push(Node { op: Arc::new(op), inputs: inputs.to_vec(), outputs: outputs.clone() });
+        Ok(outputs)
+    }
+
+    /// [`Graph::call`] of an operation with one output.
+    ///
+    /// # Errors
+    /// See [`Graph::call`]; an operation without outputs.
+    pub fn call1(&mut self, op: impl Operation, inputs: &[Var]) -> Result<Var> {
+        let outputs = self.call(op, inputs)?;
+        outputs.first().copied().ok_or_else(|| Error::input("graph", "an operation without outputs"))
+    }
+
+    fn value(&mut self, shape: Shape, source: Source) -> Var {
+        self.values.push(Value { shape, source });
+        Var { graph: self.id, index: self.values.len() - 1 }
+    }
+
+    /// A value's shape.
+    ///
+    /// # Errors
+    /// A value of another graph.
+    pub fn shape(&self, var: Var) -> Result<Shape> {
+        self.check(var)?;
+        Ok(self.values[var.index].shape)
+    }
+
+    /// An error unless the value is one of this graph.
+    pub(crate) fn check(&self, var: Var) -> Result<()> {
+        if var.graph == self.id {
+            return Ok(());
+        }
+        Err(Error::input("graph", "a value of another graph; values belong to the graph whose call gave them"))
+    }
+
+    /// The clock of random operations, and a key of its own for each that asks.
+    pub(crate) fn random_key(&mut self) -> (Var, [u32; 2]) {
+        let clock = match self.random.clock {
+            Some(clock) => clock,
+            None => self.value([1, 1], Source::Clock),
+        };
+        self.random.clock = Some(clock);
+        self.random.keys += 1;
+        (clock, [self.random.seed, self.random.keys])
+    }
+
+    /// The number of values.
+    pub(crate) fn values(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(crate) fn source(&self, var: Var) -> &Source {
+        &self.values[var.index].source
+    }
+
+    /// The shape of one of its own values.
+    pub(crate) fn own_shape(&self, var: Var) -> Shape {
+        self.values[var.index].shape
+    }
+
+    /// The calls, in order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+}
+
+/// A call a line: `v3[32, 25] = Apply(Tanh)(v2[32, 25])`.
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |vars: &[Var]| {
+            let show = |var: &Var| format!("v{}{:?}", var.index, self.own_shape(*var));
+            vars.iter().map(show).collect::<Vec<_>>().join(", ")
+        };
+        for node in &self.nodes {
+            writeln!(f, "{} = {:?}({})", list(&node.outputs), node.op, list(&node.inputs))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,348 @@
+//! All parameters of a model, and how they get their home on a device.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::device::{ALIGNMENT, Device, MAX_ELEMENTS, Recording, Tensor};
+use crate::error::{Error, Result};
+use crate::nn::parameter::{Home, Place};
+use crate::nn::{Module, Parameter};
+use crate::ops::fill::fill;
+use crate::random;
+
+/// All parameters of a model on a device.
+///
+/// Placing happens once: parameters that have values already (another trainer's, a predictor's, those of a part of the
+/// model) are shared as they are, and those that have none are drawn, or taken from the file that the model comes from.
+///
+/// ```
+/// use wgrad::Device;
+/// use wgrad::nn::{Linear, Parameters};
+///
+/// let parameters = Parameters::new(&Device::cpu(), &Linear::new(2, 3), 0)?;
+/// let (name, weight) = parameters.named().next().unwrap();
+/// assert_eq!((name, weight.shape()), ("weight", [3, 2]));
+/// assert_eq!(weight.value()?.read()?.len(), 6);
+/// assert_eq!(parameters.count(), 9);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    device: Device,
+    /// What [`Module::describe`] said.
+    #[cfg(feature = "safetensors")]
+    architecture: Option<String>,
+    named: Vec<(String, Parameter)>,
+}
+
+/// Neighbouring parameters: in the list, and in the flat buffers of their home.
+pub(crate) struct Stretch {
+    home: Arc<Home>,
+    home_start: usize,
+    /// Where it begins in the list's own layout, in which each parameter follows the one before.
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+    pub(crate) group: Option<usize>,
+}
+
+impl Stretch {
+    /// The values, as one row.
+    pub(crate) fn values(&self) -> Result<Tensor> {
+        self.home.values.view(self.home_start, 1, self.len)
+    }
+
+    /// The gradients, as one row.
+    pub(crate) fn gradients(&self) -> Result<Tensor> {
+        self.home.gradients()?.view(self.home_start, 1, self.len)
+    }
+
+    /// Where a parameter begins within the row, if it is one of the stretch.
+    pub(crate) fn offset_of(&self, parameter: &Parameter) -> Option<usize> {
+        let place = parameter.place().filter(|place| Arc::ptr_eq(&place.home, &self.home))?;
+        place.start.checked_sub(self.home_start).filter(|start| *start < self.len)
+    }
+}
+
+/// Held while parameters are placed, so that no two threads place the same.
+static PLACING: Mutex<()> = Mutex::new(());
+
+impl Parameters {
+    /// The model's parameters on this device. Those that have no values yet get them, in the order of their names: the
+    /// file's, for a model that came from a file, else drawn with this seed. The others are shared as they are.
+    ///
+    /// # Errors
+    /// A model without parameters, an empty parameter, or one that does not fit the device; parameters that have their
+    /// values on another device, or all have values that were drawn with another seed. Nothing is placed then.
+    pub fn new(device: &Device, model: &dyn Module, seed: u64) -> Result<Self> {
+        Self::place(device, model, seed, true)
+    }
+
+    /// [`Parameters::new`] where it does not matter which seed drew values that are there.
+    pub(crate) fn shared(device: &Device, model: &dyn Module) -> Result<Self> {
+        Self::place(device, model, 0, false)
+    }
+
+    fn place(device: &Device, model: &dyn Module, seed: u64, seed_matters: bool) -> Result<Self> {
+        let listed = model.named_parameters();
+        #[cfg(feature = "safetensors")]
+        let listed_len = listed.len();
+        let mut seen = HashSet::new();
+        let mut named = listed;
+        named.retain(|(_, parameter)| seen.insert(parameter.id()));
+        if named.is_empty() {
+            let detail = "the model has no parameters: nothing to train (modules list theirs in named_parameters)";
+            return Err(Error::input("parameters", detail));
+        }
+        let parameters = Self {
+            device: device.clone(),
+            // A description does not say that modules share parameters.
+            #[cfg(feature = "safetensors")]
+            architecture: model.describe().filter(|_| named.len() == listed_len),
+            named,
+        };
+        let _placing = PLACING.lock().unwrap_or_else(PoisonError::into_inner);
+        parameters.check_device()?;
+        let new: Vec<_> = parameters.named.iter().filter(|(_, parameter)| parameter.place().is_none()).collect();
+        if new.is_empty() {
+            if seed_matters {
+                parameters.check_seed(seed)?;
+            }
+        } else {
+            draw(device, &new, seed)?;
+        }
+        Ok(parameters)
+    }
+
+    fn check_device(&self) -> Result<()> {
+        for (name, parameter) in &self.named {
+            let elsewhere = parameter.place().map(|place| place.home.values.device()).filter(|d| **d != self.device);
+            if let Some(elsewhere) = elsewhere {
+                return Err(Error::input(
+                    "parameters",
+                    format!(
+                        "{name} has its values on {}, another device than {}; make the layers anew and copy the values \
+                         with Parameters::copy_from",
+                        elsewhere.name(),
+                        self.device.name()
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_seed(&self, seed: u64) -> Result<()> {
+        for (name, parameter) in &self.named {
+            let drawn = parameter.place().and_then(|place| *place.home.seed());
+            if let Some(drawn) = drawn.filter(|drawn| *drawn != seed) {
+                return Err(Error::input(
+                    "parameters",
+                    format!(
+                        "{name} and all others have values already, drawn with seed {drawn}; to train them further give \
+                         that seed instead of {seed}, for new values make the layers anew or call Parameters::redraw"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws all values anew with this seed, in the order of their names, for everyone who uses these parameters.
+    ///
+    /// # Errors
+    /// Initial values that can't be drawn; a lost device.
+    pub fn redraw(&self, seed: u64) -> Result<()> {
+        let mut values = vec![0.0; self.padded_len()];
+        let mut rng = random::parameters(seed);
+        for (_, parameter, range) in self.ranges() {
+            let (init, fans) = parameter.initial();
+            values[range.clone()].copy_from_slice(&init.draw(range.len(), fans, &mut rng)?);
+        }
+        self.write(&values)?;
+        for (_, parameter) in &self.named {
+            if let Some(place) = parameter.place() {
+                *place.home.seed() = Some(seed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the values of another model's parameters, of any device, which must have the same names and shapes.
+    ///
+    /// # Errors
+    /// Other names or shapes; a lost device.
+    pub fn copy_from(&self, other: &Self) -> Result<()> {
+        let names = |parameters: &Self| -> Vec<(String, [usize; 2])> {
+            parameters.named().map(|(name, parameter)| (name.to_string(), parameter.shape())).collect()
+        };
+        let (own, theirs) = (names(self), names(other));
+        if let Some((own, theirs)) = own.iter().zip(&theirs).find(|(own, theirs)| own != theirs) {
+            let detail = format!("{} {:?} from {} {:?}; both models must be alike", own.0, own.1, theirs.0, theirs.1);
+            return Err(Error::shape("copy_from", detail));
+        }
+        if own.len() != theirs.len() {
+            let detail = format!("{} parameters from {}; both models must be alike", own.len(), theirs.len());
+            return Err(Error::shape("copy_from", detail));
+        }
+        self.write(&other.read()?)
+    }
+
+    /// The parameters with their names; one that two modules share, under its first.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Parameter)> {
+        self.named.iter().map(|(name, parameter)| (name.as_str(), parameter))
+    }
+
+    /// The parameters with their names, and where each lies in the list's own layout.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (&str, &Parameter, Range<usize>)> {
+        self.named.iter().scan(0, |end, (name, parameter)| {
+            let start = *end;
+            *end += parameter.padded_len();
+            Some((name.as_str(), parameter, start..start + parameter.shape().iter().product::<usize>()))
+        })
+    }
+
+    /// Elements in the list's own layout.
+    pub(crate) fn padded_len(&self) -> usize {
+        self.named.iter().map(|(_, parameter)| parameter.padded_len()).sum()
+    }
+
+    /// What the model said that it is.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn architecture(&self) -> Option<&str> {
+        self.architecture.as_deref()
+    }
+
+    /// The runs of neighbours, in memory and in the list, among the parameters that `has` takes, of one group each.
+    pub(crate) fn stretches(
+        &self,
+        has: impl Fn(&Parameter) -> bool,
+        group_of: impl Fn(&str) -> Option<usize>,
+    ) -> Vec<Stretch> {
+        let mut stretches: Vec<Stretch> = Vec::new();
+        let mut start = 0;
+        for (name, parameter) in &self.named {
+            let (len, group) = (parameter.padded_len(), group_of(name));
+            if let Some(place) = parameter.place().filter(|_| has(parameter)) {
+                let goes_on = |last: &&mut Stretch| {
+                    last.group == group
+                        && last.start + last.len == start
+                        && last.home_start + last.len == place.start
+                        && Arc::ptr_eq(&last.home, &place.home)
+                };
+                match stretches.last_mut().filter(goes_on) {
+                    Some(last) => last.len += len,
+                    None => {
+                        let (home, home_start) = (place.home.clone(), place.start);
+                        stretches.push(Stretch { home, home_start, start, len, group });
+                    }
+                }
+            }
+            start += len;
+        }
+        stretches
+    }
+
+    /// All of them, in as few stretches as there are.
+    pub(crate) fn all(&self) -> Vec<Stretch> {
+        self.stretches(|_| true, |_| None)
+    }
+
+    /// How many numbers there are.
+    pub fn count(&self) -> usize {
+        self.named.iter().map(|(_, parameter)| parameter.shape().iter().product::<usize>()).sum()
+    }
+
+    /// The device that holds them.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// All values behind each other, in the order of [`Parameters::named`]. Each parameter begins at a multiple of 64, after
+    /// zeros.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn read(&self) -> Result<Vec<f32>> {
+        pollster::block_on(self.read_async())
+    }
+
+    /// [`Parameters::read`], awaited.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub async fn read_async(&self) -> Result<Vec<f32>> {
+        let read = |stretch: &Stretch| stretch.values()?.read_async();
+        let reads = self.all().iter().map(read).collect::<Result<Vec<_>>>()?;
+        let mut values = Vec::with_capacity(self.padded_len());
+        for read in reads {
+            values.extend(read.await?);
+        }
+        Ok(values)
+    }
+
+    /// Replaces all values, laid out as [`Parameters::read`] gives them.
+    ///
+    /// # Errors
+    /// Another number of values; a lost device.
+    pub fn write(&self, values: &[f32]) -> Result<()> {
+        if values.len() != self.padded_len() {
+            let detail = format!("{} values; these parameters take {}", values.len(), self.padded_len());
+            return Err(Error::shape("parameters", detail));
+        }
+        for stretch in self.all() {
+            stretch.values()?.write(&values[stretch.start..stretch.start + stretch.len])?;
+        }
+        Ok(())
+    }
+
+    /// The dispatches that zero the gradients.
+    ///
+    /// # Errors
+    /// No memory for the gradients.
+    pub fn record_zero_grad(&self, recording: &mut Recording) -> Result<()> {
+        self.all().iter().try_for_each(|stretch| fill(recording, 0.0, &stretch.gradients()?))
+    }
+}
+
+/// Gives parameters a home together, and their values. All or none.
+fn draw(device: &Device, new: &[&(String, Parameter)], seed: u64) -> Result<()> {
+    let mut end = 0_usize;
+    for (name, parameter) in new {
+        let [rows, cols] = parameter.shape();
+        let fits = rows.checked_mul(cols).filter(|len| *len <= MAX_ELEMENTS);
+        if fits.is_none_or(|len| end + len > MAX_ELEMENTS) {
+            return Err(Error::shape(
+                "parameters",
+                format!("{name} is {rows} x {cols}: a model has at most {MAX_ELEMENTS} parameters in all"),
+            ));
+        }
+        if rows == 0 || cols == 0 {
+            return Err(Error::shape("parameters", format!("{name} is {rows} x {cols}; give at least 1 x 1")));
+        }
+        end += parameter.padded_len();
+    }
+    let values = Tensor::zeros(device, 1, end)?;
+    let mut rng = random::parameters(seed);
+    let mut initial = Vec::with_capacity(end);
+    let (mut drawn, mut starts) = (None, Vec::new());
+    for (_, parameter) in new {
+        starts.push(initial.len());
+        let [rows, cols] = parameter.shape();
+        match &*parameter.loaded() {
+            Some(values) => initial.extend_from_slice(values),
+            None => {
+                let (init, fans) = parameter.initial();
+                initial.extend(init.draw(rows * cols, fans, &mut rng)?);
+                drawn = Some(seed);
+            }
+        }
+        initial.resize(initial.len().next_multiple_of(ALIGNMENT), 0.0);
+    }
+    values.write(&initial)?;
+    let home = Arc::new(Home::new(values, drawn));
+    for ((_, parameter), start) in new.iter().zip(starts) {
+        parameter.set_place(Place { home: home.clone(), start });
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Training to be awaited: what a page or an asynchronous program uses.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::evaluation::{Evaluation, chunk_rows};
+use super::monitor::Best;
+use super::pass::Source;
+use super::{History, Metrics};
+use crate::data::Dataset;
+use crate::device::{Device, Tensor};
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::nn::{Loss, Module, Parameters, Predictor};
+use crate::optim::{Algorithm, Optimizer};
+
+/// A training whose calls are awaited: the core of [`Trainer`](crate::Trainer), which blocks on them.
+///
+/// ```
+/// use wgrad::data::{Labels, disk};
+/// use wgrad::nn::{Linear, Mse};
+/// use wgrad::optim::Sgd;
+/// use wgrad::{Device, Fit, Result, Session};
+///
+/// async fn train() -> Result<f32> {
+///     let data = disk(100, 0, Labels::PlusMinusOne)?;
+///     let mut session = Session::new(&Device::cpu(), Linear::new(2, 1), Mse::new(), Sgd::new(0.1), 0)?;
+///     session.fit(&data, Fit::new(5, 10)).await?;
+///     Ok(session.evaluate(&data).await?.loss)
+/// }
+/// # pollster::block_on(train()).unwrap();
+/// ```
+pub struct Session {
+    pub(super) device: Device,
+    pub(super) model: Arc<dyn Module>,
+    pub(super) loss: Box<dyn Loss>,
+    pub(super) parameters: Parameters,
+    pub(super) optimizer: Optimizer,
+    pub(super) seed: u64,
+    /// Steps so far, for what is random within them.
+    pub(super) clock: Tensor,
+    pub(super) history: History,
+    /// The best epoch so far, where one was looked for.
+    pub(super) best: Option<Best>,
+    predictor: Predictor,
+}
+
+impl Session {
+    /// See [`Trainer::new`](crate::Trainer::new).
+    ///
+    /// # Errors
+    /// See [`Trainer::new`](crate::Trainer::new).
+    pub fn new(
+        device: &Device,
+        model: impl Module + 'static,
+        loss: impl Loss + 'static,
+        algorithm: impl Algorithm + 'static,
+        seed: u64,
+    ) -> Result<Self> {
+        let model: Arc<dyn Module> = Arc::new(model);
+        let parameters = Parameters::new(device, &model, seed)?;
+        Ok(Self {
+            device: device.clone(),
+            loss: Box::new(loss),
+            optimizer: Optimizer::new(&parameters, algorithm)?,
+            seed,
+            clock: Tensor::zeros(device, 1, 1)?,
+            history: History::default(),
+            best: None,
+            predictor: Predictor::of(model.clone(), parameters.clone()),
+            model,
+            parameters,
+        })
+    }
+
+    /// The device it trains on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The model's parameters.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The optimizer: its learning rate can be changed between calls of [`Session::fit`].
+    pub fn optimizer(&mut self) -> &mut Optimizer {
+        &mut self.optimizer
+    }
+
+    /// The epochs so far, over all calls of [`Session::fit`], also after one that failed.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// See [`Trainer::evaluate`](crate::Trainer::evaluate).
+    ///
+    /// # Errors
+    /// See [`Trainer::evaluate`](crate::Trainer::evaluate).
+    pub async fn evaluate(&self, data: &Dataset) -> Result<Metrics> {
+        self.loss.check_targets(data, self.output_cols(data)?)?;
+        self.evaluation(data, u64::MAX)?.start().await?.metrics().await
+    }
+
+    pub(super) fn evaluation<'a>(&self, data: &'a Dataset, resident_bytes: u64) -> Result<Evaluation<'a>> {
+        let source = Source::new(&self.device, data, chunk_rows(&self.device, data), resident_bytes)?;
+        Evaluation::new(self, source)
+    }
+
+    /// See [`Trainer::predict`](crate::Trainer::predict).
+    ///
+    /// # Errors
+    /// See [`Trainer::predict`](crate::Trainer::predict).
+    pub async fn predict(&self, inputs: &[f32], input_cols: usize) -> Result<Vec<f32>> {
+        self.predictor.predict_async(inputs, input_cols).await
+    }
+
+    /// See [`Trainer::predictor`](crate::Trainer::predictor).
+    pub fn predictor(&self) -> Predictor {
+        self.predictor.clone()
+    }
+
+    /// See [`Trainer::into_model`](crate::Trainer::into_model).
+    pub fn into_model(self) -> Arc<dyn Module> {
+        self.model
+    }
+
+    /// Columns of the model's output for this data.
+    pub(super) fn output_cols(&self, data: &Dataset) -> Result<usize> {
+        let mut graph = Graph::for_evaluation(&self.device);
+        let x = graph.input(&Tensor::zeros(&self.device, 1, data.input_cols())?)?;
+        let y = self.model.forward(&mut graph, x)?;
+        let [_, cols] = graph.shape(y)?;
+        Ok(cols)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({} parameters on {})", self.parameters.count(), self.device.name())
+    }
+}

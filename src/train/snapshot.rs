@@ -1,0 +1,62 @@
+//! What training can go back to: the parameters and the optimizer as they were after an epoch.
+
+use super::Session;
+use crate::device::{Recording, Tensor};
+use crate::error::Result;
+use crate::ops::copy::broadcast;
+
+/// Copies on the device, one for each epoch that may still turn out to be the last good one.
+pub(super) struct Snapshots {
+    slots: Vec<Slot>,
+}
+
+struct Slot {
+    save: Recording,
+    restore: Recording,
+    epoch: usize,
+    steps: u64,
+    optimizer_epoch: usize,
+}
+
+impl Snapshots {
+    /// Room for so many epochs.
+    pub(super) fn new(session: &Session, slots: usize) -> Result<Self> {
+        let stretches = session.parameters.all();
+        let values = stretches.iter().map(|stretch| stretch.values()).collect::<Result<Vec<_>>>()?;
+        let live: Vec<Tensor> = values.into_iter().chain(session.optimizer.state().iter().cloned()).collect();
+        let slot = |_| -> Result<Slot> {
+            let [mut save, mut restore] = [(); 2].map(|()| Recording::new(&session.device));
+            for tensor in &live {
+                let copy = Tensor::zeros(&session.device, 1, tensor.len())?;
+                broadcast(&mut save, tensor, 1.0, &copy, false)?;
+                broadcast(&mut restore, &copy, 1.0, tensor, false)?;
+            }
+            Ok(Slot { save, restore, epoch: usize::MAX, steps: 0, optimizer_epoch: 0 })
+        };
+        Ok(Self { slots: (0..slots).map(slot).collect::<Result<_>>()? })
+    }
+
+    fn slot(&mut self, epoch: usize) -> &mut Slot {
+        let at = epoch % self.slots.len();
+        &mut self.slots[at]
+    }
+
+    /// Keeps the state as it is after this epoch.
+    pub(super) fn save(&mut self, session: &Session, epoch: usize) -> Result<()> {
+        let (steps, optimizer_epoch) = (session.optimizer.steps(), session.optimizer.epoch());
+        let slot = self.slot(epoch);
+        slot.save.run()?;
+        (slot.epoch, slot.steps, slot.optimizer_epoch) = (epoch, steps, optimizer_epoch);
+        Ok(())
+    }
+
+    /// Goes back to the state after this epoch, if it is there.
+    pub(super) fn restore(&mut self, session: &mut Session, epoch: usize) -> Result<()> {
+        let slot = self.slot(epoch);
+        if slot.epoch == epoch {
+            session.optimizer.go_to(slot.steps, slot.optimizer_epoch);
+            slot.restore.run()?;
+        }
+        Ok(())
+    }
+}
