@@ -63,10 +63,7 @@ fn mean_square(graph: &mut Graph, x: Var) -> Result<Var> {
 
 /// Trains, and returns how far the network is from the solution at most.
 fn solve(options: &Options) -> Result<f32> {
-    let device = match &options.device {
-        Some(name) => Device::named(name)?,
-        None => Device::auto()?,
-    };
+    let device = options.device.as_deref().map_or_else(Device::auto, Device::named)?;
     println!("device: {}", device.describe());
     let model =
         Sequential::new().add(Linear::new(1, 32)).add(Tanh).add(Linear::new(32, 32)).add(Tanh).add(Linear::new(32, 1));
@@ -104,7 +101,6 @@ fn solve(options: &Options) -> Result<f32> {
             println!("step {}: loss {:.6}", step + 1, pass.read(loss)?[0]);
         }
     }
-
     let frequency = (STIFFNESS - DAMPING * DAMPING / 4.0).sqrt();
     let exact = |t: f32| {
         let angle = frequency * t;
@@ -119,7 +115,6 @@ fn solve(options: &Options) -> Result<f32> {
         };
         let solution = curve("exact solution", times.iter().map(|t| exact(*t)).collect());
         plot::curves(path, "u'' + u' / 5 + 4 u = 0", ["t", "u"], &[solution, curve("network", found)])?;
-        println!("picture: {}", path.display());
     }
     Ok(worst)
 }
