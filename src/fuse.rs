@@ -79,15 +79,8 @@ impl Launches<'_> {
         let first = self.producer(second, z)?;
         let product = Some(&self.list[first]).filter(|d| matmul::is_matmul(d) && d.outputs[0].is(z))?;
         let (function, _) = activation::of(forward);
-        // Others may want z: the activation's own backward pass only where it can't do with y.
-        let can_use_y = |d: &Dispatch| {
-            d.is(&activation::BACKWARD)
-                && !function.derivative_needs_input()
-                && d.inputs[0].is(z)
-                && d.inputs[1].is(y)
-                && !d.inputs[2].overlaps(z)
-        };
-        let keep = self.is_read_beyond(z, |i, d| i == second || can_use_y(d));
+        // Others may want z: the activation's own backward pass where its derivative is told from it.
+        let keep = self.is_read_beyond(z, |i, _| i == second);
         let merged = matmul::with_activation(product, function, y, keep)?;
         let renamed = (!keep).then(|| (z.clone(), y.clone()));
         Some(Merge { first, second, merged, renamed })
@@ -118,7 +111,7 @@ impl Launches<'_> {
     /// dy = product, or a loss's gradient; dx = dy activation'(x)
     fn derivative_into_producer(&self, second: usize) -> Option<Merge> {
         let backward = self.list.get(second).filter(|d| d.is(&activation::BACKWARD))?;
-        let [x, y, dy] = <&[Tensor; 3]>::try_from(&backward.inputs[..]).ok()?;
+        let [at, dy] = <&[Tensor; 2]>::try_from(&backward.inputs[..]).ok()?;
         let dx = &backward.outputs[0];
         let (function, accumulates) = activation::of(backward);
         let first = self.producer(second, dy)?;
@@ -126,11 +119,11 @@ impl Launches<'_> {
             return None;
         }
         let producer = &self.list[first];
-        let needs_input = function.derivative_needs_input();
         let merged = if matmul::is_matmul(producer) && producer.outputs[0].is(dy) {
-            matmul::with_derivative(producer, function, if needs_input { x } else { y }, dx)?
-        } else if producer.is(&loss::BOTH) && producer.outputs[1].is(dy) && producer.inputs[0].is(y) {
-            loss::with_activation(producer, function, needs_input.then_some(x), dx)?
+            matmul::with_derivative(producer, function, at, dx)?
+        } else if producer.is(&loss::BOTH) && producer.outputs[1].is(dy) {
+            let before = (!at.is(&producer.inputs[0])).then_some(at);
+            loss::with_activation(producer, function, before, dx)?
         } else {
             return None;
         };

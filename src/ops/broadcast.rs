@@ -1,11 +1,11 @@
 //! Arithmetic on two matrices, with broadcasting: `shaders/broadcast.wgsl`.
 
-use crate::device::{Call, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::Result;
 use crate::graph::BackwardPass;
 use crate::ops::copy::repeating;
 use crate::ops::reduce::Sum;
-use crate::ops::{bias, grid, put, reduce, same_shape, size};
+use crate::ops::{GROUP, bias, grid, put, reduce, same_shape, size};
 use crate::tape::{Tape, Var};
 
 /// An operation on two matrices, element by element. A matrix with one row, one column, or both is repeated to the
@@ -52,23 +52,23 @@ impl Binary {
     }
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    kind: u32,
-    a_row: u32,
-    a_col: u32,
-    b_row: u32,
-    b_col: u32,
-    accumulate: u32,
+params! {
+    struct Params {
+        rows: u32,
+        cols: u32,
+        kind: u32,
+        a_row: u32,
+        a_col: u32,
+        b_row: u32,
+        b_col: u32,
+        accumulate: u32,
+    }
 }
 
-pub(crate) static FORWARD: Kernel =
-    kernel!("broadcast", "forward", [64, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference);
-pub(crate) static BACKWARD: Kernel =
-    kernel!("broadcast", "backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference);
+const SHADER: Shader = shader!(["common/grid", "broadcast"], shared: [GROUP]);
+
+pub(crate) static FORWARD: Kernel = kernel!("broadcast", "forward", SHADER, [GROUP, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference);
+pub(crate) static BACKWARD: Kernel = kernel!("broadcast", "backward", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference);
 
 fn params(operation: Binary, [a, b]: [&Tensor; 2], shape: [usize; 2], kind: u32, accumulate: bool) -> Result<Params> {
     let [a_row, a_col] = repeating(operation.name(), a, shape)?;
@@ -217,7 +217,7 @@ fn operand_gradient(
     backward(recording, what, tensors, &full, false)?;
     match own {
         [1, 1] => {
-            reduce::sum_of(recording, &full, 1.0, &sink.tensor, Sum { square: false, accumulate: sink.accumulate })
+            reduce::sum_of(recording, &full, 1.0, &sink.tensor, Sum { accumulate: sink.accumulate, ..Sum::default() })
         }
         [1, _] => bias::backward(recording, &full, &sink.tensor, sink.accumulate),
         _ => reduce::rows(recording, &full, 1.0, &sink.tensor, sink.accumulate),

@@ -1,22 +1,24 @@
 //! Dropout: `shaders/dropout.wgsl`.
 
-use crate::device::{Call, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
-use crate::ops::{expect_shape, grid, put, same_shape, size};
+use crate::ops::{GROUP, expect_shape, grid, put, same_shape, size};
 use crate::tape::{Tape, Var};
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    len: u32,
-    key: u32,
-    threshold: u32,
-    scale: f32,
-    accumulate: u32,
+params! {
+    struct Params {
+        len: u32,
+        key: u32,
+        threshold: u32,
+        scale: f32,
+        accumulate: u32,
+    }
 }
 
+const SHADER: Shader = shader!(["common/grid", "common/step", "dropout"], shared: [GROUP]);
+
 pub(crate) static APPLY: Kernel =
-    kernel!("dropout", "apply", [64, 1, 1], Params, inputs: 2, outputs: 1, step: true, reference);
+    kernel!("dropout", "apply", SHADER, [GROUP, 1, 1], Params, inputs: 2, outputs: 1, step: true, reference);
 
 /// `out = x / (1 - p)` where an element is kept, 0 where it is dropped, or `out += ...` with `accumulate`. Each is
 /// dropped with probability p, by a hash of `key`, `clock` + step and its place: the same launch with the gradient for

@@ -137,7 +137,7 @@ impl Optimizer {
             // Of what is trained: frozen parameters may hold gradients from before.
             for (i, stretch) in self.parameters.stretches(|_| None).iter().enumerate() {
                 let gradients = self.parameters.gradients().view(stretch.start, 1, stretch.len)?;
-                let how = Sum { square: true, accumulate: i > 0 };
+                let how = Sum { square: true, clip: settings.clip_value, accumulate: i > 0 };
                 reduce::sum_of(&mut update, &gradients, 1.0, &self.squared_norm, how)?;
             }
         }
