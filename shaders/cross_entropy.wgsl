@@ -56,17 +56,17 @@ fn target_at(row: u32, j: u32) -> f32 {
     return select(not_a_number(number), select(0.0, 1.0, u32(number) == j), is_class(number, params.cols));
 }
 
-fn row_loss(row: u32, of: Row) -> f32 {
-    let log_sum = log_1p(of.rest);
+fn row_loss(row: u32, shifted: Row) -> f32 {
+    let log_sum = log_1p(shifted.rest);
     var total = 0.0;
     for (var j = 0u; j < params.cols; j++) {
         let t = target_at(row, j);
         // 0 times an infinite logarithm counts as 0.
         if t != 0.0 || is_nan(t) {
-            total += t * (log_sum - (logits[of.first + j] - of.largest));
+            total += t * (log_sum - (logits[shifted.first + j] - shifted.largest));
         }
     }
-    return select(total, of.largest, is_nan(of.largest));
+    return select(total, shifted.largest, is_nan(shifted.largest));
 }
 
 fn sum_of_targets(row: u32) -> f32 {
@@ -78,11 +78,11 @@ fn sum_of_targets(row: u32) -> f32 {
 }
 
 // softmax(z)[j] * (sum of t) - t[j]. Subtracted are the shares of the others, which are exact where they are small.
-fn row_gradient(row: u32, of: Row, sum_of_t: f32, j: u32) -> f32 {
+fn row_gradient(row: u32, shifted: Row, sum_of_t: f32, j: u32) -> f32 {
     let t = target_at(row, j);
-    let e = exp(logits[of.first + j] - of.largest);
-    let others = select(1.0 + of.rest - e, of.rest, j == of.at);
-    return (e * (sum_of_t - t) - others * t) / (1.0 + of.rest);
+    let e = exp(logits[shifted.first + j] - shifted.largest);
+    let others = select(1.0 + shifted.rest - e, shifted.rest, j == shifted.at);
+    return (e * (sum_of_t - t) - others * t) / (1.0 + shifted.rest);
 }
 
 // sums[workgroup] = scale * (sum of the workgroup's rows' cross-entropies)
@@ -110,11 +110,11 @@ fn backward(here: Place) {
     if row >= params.rows {
         return;
     }
-    let of = row_of(row);
+    let shifted = row_of(row);
     let sum_of_t = sum_of_targets(row);
     for (var j = 0u; j < params.cols; j++) {
-        let at = of.first + j;
-        var value = d_loss[0] * params.scale * row_gradient(row, of, sum_of_t, j);
+        let at = shifted.first + j;
+        var value = d_loss[0] * params.scale * row_gradient(row, shifted, sum_of_t, j);
         if params.accumulate != 0u {
             value += gradient[at];
         }
@@ -132,11 +132,11 @@ fn both(here: Place) {
     let row = block * BLOCK + here.lane;
     var loss = 0.0;
     if row < params.rows {
-        let of = row_of(row);
-        loss = row_loss(row, of);
+        let shifted = row_of(row);
+        loss = row_loss(row, shifted);
         let sum_of_t = sum_of_targets(row);
         for (var j = 0u; j < params.cols; j++) {
-            gradient_of_both[of.first + j] = d_loss[0] * params.scale * row_gradient(row, of, sum_of_t, j);
+            gradient_of_both[shifted.first + j] = d_loss[0] * params.scale * row_gradient(row, shifted, sum_of_t, j);
         }
     }
     let sum = sum_lanes(here.lane, BLOCK, 1u, loss);

@@ -225,7 +225,9 @@ fn functions(source: &str) -> Vec<(String, String, bool)> {
                 depth == 0
             });
             let body = text[open..open + end.unwrap()].replace(char::is_whitespace, "");
-            (name, body, text[..at].trim_end().ends_with(')') && text[..at].contains("@compute"))
+            let before = &text[..at];
+            let is_entry_point = before[before.rfind('}').unwrap_or(0)..].contains("@compute");
+            (name, body, is_entry_point)
         })
         .collect()
 }
