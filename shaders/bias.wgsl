@@ -3,7 +3,7 @@
 struct Params {
     rows: u32,
     cols: u32,
-    first_row: u32,     // of this launch: column sums take at most 524,288 rows at a time
+    first_row: u32,     // of this dispatch: column sums take a bounded number of rows at a time
     accumulate: u32,    // 1: add to the output, 0: overwrite it
 }
 
@@ -14,13 +14,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
 // y[r, c] = x[r, c] + bias[c]
-@compute @workgroup_size(64)
-fn forward(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
+@compute @workgroup_size(GROUP)
+fn forward(here: Place) {
+    let i = invocation_index(here.group, here.groups, here.lane);
     if i < params.rows * params.cols {
         y[i] = x[i] + bias[i % params.cols];
     }
@@ -28,37 +24,25 @@ fn forward(
 
 @group(0) @binding(2) var<storage, read_write> sums: array<f32>;
 
-var<workgroup> partial: array<f32, 256>;
+// Columns of a workgroup, and invocations that share a column.
+const COLS = 16u;
+const SHARERS = 16u;
 
-// sums[c] = sum over r of x[r, c]. A workgroup takes 16 columns; 16 invocations share a column, each summing every
-// sixteenth row, and a tree of fixed shape adds the sixteen: the same order of additions on every run.
-@compute @workgroup_size(16, 16)
-fn backward(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_id) local: vec3u,
-) {
-    let col = (group.y * groups.x + group.x) * 16u + local.x;
-    let at = local.y * 16u + local.x;
+// sums[c] = sum over r of x[r, c]. Each of a column's invocations sums every sixteenth row, and a tree adds the sixteen.
+@compute @workgroup_size(COLS, SHARERS)
+fn backward(here: Place) {
+    let col = workgroup_index(here.group, here.groups) * COLS + here.lane % COLS;
     var sum = 0.0;
     if col < params.cols {
-        for (var row = params.first_row + local.y; row < params.rows; row += 16u) {
+        for (var row = params.first_row + here.lane / COLS; row < params.rows; row += SHARERS) {
             sum += x[row * params.cols + col];
         }
     }
-    partial[at] = sum;
-    workgroupBarrier();
-    for (var half = 8u; half > 0u; half /= 2u) {
-        if local.y < half {
-            partial[at] += partial[at + half * 16u];
-        }
-        workgroupBarrier();
-    }
-    if local.y == 0u && col < params.cols {
+    sum = sum_lanes(here.lane, COLS * SHARERS, COLS, sum);
+    if here.lane < COLS && col < params.cols {
         if params.accumulate != 0u {
-            sums[col] += partial[at];
-        } else {
-            sums[col] = partial[at];
+            sum += sums[col];
         }
+        sums[col] = sum;
     }
 }

@@ -19,13 +19,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 
 // out[r, c] = a[r, c] (+ - * /) b[r, c]
-@compute @workgroup_size(64)
-fn forward(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
+@compute @workgroup_size(GROUP)
+fn forward(here: Place) {
+    let i = invocation_index(here.group, here.groups, here.lane);
     let row = i / params.cols;
     let col = i % params.cols;
     if row >= params.rows {
@@ -57,13 +53,9 @@ fn partial(kind: u32, x: f32, y: f32) -> f32 {
 }
 
 // gradient[r, c] = dy[r, c] * partial(a[r, c], b[r, c])
-@compute @workgroup_size(64)
-fn backward(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
+@compute @workgroup_size(GROUP)
+fn backward(here: Place) {
+    let i = invocation_index(here.group, here.groups, here.lane);
     let row = i / params.cols;
     let col = i % params.cols;
     if row >= params.rows {
@@ -71,10 +63,9 @@ fn backward(
     }
     let x = a[row * params.a_row + col * params.a_col];
     let y = b[row * params.b_row + col * params.b_col];
-    let value = dy[i] * partial(params.kind, x, y);
+    var value = dy[i] * partial(params.kind, x, y);
     if params.accumulate != 0u {
-        gradient[i] += value;
-    } else {
-        gradient[i] = value;
+        value += gradient[i];
     }
+    gradient[i] = value;
 }

@@ -18,23 +18,18 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 
 // out[r, c] = scale * x[r, c]
-@compute @workgroup_size(64)
-fn block(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
+@compute @workgroup_size(GROUP)
+fn block(here: Place) {
+    let i = invocation_index(here.group, here.groups, here.lane);
     let row = i / params.cols;
     let col = i % params.cols;
     if row >= params.rows {
         return;
     }
-    let value = params.scale * x[params.x_start + row * params.x_row + col * params.x_col];
+    var value = params.scale * x[params.x_start + row * params.x_row + col * params.x_col];
     let to = params.out_start + row * params.out_row + col;
     if params.accumulate != 0u {
-        out[to] += value;
-    } else {
-        out[to] = value;
+        value += out[to];
     }
+    out[to] = value;
 }

@@ -9,15 +9,10 @@ struct Params {
     accumulate: u32,    // 1: add to the output, 0: overwrite it
 }
 
-struct Step {
-    step: u32,
-}
-
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> clock: array<u32>;     // runs before this one's step 0
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
-@group(1) @binding(0) var<uniform> now: Step;
 
 // The permutation of PCG-RXS-M-XS-32 (O'Neill 2014).
 fn hash(value: u32) -> u32 {
@@ -26,21 +21,16 @@ fn hash(value: u32) -> u32 {
     return (word >> 22u) ^ word;
 }
 
-@compute @workgroup_size(64)
-fn apply(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
+@compute @workgroup_size(GROUP)
+fn apply(here: Place) {
+    let i = invocation_index(here.group, here.groups, here.lane);
     if i >= params.len {
         return;
     }
     let bits = hash(i ^ hash(clock[0] + now.step + hash(params.key)));
-    let value = select(0.0, params.scale * x[i], bits >= params.threshold);
+    var value = select(0.0, params.scale * x[i], bits >= params.threshold);
     if params.accumulate != 0u {
-        out[i] += value;
-    } else {
-        out[i] = value;
+        value += out[i];
     }
+    out[i] = value;
 }

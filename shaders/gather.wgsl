@@ -10,25 +10,16 @@ struct Params {
     last_row: u32,      // of the data; row numbers beyond it read this one
 }
 
-struct Step {
-    step: u32,
-}
-
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> order: array<u32>;
 @group(0) @binding(2) var<storage, read> inputs: array<f32>;
 @group(0) @binding(3) var<storage, read> targets: array<f32>;
 @group(0) @binding(4) var<storage, read_write> batch_inputs: array<f32>;
 @group(0) @binding(5) var<storage, read_write> batch_targets: array<f32>;
-@group(1) @binding(0) var<uniform> now: Step;
 
-@compute @workgroup_size(64)
-fn rows(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
+@compute @workgroup_size(GROUP)
+fn rows(here: Place) {
+    let i = invocation_index(here.group, here.groups, here.lane);
     let cols = params.input_cols + params.target_cols;
     let row = i / cols;
     let col = i % cols;

@@ -17,71 +17,59 @@ struct Params {
 // A pipeline is compiled for each set of values that a program uses.
 override kind: u32 = 0u;
 override activation: u32 = 0u;          // what the predictions come out of
-override has_before: bool = false;      // whether `before` holds what the activation was applied to
-
-struct Step {
-    step: u32,
-}
+override has_before: bool = false;      // whether `before` holds what its derivative is told from, not the predictions
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> predictions: array<f32>;
 @group(0) @binding(2) var<storage, read> targets: array<f32>;
 
 @group(0) @binding(3) var<storage, read_write> sums: array<f32>;
-@group(1) @binding(0) var<uniform> now: Step;
 
-fn sigmoid(x: f32) -> f32 {
-    let e = exp(-abs(x));
-    return select(e, 1.0, x >= 0.0) / (1.0 + e);
-}
+// Elements that a workgroup of LANES adds up, as in reduce.wgsl.
+const BLOCK = 4096u;
+const LANES = 256u;
 
-// Squared, absolute, Huber's; and the cross-entropy of a logit p, in the form that stays finite.
+// Squared, absolute, Huber's; and the cross-entropy of a logit p, in a form that stays finite and loses nothing.
 fn error(kind: u32, delta: f32, p: f32, t: f32) -> f32 {
     let e = p - t;
+    var result: f32;
     switch kind {
-        case 1u: { return abs(e); }
-        case 2u: { return select(delta * (abs(e) - 0.5 * delta), 0.5 * e * e, abs(e) <= delta); }
-        case 3u: { return max(p, 0.0) - p * t + log(1.0 + exp(-abs(p))); }
-        default: { return e * e; }
+        case 0u: { result = e * e; }
+        case 1u: { result = abs(e); }
+        case 2u: { result = select(delta * (abs(e) - 0.5 * delta), 0.5 * e * e, abs(e) <= delta); }
+        case 3u: { result = select(-p * t, p * (1.0 - t), p > 0.0) + log_1p(exp(-abs(p))); }
+        default: { result = not_a_number(e); }
     }
+    return select(result, e, is_nan(e));
 }
 
 // The derivative of the error by the prediction.
 fn error_derivative(kind: u32, delta: f32, p: f32, t: f32) -> f32 {
     let e = p - t;
+    var result: f32;
     switch kind {
-        case 1u: { return sign(e); }
-        case 2u: { return clamp(e, -delta, delta); }
-        case 3u: { return sigmoid(p) - t; }
-        default: { return 2.0 * e; }
+        case 0u: { result = 2.0 * e; }
+        case 1u: { result = sign(e); }
+        case 2u: { result = clamp(e, -delta, delta); }
+        // sigmoid(p) - t, where it is small, too
+        case 3u: { result = sigmoid(p) * (1.0 - t) - sigmoid(-p) * t; }
+        default: { result = not_a_number(e); }
     }
+    return select(result, e, is_nan(e));
 }
 
-var<workgroup> partial: array<f32, 256>;
-
-// sums[workgroup] = scale * (sum of the workgroup's 4,096 errors), added in the order of reduce.wgsl
-@compute @workgroup_size(256)
-fn forward(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let block = group.y * groups.x + group.x;
+// sums[workgroup] = scale * (sum of the workgroup's errors)
+@compute @workgroup_size(LANES)
+fn forward(here: Place) {
+    let block = workgroup_index(here.group, here.groups);
     var total = 0.0;
-    let end = min(params.len, (block + 1u) * 4096u);
-    for (var at = block * 4096u + lane; at < end; at += 256u) {
-        total += error(kind, params.delta, predictions[at], targets[at]);
+    let end = min(params.len, (block + 1u) * BLOCK);
+    for (var i = block * BLOCK + here.lane; i < end; i += LANES) {
+        total += error(kind, params.delta, predictions[i], targets[i]);
     }
-    partial[lane] = total;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
-        if lane < half {
-            partial[lane] += partial[lane + half];
-        }
-        workgroupBarrier();
-    }
-    if lane == 0u && block * 4096u < params.len {
-        sums[block + min(now.step, params.last_slot)] = params.scale * partial[0];
+    let sum = sum_lanes(here.lane, LANES, 1u, total);
+    if here.lane == 0u && block * BLOCK < params.len {
+        sums[block + min(now.step, params.last_slot)] = params.scale * sum;
     }
 }
 
@@ -89,13 +77,9 @@ fn forward(
 @group(0) @binding(4) var<storage, read_write> gradient: array<f32>;
 
 // gradient = d_loss * scale * derivative(prediction, target)
-@compute @workgroup_size(64)
-fn backward(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (group.y * groups.x + group.x) * 64u + lane;
+@compute @workgroup_size(GROUP)
+fn backward(here: Place) {
+    let i = invocation_index(here.group, here.groups, here.lane);
     if i >= params.len {
         return;
     }
@@ -104,85 +88,37 @@ fn backward(
         // The others depend on the difference alone.
         slope = select(-slope, -predictions[i], kind == 3u);
     }
-    let value = d_loss[0] * params.scale * slope;
+    var value = d_loss[0] * params.scale * slope;
     if params.accumulate != 0u {
-        gradient[i] += value;
-    } else {
-        gradient[i] = value;
+        value += gradient[i];
     }
+    gradient[i] = value;
 }
 
 @group(0) @binding(4) var<storage, read> before: array<f32>;
 @group(0) @binding(5) var<storage, read_write> sums_of_both: array<f32>;
 @group(0) @binding(6) var<storage, read_write> gradient_of_both: array<f32>;
 
-// The next three are those of activation.wgsl, letter by letter (a test compares them).
-
-fn normal_cdf(x: f32) -> f32 {
-    let z = abs(x) * 0.70710678;
-    let t = 1.0 / (1.0 + 0.3275911 * z);
-    let p = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
-    let tail = 0.5 * p * exp(-z * z);
-    return select(tail, 1.0 - tail, x >= 0.0);
-}
-
-fn derivative(kind: u32, a: f32, x: f32, y: f32) -> f32 {
-    switch kind {
-        case 1u: { return select(0.0, 1.0, y > 0.0); }
-        case 2u: { return 1.0 - y * y; }
-        case 3u: { return y * (1.0 - y); }
-        case 4u: { return select(a, 1.0, x > 0.0); }
-        case 5u: { return select(y + a, 1.0, x > 0.0); }
-        case 6u: { return normal_cdf(x) + x * 0.39894228 * exp(-0.5 * x * x); }
-        case 7u: {
-            let angle = 0.79788456 * (x + 0.044715 * x * x * x);
-            let t = tanh(clamp(angle, -15.0, 15.0));
-            // 1 - t^2, in a form whose error vanishes with it: what follows grows with the cube of x.
-            let e = exp(-2.0 * abs(angle));
-            let slope = 4.0 * e / ((1.0 + e) * (1.0 + e));
-            return 0.5 * (1.0 + t) + 0.5 * x * slope * 0.79788456 * (1.0 + 0.134145 * x * x);
-        }
-        case 8u: {
-            let s = sigmoid(x);
-            return s * (1.0 + x * (1.0 - s));
-        }
-        case 9u: { return sigmoid(x); }
-        default: { return 1.0; }
-    }
-}
-
-// Both in one launch, with the derivative of the activation that gave the predictions: sums as in `forward`,
-// gradient = d_loss * scale * derivative(prediction, target) * activation'(before)
-@compute @workgroup_size(256)
-fn both(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let block = group.y * groups.x + group.x;
+// Both in one dispatch, with the derivative of the activation that gave the predictions: sums as in `forward`,
+// gradient = d_loss * scale * derivative(prediction, target) * activation'
+@compute @workgroup_size(LANES)
+fn both(here: Place) {
+    let block = workgroup_index(here.group, here.groups);
     var total = 0.0;
-    let end = min(params.len, (block + 1u) * 4096u);
-    for (var at = block * 4096u + lane; at < end; at += 256u) {
-        let p = predictions[at];
-        let t = targets[at];
+    let end = min(params.len, (block + 1u) * BLOCK);
+    for (var i = block * BLOCK + here.lane; i < end; i += LANES) {
+        let p = predictions[i];
+        let t = targets[i];
         total += error(kind, params.delta, p, t);
-        var x = p;
+        var at = p;
         if has_before {
-            x = before[at];
+            at = before[i];
         }
         let slope = error_derivative(kind, params.delta, p, t);
-        gradient_of_both[at] =
-            d_loss[0] * params.scale * slope * derivative(activation, params.activation_a, x, p);
+        gradient_of_both[i] = d_loss[0] * params.scale * slope * derivative(activation, params.activation_a, at);
     }
-    partial[lane] = total;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
-        if lane < half {
-            partial[lane] += partial[lane + half];
-        }
-        workgroupBarrier();
-    }
-    if lane == 0u && block * 4096u < params.len {
-        sums_of_both[block + min(now.step, params.last_slot)] = params.scale * partial[0];
+    let sum = sum_lanes(here.lane, LANES, 1u, total);
+    if here.lane == 0u && block * BLOCK < params.len {
+        sums_of_both[block + min(now.step, params.last_slot)] = params.scale * sum;
     }
 }

@@ -1,6 +1,6 @@
 // How many rows are classified right: the largest prediction stands where the largest target stands (of equals, the
-// first); with a single column, both lie on the same side of their thresholds. A single column of
-// targets for several of predictions holds class numbers.
+// first); with a single column, both lie on the same side of their thresholds. A single column of targets for several of
+// predictions holds class numbers. A row with a NaN, or with the number of no class, is not right.
 
 struct Params {
     rows: u32,
@@ -15,53 +15,51 @@ struct Params {
 @group(0) @binding(2) var<storage, read> targets: array<f32>;
 @group(0) @binding(3) var<storage, read_write> counts: array<f32>;
 
+// Rows of a workgroup.
+const BLOCK = 256u;
+
 fn is_right(row: u32) -> bool {
     let first = row * params.cols;
     if params.cols == 1u {
-        return (predictions[first] > params.threshold) == (targets[first] > params.target_threshold);
+        let prediction = predictions[first];
+        let wanted = targets[first];
+        let same_side = (prediction > params.threshold) == (wanted > params.target_threshold);
+        return same_side && !is_nan(prediction) && !is_nan(wanted);
     }
     var best_prediction = first;
     var best_target = first;
+    var valid = true;
     if params.target_cols == 1u {
-        best_target = first + u32(max(targets[row], 0.0));
+        let number = targets[row];
+        valid = is_class(number, params.cols);
+        best_target = first + select(0u, u32(number), valid);
     }
-    for (var i = first + 1u; i < first + params.cols; i++) {
+    for (var i = first; i < first + params.cols; i++) {
+        valid = valid && !is_nan(predictions[i]);
         if predictions[i] > predictions[best_prediction] {
             best_prediction = i;
         }
-        if params.target_cols > 1u && targets[i] > targets[best_target] {
-            best_target = i;
+        if params.target_cols > 1u {
+            valid = valid && !is_nan(targets[i]);
+            if targets[i] > targets[best_target] {
+                best_target = i;
+            }
         }
     }
-    return best_prediction == best_target;
+    return valid && best_prediction == best_target;
 }
 
-var<workgroup> partial: array<f32, 256>;
-
-// counts[workgroup] = how many of the workgroup's 256 rows are right (whole numbers: exact in f32)
-@compute @workgroup_size(256)
-fn count_correct(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let block = group.y * groups.x + group.x;
-    let row = block * 256u + lane;
+// counts[workgroup] = how many of the workgroup's rows are right (whole numbers: exact in f32)
+@compute @workgroup_size(BLOCK)
+fn count_correct(here: Place) {
+    let block = workgroup_index(here.group, here.groups);
+    let row = block * BLOCK + here.lane;
     var right = 0.0;
     if row < params.rows {
-        if is_right(row) {
-            right = 1.0;
-        }
+        right = select(0.0, 1.0, is_right(row));
     }
-    partial[lane] = right;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
-        if lane < half {
-            partial[lane] += partial[lane + half];
-        }
-        workgroupBarrier();
-    }
-    if lane == 0u && block * 256u < params.rows {
-        counts[block] = partial[0];
+    let sum = sum_lanes(here.lane, BLOCK, 1u, right);
+    if here.lane == 0u && row < params.rows {
+        counts[block] = sum;
     }
 }

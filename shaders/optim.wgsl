@@ -1,4 +1,4 @@
-// Optimiser updates over a stretch of the flat buffer that holds every parameter.
+// Optimizer updates over a stretch of the flat buffer that holds every parameter.
 
 struct Params {
     len: u32,
@@ -8,7 +8,7 @@ struct Params {
     decoupled_decay: f32,   // the value shrinks by rate * this
     shrink: f32,            // the value shrinks by this, whatever the rate
     clip_value: f32,        // gradients are clamped to +- this
-    clip_norm: f32,         // gradients are scaled down to this norm over all parameters; 0: they are not
+    clip_norm: f32,         // clamped gradients are scaled down to this norm over all parameters; 0: they are not
     momentum: f32,
     nesterov: u32,
     beta1: f32,
@@ -16,26 +16,17 @@ struct Params {
     epsilon: f32,
 }
 
-struct Step {
-    step: u32,
-}
-
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> gradients: array<f32>;
 @group(0) @binding(2) var<storage, read> rates: array<vec4f>;   // rate, 1 / (1 - beta1^t), 1 / (1 - beta2^t), unused
-@group(0) @binding(3) var<storage, read> squared_norm: array<f32>;
+@group(0) @binding(3) var<storage, read> squared_norm: array<f32>;      // of the clamped gradients
 @group(0) @binding(4) var<storage, read_write> values: array<f32>;
 @group(0) @binding(5) var<storage, read_write> state1: array<f32>;
 @group(0) @binding(6) var<storage, read_write> state2: array<f32>;
-@group(1) @binding(0) var<uniform> now: Step;
 
-// There may be fewer invocations than values: each starts at `first` and goes on by `stride`.
-fn first(group: vec3u, groups: vec3u, lane: u32) -> u32 {
-    return (group.y * groups.x + group.x) * 64u + lane;
-}
-
+// There may be fewer invocations than values: each goes on by as many as there are.
 fn stride(groups: vec3u) -> u32 {
-    return groups.x * groups.y * 64u;
+    return groups.x * groups.y * GROUP;
 }
 
 // What holds for all values in a step.
@@ -52,25 +43,23 @@ fn this_step() -> ThisStep {
     let rate = row.x * params.rate_factor;
     var norm_scale = 1.0;
     if params.clip_norm > 0.0 {
-        norm_scale = min(1.0, params.clip_norm / (sqrt(squared_norm[0]) + 1e-6));
+        let scale = params.clip_norm / (sqrt(squared_norm[0]) + 1e-6);
+        norm_scale = select(min(1.0, scale), scale, is_nan(scale));
     }
     return ThisStep(rate, row.y, row.z, 1.0 - rate * params.decoupled_decay - params.shrink, norm_scale);
 }
 
 // The gradient of a value, clipped, with the weight decay that is added to it.
 fn gradient(i: u32, value: f32, norm_scale: f32) -> f32 {
-    return clamp(gradients[i], -params.clip_value, params.clip_value) * norm_scale + params.decay * value;
+    return clip(gradients[i], params.clip_value) * norm_scale + params.decay * value;
 }
 
 // value -= rate * gradient
-@compute @workgroup_size(64)
-fn sgd(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
+@compute @workgroup_size(GROUP)
+fn sgd(here: Place) {
     let step = this_step();
-    for (var i = first(group, groups, lane); i < params.len; i += stride(groups)) {
+    let first = invocation_index(here.group, here.groups, here.lane);
+    for (var i = first; i < params.len; i += stride(here.groups)) {
         let value = values[i];
         let g = gradient(i, value, step.norm_scale);
         values[i] = value * step.kept - step.rate * g;
@@ -79,14 +68,11 @@ fn sgd(
 
 // velocity = momentum * velocity + gradient; value -= rate * velocity, or with Nesterov's look ahead
 // value -= rate * (gradient + momentum * velocity)
-@compute @workgroup_size(64)
-fn momentum(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
+@compute @workgroup_size(GROUP)
+fn momentum(here: Place) {
     let step = this_step();
-    for (var i = first(group, groups, lane); i < params.len; i += stride(groups)) {
+    let first = invocation_index(here.group, here.groups, here.lane);
+    for (var i = first; i < params.len; i += stride(here.groups)) {
         let value = values[i];
         let g = gradient(i, value, step.norm_scale);
         let velocity = params.momentum * state1[i] + g;
@@ -97,14 +83,11 @@ fn momentum(
 }
 
 // Kingma & Ba 2015, bias corrected: value -= rate * m / (sqrt(v) + epsilon)
-@compute @workgroup_size(64)
-fn adam(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
+@compute @workgroup_size(GROUP)
+fn adam(here: Place) {
     let step = this_step();
-    for (var i = first(group, groups, lane); i < params.len; i += stride(groups)) {
+    let first = invocation_index(here.group, here.groups, here.lane);
+    for (var i = first; i < params.len; i += stride(here.groups)) {
         let value = values[i];
         let g = gradient(i, value, step.norm_scale);
         let m = params.beta1 * state1[i] + (1.0 - params.beta1) * g;
@@ -117,14 +100,11 @@ fn adam(
 
 // Hinton 2012: v = beta2 * v + (1 - beta2) * gradient^2; velocity = momentum * velocity + gradient / (sqrt(v) + epsilon);
 // value -= rate * velocity
-@compute @workgroup_size(64)
-fn rmsprop(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) lane: u32,
-) {
+@compute @workgroup_size(GROUP)
+fn rmsprop(here: Place) {
     let step = this_step();
-    for (var i = first(group, groups, lane); i < params.len; i += stride(groups)) {
+    let first = invocation_index(here.group, here.groups, here.lane);
+    for (var i = first; i < params.len; i += stride(here.groups)) {
         let value = values[i];
         let g = gradient(i, value, step.norm_scale);
         let v = params.beta2 * state2[i] + (1.0 - params.beta2) * g * g;

@@ -60,7 +60,7 @@ mod save;
 mod train;
 
 pub use device::{
-    Call, Constants, Counters, Device, DeviceInfo, DeviceOptions, Dispatch, Kernel, MAX_INPUTS, MAX_OUTPUTS,
+    Call, Constants, Counters, Device, DeviceInfo, DeviceOptions, Dispatch, Field, Kernel, MAX_INPUTS, MAX_OUTPUTS,
     PendingRead, Recording, Tensor,
 };
 pub use error::{Error, ErrorKind, Result};

@@ -13,18 +13,37 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, ArraySize, Module, ScalarKind, ShaderStage, StorageAccess, TypeInner};
 use wgrad::{KERNELS, Kernel, MAX_INPUTS, MAX_OUTPUTS};
 
-/// File stem and source of every shader.
+/// Path below `shaders/`, without its ending, and source of every shader file.
 fn files() -> BTreeMap<String, String> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("shaders");
-    let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-    let files: BTreeMap<_, _> = entries
-        .map(|path| {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let mut files = BTreeMap::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
             assert_eq!(path.extension().unwrap(), "wgsl", "{} is no shader", path.display());
-            (path.file_stem().unwrap().to_str().unwrap().to_string(), fs::read_to_string(&path).unwrap())
-        })
-        .collect();
-    assert!(!files.is_empty(), "no shaders in {}", folder.display());
+            let name = path.strip_prefix(&root).unwrap().with_extension("");
+            files.insert(name.to_str().unwrap().replace('\\', "/"), fs::read_to_string(&path).unwrap());
+        }
+    }
+    assert!(!files.is_empty(), "no shaders in {}", root.display());
     files
+}
+
+/// The files that a module is made of.
+fn parts(kernel: &Kernel, files: &BTreeMap<String, String>) -> Vec<String> {
+    let (mut rest, mut parts) = (kernel.wgsl, Vec::new());
+    while !rest.is_empty() {
+        let found = files.iter().find_map(|(name, source)| Some((name, rest.strip_prefix(source.as_str())?)));
+        let (name, behind) =
+            found.unwrap_or_else(|| panic!("{} is not made of files as they are: {rest}", kernel.name));
+        parts.push(name.clone());
+        rest = behind.strip_prefix('\n').unwrap();
+    }
+    parts
 }
 
 /// No optional language features: what every WebGPU implementation takes.
@@ -95,40 +114,84 @@ fn described(kernel: &Kernel) -> BTreeMap<(u32, u32), Binding> {
 
 #[test]
 fn every_entry_point_is_a_kernel_and_every_kernel_an_entry_point() {
-    let mut in_files = BTreeSet::new();
-    for (stem, source) in files() {
-        let (module, _) = parse(&stem, &source);
-        assert!(!module.entry_points.is_empty(), "{stem} has no entry point");
-        for entry_point in &module.entry_points {
-            assert_eq!(entry_point.stage, ShaderStage::Compute);
-            in_files.insert(format!("{stem}.{}", entry_point.name));
+    let files = files();
+    let (mut entries, mut used) = (BTreeSet::new(), BTreeSet::new());
+    for kernel in KERNELS {
+        let (stem, entry_point) = kernel.name.split_once('.').unwrap();
+        assert_eq!(kernel.entry_point, entry_point, "{}", kernel.name);
+        let parts = parts(kernel, &files);
+        // `matmul.tiled` stands in matmul.wgsl, or in a file of the folder matmul.
+        let own = |part: &String| part == stem || part.starts_with(&format!("{stem}/"));
+        assert!(parts.iter().all(|part| own(part) || part.starts_with("common/")), "{}: {parts:?}", kernel.name);
+        assert!(parts.iter().any(own), "{}: {parts:?}", kernel.name);
+        used.extend(parts);
+        let (module, _) = parse(kernel.name, kernel.wgsl);
+        for entry in &module.entry_points {
+            assert_eq!(entry.stage, ShaderStage::Compute);
+            entries.insert(format!("{stem}.{}", entry.name));
         }
     }
     let registered: BTreeSet<_> = KERNELS.iter().map(|kernel| kernel.name.to_string()).collect();
     assert_eq!(registered.len(), KERNELS.len(), "two kernels have one name");
-    assert_eq!(in_files, registered);
+    assert_eq!(entries, registered);
+    assert_eq!(used, files.keys().cloned().collect(), "a file belongs to no kernel");
+}
+
+/// Name, type and offset of each field of the struct at group 0, binding 0 that an entry point uses.
+fn uniform(module: &Module, info: &ModuleInfo, entry_point: &str) -> Vec<(String, &'static str, usize)> {
+    let index = module.entry_points.iter().position(|entry| entry.name == entry_point).unwrap();
+    let uses = info.get_entry_point(index);
+    let is_params = |global: &naga::GlobalVariable| global.binding.is_some_and(|b| (b.group, b.binding) == (0, 0));
+    let found = module.global_variables.iter().find(|(handle, global)| is_params(global) && !uses[*handle].is_empty());
+    let TypeInner::Struct { members, .. } = &module.types[found.unwrap().1.ty].inner else { panic!("no struct") };
+    let field = |member: &naga::StructMember| {
+        let ty = match module.types[member.ty].inner {
+            TypeInner::Scalar(naga::Scalar::U32) => "u32",
+            TypeInner::Scalar(naga::Scalar::F32) => "f32",
+            ref other => panic!("a parameter that is {other:?}"),
+        };
+        (member.name.clone().unwrap(), ty, member.offset as usize)
+    };
+    members.iter().map(field).collect()
 }
 
 #[test]
 fn descriptors_say_what_the_shaders_say() {
-    let files = files();
     for kernel in KERNELS {
-        let (stem, entry_point) = kernel.name.split_once('.').unwrap();
-        assert_eq!(kernel.entry_point, entry_point, "{}", kernel.name);
-        assert_eq!(kernel.wgsl, files[stem], "{} does not run its file as it is", kernel.name);
-        let (module, info) = parse(stem, kernel.wgsl);
-        let (bindings, _) = reflect(&module, &info, entry_point);
+        let name = kernel.name;
+        let (module, info) = parse(name, kernel.wgsl);
+        let (bindings, _) = reflect(&module, &info, kernel.entry_point);
         // An entry point may leave an input to the others of its file: matmul.add_parts has no second factor.
         let mut described = described(kernel);
         described.retain(|place, binding| *binding != Binding::Input || bindings.contains_key(place));
-        assert_eq!(bindings, described, "{}", kernel.name);
-        let entry = module.entry_points.iter().find(|entry| entry.name == entry_point).unwrap();
-        assert_eq!(entry.workgroup_size, kernel.workgroup_size, "{}", kernel.name);
-        assert!(entry.workgroup_size_overrides.is_none(), "{}", kernel.name);
+        assert_eq!(bindings, described, "{name}");
+        let fields: Vec<_> = kernel.fields.iter().map(|f| (f.name.to_string(), f.ty, f.offset)).collect();
+        assert_eq!(uniform(&module, &info, kernel.entry_point), fields, "{name}");
+        let entry = module.entry_points.iter().find(|entry| entry.name == kernel.entry_point).unwrap();
+        assert_eq!(entry.workgroup_size, kernel.workgroup_size, "{name}");
+        assert!(entry.workgroup_size_overrides.is_none(), "{name}");
         let overrides: BTreeSet<_> = module.overrides.iter().map(|(_, o)| o.name.clone().unwrap()).collect();
         let constants = (kernel.constants)(&vec![0; kernel.params_size]);
         let constants: BTreeSet<_> = constants.iter().map(|(name, _)| (*name).to_string()).collect();
-        assert_eq!(constants, overrides, "{}", kernel.name);
+        assert_eq!(constants, overrides, "{name}");
+    }
+}
+
+/// Sizes of blocks, tiles and workgroups are told in both languages: every named constant of a shader has the value
+/// that the host counts with.
+#[test]
+fn constants_are_those_of_the_host() {
+    for kernel in KERNELS {
+        let (module, _) = parse(kernel.name, kernel.wgsl);
+        let named = module.constants.iter().filter_map(|(_, constant)| Some((constant.name.clone()?, constant.init)));
+        let in_shader: BTreeMap<_, _> = named
+            .map(|(name, init)| match module.global_expressions[init] {
+                naga::Expression::Literal(naga::Literal::U32(value)) => (name, value as usize),
+                ref other => panic!("{}: {name} is {other:?}", kernel.name),
+            })
+            .collect();
+        let on_host = kernel.shared.iter().map(|(name, value)| ((*name).to_string(), *value)).collect();
+        assert_eq!(in_shader, on_host, "{}", kernel.name);
     }
 }
 
@@ -147,28 +210,45 @@ fn shaders_stay_within_the_default_limits_of_webgpu() {
     }
 }
 
-/// The text of a function, from its name to its closing brace.
-fn function<'a>(source: &'a str, name: &str) -> Option<&'a str> {
-    let text = &source[source.find(&format!("fn {name}("))?..];
-    Some(&text[..text.find("\n}")?])
+/// Name and body of each function of a file, without comments and spaces; whether it is an entry point.
+fn functions(source: &str) -> Vec<(String, String, bool)> {
+    let lines = source.lines().map(|line| line.split("//").next().unwrap());
+    let text: String = lines.flat_map(|line| line.split_whitespace().chain(["\n"])).collect::<Vec<_>>().join(" ");
+    let starts = text.match_indices("fn ").filter(|(at, _)| text[..*at].ends_with("\n "));
+    starts
+        .map(|(at, _)| {
+            let name = text[at + 3..].split('(').next().unwrap().trim().to_string();
+            let open = at + text[at..].find('{').unwrap();
+            let mut depth = 0;
+            let end = text[open..].find(|c| {
+                depth += i32::from(c == '{') - i32::from(c == '}');
+                depth == 0
+            });
+            let body = text[open..open + end.unwrap()].replace(char::is_whitespace, "");
+            let before = &text[..at];
+            let is_entry_point = before[before.rfind('}').unwrap_or(0)..].contains("@compute");
+            (name, body, is_entry_point)
+        })
+        .collect()
 }
 
-/// WGSL has no way to include a file: what several of them need is a copy.
 #[test]
-fn functions_of_one_name_are_the_same_letter_by_letter() {
-    let files = files();
-    let mut copies = 0;
-    for name in ["sigmoid", "normal_cdf", "activate", "derivative"] {
-        let original = function(&files["activation"], name).unwrap();
-        for (stem, source) in files.iter().filter(|(stem, _)| *stem != "activation") {
-            if let Some(copy) = function(source, name) {
-                assert_eq!(copy, original, "{name} of {stem}.wgsl");
-                copies += 1;
+fn no_function_stands_in_two_files() {
+    let (mut names, mut bodies) = (BTreeMap::new(), BTreeMap::new());
+    for (file, source) in files() {
+        for (name, body, is_entry_point) in functions(&format!("\n{source}")) {
+            let place = format!("{name} of {file}.wgsl");
+            // Entry points are named behind their file: `bias.forward`.
+            let full = if is_entry_point { place.clone() } else { name };
+            if let Some(other) = names.insert(full, place.clone()) {
+                panic!("{place} has the name of {other}");
+            }
+            if let Some(other) = bodies.insert(body, place.clone()) {
+                panic!("{place} does what {other} does");
             }
         }
     }
-    // All four in matmul.wgsl, and all but `activate` in loss.wgsl.
-    assert_eq!(copies, 7);
+    assert!(names.len() > 50, "{names:?}");
 }
 
 #[test]

@@ -19,6 +19,10 @@ pub struct Kernel {
     pub workgroup_size: [u32; 3],
     /// Bytes of the parameters' struct.
     pub params_size: usize,
+    /// The fields of that struct, as tests compare them with the shader's; empty where they are not told.
+    pub fields: &'static [Field],
+    /// The shader's named constants with their values on the host, which tests compare.
+    pub shared: &'static [(&'static str, usize)],
     /// Number of inputs.
     pub inputs: usize,
     /// Number of outputs.
@@ -32,6 +36,24 @@ pub struct Kernel {
     pub reference: fn(Call<'_>),
     /// Whether it is one of the crate's own, whose launchers have checked the shapes: it is compiled without bounds checks.
     pub(crate) own: bool,
+}
+
+/// A field of a kernel's parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Field {
+    /// Its name, in Rust and in WGSL.
+    pub name: &'static str,
+    /// `u32` or `f32`.
+    pub ty: &'static str,
+    /// Bytes from the start of the struct.
+    pub offset: usize,
+}
+
+impl Field {
+    pub(crate) const fn new(name: &'static str, ty: &'static str, offset: usize) -> Self {
+        Self { name, ty, offset }
+    }
 }
 
 /// Values of a shader's `override`s, by name.
@@ -82,6 +104,8 @@ impl Kernel {
             entry_point,
             workgroup_size,
             params_size: 0,
+            fields: &[],
+            shared: &[],
             inputs: 0,
             outputs: 1,
             uses_step: false,
@@ -152,28 +176,80 @@ impl Call<'_> {
     }
 }
 
-/// A shader's WGSL and its entry point, told once: `kernel!("matmul", "tiled", ...)` is the kernel `matmul.tiled` of
-/// `shaders/matmul.wgsl`.
+/// A struct of a kernel's parameters, and the list of its fields.
+macro_rules! params {
+    ($(#[$meta:meta])* $visibility:vis struct $name:ident {
+        $($(#[$field_meta:meta])* $field_visibility:vis $field:ident: $ty:ident,)*
+    }) => {
+        #[repr(C)]
+        #[derive(Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+        $(#[$meta])*
+        $visibility struct $name {
+            $($(#[$field_meta])* $field_visibility $field: $ty,)*
+        }
+
+        impl $name {
+            pub(crate) const FIELDS: &'static [$crate::device::kernel::Field] = &[
+                $($crate::device::kernel::Field::new(
+                    stringify!($field),
+                    stringify!($ty),
+                    std::mem::offset_of!($name, $field),
+                ),)*
+            ];
+        }
+    };
+}
+pub(crate) use params;
+
+/// A shader module, which kernels share.
+pub(crate) struct Shader {
+    pub(crate) wgsl: &'static str,
+    /// See [`Kernel::shared`].
+    pub(crate) shared: &'static [(&'static str, usize)],
+}
+
+/// The module of these files of `shaders/`, and the constants that it shares with the host:
+/// `shader!(["common/grid", "fill"], shared: [GROUP])`. WGSL has no `include`: the files follow each other as they are.
+macro_rules! shader {
+    ([$($file:literal),* $(,)?], shared: [$($name:ident $(= $value:expr)?),* $(,)?]) => {
+        $crate::device::kernel::Shader {
+            wgsl: concat!($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl")), "\n"),*),
+            shared: &[$((stringify!($name), $crate::device::kernel::shader!(@value $name $(= $value)?))),*],
+        }
+    };
+    (@value $name:ident) => { $name };
+    (@value $name:ident = $value:expr) => { $value };
+}
+pub(crate) use shader;
+
+pub(crate) const fn workgroup([x, y, z]: [usize; 3]) -> [u32; 3] {
+    [x as u32, y as u32, z as u32]
+}
+
+/// A kernel of the crate's own: `kernel!("matmul", "tiled", SHADER, ...)` is the entry point `tiled` of that shader, by
+/// the name of `matmul.tiled`.
 macro_rules! kernel {
     (
-        $file:literal, $entry:literal, $workgroup:expr, $params:ty,
+        $file:literal, $entry:literal, $shader:expr, $workgroup:expr, $params:ty,
         inputs: $inputs:literal, outputs: $outputs:literal, step: $step:literal, $reference:path
     ) => {
         $crate::device::kernel::kernel!(
-            $file, $entry, $workgroup, $params, inputs: $inputs, outputs: $outputs, step: $step, $reference,
+            $file, $entry, $shader, $workgroup, $params, inputs: $inputs, outputs: $outputs, step: $step, $reference,
             $crate::device::kernel::no_constants
         )
     };
     (
-        $file:literal, $entry:literal, $workgroup:expr, $params:ty,
+        $file:literal, $entry:literal, $shader:expr, $workgroup:expr, $params:ty,
         inputs: $inputs:literal, outputs: $outputs:literal, step: $step:literal, $reference:path, $constants:expr
     ) => {
         $crate::device::kernel::Kernel {
             name: concat!($file, ".", $entry),
-            wgsl: include_str!(concat!("../../shaders/", $file, ".wgsl")),
+            wgsl: $shader.wgsl,
             entry_point: $entry,
-            workgroup_size: $workgroup,
+            workgroup_size: $crate::device::kernel::workgroup($workgroup),
             params_size: size_of::<$params>(),
+            fields: <$params>::FIELDS,
+            shared: $shader.shared,
             inputs: $inputs,
             outputs: $outputs,
             uses_step: $step,

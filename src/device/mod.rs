@@ -18,8 +18,8 @@ use buffer::{Buffer, Storage};
 use cpu::Cpu;
 #[cfg(feature = "gpu")]
 use gpu::Gpu;
-pub(crate) use kernel::kernel;
-pub use kernel::{Call, Constants, Kernel, MAX_INPUTS, MAX_OUTPUTS};
+pub use kernel::{Call, Constants, Field, Kernel, MAX_INPUTS, MAX_OUTPUTS};
+pub(crate) use kernel::{Shader, kernel, params, shader};
 pub(crate) use recording::MAX_WORKGROUPS;
 pub use recording::{Dispatch, Recording};
 pub use tensor::Tensor;

@@ -3,37 +3,28 @@
 mod function;
 mod operation;
 
-use crate::device::{Call, Constants, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Constants, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::Result;
-use crate::ops::{grid, put, same_shape, size};
+use crate::ops::{GROUP, grid, put, same_shape, size};
 pub use function::Activation;
-use function::for_kind;
+pub(crate) use function::sigmoid;
+use function::{dispatch, for_kind, table};
 pub(crate) use operation::{Apply, Slope};
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    len: u32,
-    kind: u32,
-    a: f32,
-    b: f32,
-    accumulate: u32,
-    infinity: f32,
-    nan: f32,
+params! {
+    struct Params {
+        len: u32,
+        kind: u32,
+        a: f32,
+        b: f32,
+        accumulate: u32,
+    }
 }
 
 impl Params {
     fn new(activation: Activation, len: usize, accumulate: bool) -> Self {
         let [a, b] = activation.constants();
-        Self {
-            len: size(len),
-            kind: activation.kind(),
-            a,
-            b,
-            accumulate: accumulate.into(),
-            infinity: f32::INFINITY,
-            nan: f32::NAN,
-        }
+        Self { len: size(len), kind: activation.kind(), a, b, accumulate: accumulate.into() }
     }
 
     fn activation(&self) -> Activation {
@@ -45,15 +36,18 @@ fn constants(params: &[u8]) -> Constants {
     vec![("kind", bytemuck::pod_read_unaligned::<Params>(params).kind.into())]
 }
 
+const SHADER: Shader =
+    shader!(["common/grid", "common/numbers", "common/elementary", "common/activation", "activation"], shared: [GROUP]);
+
 /// A kernel of `activation.wgsl`.
 macro_rules! entry_point {
     ($entry:literal, $inputs:literal, $reference:path) => {
-        kernel!("activation", $entry, [64, 1, 1], Params, inputs: $inputs, outputs: 1, step: false, $reference, constants)
+        kernel!("activation", $entry, SHADER, [GROUP, 1, 1], Params, inputs: $inputs, outputs: 1, step: false, $reference, constants)
     };
 }
 
 pub(crate) static FORWARD: Kernel = entry_point!("forward", 1, forward_reference);
-pub(crate) static BACKWARD: Kernel = entry_point!("backward", 3, backward_reference);
+pub(crate) static BACKWARD: Kernel = entry_point!("backward", 2, backward_reference);
 
 /// `out = activation(x)`; both have one shape.
 ///
@@ -78,7 +72,8 @@ pub fn backward(
 ) -> Result<()> {
     same_shape("activation backward", &[("x", x), ("y", y), ("dy", dy), ("dx", dx)])?;
     let params = Params::new(activation, x.len(), accumulate);
-    recording.push(&BACKWARD, grid(x.len(), 64), params, &[x, y, dy], &[dx], 4 * x.len() as u64)
+    let at = if activation.derivative_needs_input() { x } else { y };
+    recording.push(&BACKWARD, grid(x.len(), 64), params, &[at, dy], &[dx], 4 * x.len() as u64)
 }
 
 fn forward_reference(call: Call<'_>) {
@@ -92,9 +87,9 @@ fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let activation = params.activation();
     let accumulate = params.accumulate != 0;
-    let [x, y, dy, ..] = call.inputs;
+    let [at, dy, ..] = call.inputs;
     let [dx, ..] = call.outputs;
-    for_kind!(activation => for (((dx, x), y), dy) in dx.iter_mut().zip(x).zip(y).zip(dy) {
-        put(dx, dy * activation.derivative(*x, *y), accumulate);
+    for_kind!(activation => for ((dx, at), dy) in dx.iter_mut().zip(at).zip(dy) {
+        put(dx, dy * activation.derivative(*at), accumulate);
     });
 }

@@ -1,25 +1,31 @@
 //! A row added to every row, and the sums of columns that are its gradient: `shaders/bias.wgsl`.
 
-use crate::device::{Call, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::Result;
-use crate::ops::{expect_shape, grid, put, same_shape, size};
+use crate::ops::elementary::sum_columns;
+use crate::ops::{GROUP, expect_shape, grid, longest_loop, put, same_shape, size};
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    first_row: u32,
-    accumulate: u32,
+params! {
+    struct Params {
+        rows: u32,
+        cols: u32,
+        first_row: u32,
+        accumulate: u32,
+    }
 }
 
-pub(crate) static FORWARD: Kernel =
-    kernel!("bias", "forward", [64, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference);
-pub(crate) static BACKWARD: Kernel =
-    kernel!("bias", "backward", [16, 16, 1], Params, inputs: 1, outputs: 1, step: false, backward_reference);
+const SHADER: Shader = shader!(["common/grid", "common/lanes", "bias"], shared: [GROUP, COLS, SHARERS]);
 
-/// Rows of one launch of the column sums: 16 invocations share them, 32,768 rounds each.
-const MAX_ROWS: usize = 16 * 32_768;
+pub(crate) static FORWARD: Kernel =
+    kernel!("bias", "forward", SHADER, [GROUP, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference);
+pub(crate) static BACKWARD: Kernel = kernel!("bias", "backward", SHADER, [COLS, SHARERS, 1], Params, inputs: 1, outputs: 1, step: false, backward_reference);
+
+/// Columns of a workgroup, and invocations that share a column.
+const COLS: usize = 16;
+const SHARERS: usize = 16;
+
+/// Rows of one dispatch of the column sums.
+const MAX_ROWS: usize = SHARERS * longest_loop(2);
 
 /// `y[r, c] = x[r, c] + bias[c]`, with x and y [n, c] and bias [1, c].
 ///
@@ -47,7 +53,7 @@ pub fn backward(recording: &mut Recording, x: &Tensor, sums: &Tensor, accumulate
             accumulate: (accumulate || first_row > 0).into(),
         };
         let work = (end - first_row) * x.cols();
-        recording.push(&BACKWARD, grid(x.cols(), 16), params, &[x], &[sums], work as u64)?;
+        recording.push(&BACKWARD, grid(x.cols(), COLS), params, &[x], &[sums], work as u64)?;
     }
     Ok(())
 }
@@ -67,12 +73,6 @@ fn backward_reference(call: Call<'_>) {
     let [x, ..] = call.inputs;
     let [sums, ..] = call.outputs;
     let cols = params.cols as usize;
-    for sum in sums.iter_mut() {
-        put(sum, 0.0, params.accumulate != 0);
-    }
-    for row in x[params.first_row as usize * cols..params.rows as usize * cols].chunks_exact(cols) {
-        for (sum, x) in sums.iter_mut().zip(row) {
-            *sum += x;
-        }
-    }
+    let x = &x[params.first_row as usize * cols..params.rows as usize * cols];
+    sum_columns(x, cols, cols, |col, sum| put(&mut sums[col], sum, params.accumulate != 0));
 }

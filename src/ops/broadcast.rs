@@ -1,11 +1,11 @@
 //! Arithmetic on two matrices, with broadcasting: `shaders/broadcast.wgsl`.
 
-use crate::device::{Call, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Merge, Operation, Program, Shape, Var};
 use crate::ops::copy::{AddTo, repeating};
 use crate::ops::reduce::{Sum, sum_to};
-use crate::ops::{bias, grid, operands, size};
+use crate::ops::{GROUP, bias, grid, operands, size};
 
 /// An operation on two matrices, element by element. A matrix with one row, one column, or both is repeated to the
 /// other's size.
@@ -42,21 +42,22 @@ impl Binary {
     }
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    kind: u32,
-    a_row: u32,
-    a_col: u32,
-    b_row: u32,
-    b_col: u32,
-    accumulate: u32,
+params! {
+    struct Params {
+        rows: u32,
+        cols: u32,
+        kind: u32,
+        a_row: u32,
+        a_col: u32,
+        b_row: u32,
+        b_col: u32,
+        accumulate: u32,
+    }
 }
 
-pub(crate) static FORWARD: Kernel =
-    kernel!("broadcast", "forward", [64, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference);
+const SHADER: Shader = shader!(["common/grid", "broadcast"], shared: [GROUP]);
+
+pub(crate) static FORWARD: Kernel = kernel!("broadcast", "forward", SHADER, [GROUP, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference);
 
 /// `out = a (+ - * /) b`; a and b have out's shape, or one row or column that is repeated.
 ///

@@ -2,27 +2,29 @@
 
 mod operation;
 
-use crate::device::{Call, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
-use crate::ops::{expect_shape, grid, put, size};
+use crate::ops::{GROUP, expect_shape, grid, put, size};
 pub(crate) use operation::{AddTo, Flat};
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    x_start: u32,
-    x_row: u32,
-    x_col: u32,
-    out_start: u32,
-    out_row: u32,
-    scale: f32,
-    accumulate: u32,
+params! {
+    struct Params {
+        rows: u32,
+        cols: u32,
+        x_start: u32,
+        x_row: u32,
+        x_col: u32,
+        out_start: u32,
+        out_row: u32,
+        scale: f32,
+        accumulate: u32,
+    }
 }
 
+const SHADER: Shader = shader!(["common/grid", "copy"], shared: [GROUP]);
+
 pub(crate) static BLOCK: Kernel =
-    kernel!("copy", "block", [64, 1, 1], Params, inputs: 1, outputs: 1, step: false, reference);
+    kernel!("copy", "block", SHADER, [GROUP, 1, 1], Params, inputs: 1, outputs: 1, step: false, reference);
 
 /// A block of a matrix: its first element, and the distances between its rows and its columns.
 #[derive(Clone, Copy)]

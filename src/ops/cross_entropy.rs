@@ -2,36 +2,36 @@
 
 mod operation;
 
-use crate::device::{Call, Kernel, MAX_INPUTS, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, MAX_INPUTS, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::graph::Shape;
-use crate::ops::{expect_shape, grid, put, reduce, same_shape, size};
-
+use crate::ops::elementary::{exp, sum_of};
+use crate::ops::metrics::{argmax, class};
+use crate::ops::{GROUP, expect_shape, grid, longest_loop, put, reduce, same_shape, size};
 pub(crate) use operation::{gradient, history};
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    target_cols: u32,
-    scale: f32,
-    accumulate: u32,
-    nan: f32,
-    last_slot: u32,
+params! {
+    struct Params {
+        rows: u32,
+        cols: u32,
+        target_cols: u32,
+        scale: f32,
+        accumulate: u32,
+        last_slot: u32,
+    }
 }
 
-pub(crate) static FORWARD: Kernel =
-    kernel!("cross_entropy", "forward", [256, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference);
+const SHADER: Shader = shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "common/class", "common/elementary", "cross_entropy"], shared: [GROUP, BLOCK]);
+
+pub(crate) static FORWARD: Kernel = kernel!("cross_entropy", "forward", SHADER, [BLOCK, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference);
 pub(crate) static BOTH: Kernel =
-    kernel!("cross_entropy", "both", [256, 1, 1], Params, inputs: 3, outputs: 2, step: true, both_reference);
-pub(crate) static BACKWARD: Kernel =
-    kernel!("cross_entropy", "backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference);
+    kernel!("cross_entropy", "both", SHADER, [BLOCK, 1, 1], Params, inputs: 3, outputs: 2, step: true, both_reference);
+pub(crate) static BACKWARD: Kernel = kernel!("cross_entropy", "backward", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference);
 
 /// Rows that one workgroup adds.
 const BLOCK: usize = 256;
-/// An invocation goes up to five times through a row, and some drivers end its loops silently after 65,535 rounds in all.
-const MAX_CLASSES: usize = 13_000;
+/// An invocation goes up to five times through a row.
+const MAX_CLASSES: usize = longest_loop(5);
 
 fn check([rows, classes]: Shape, target: Shape) -> Result<()> {
     if !(2..=MAX_CLASSES).contains(&classes) {
@@ -60,7 +60,6 @@ fn params(logits: &Tensor, target: &Tensor, scale: f32, accumulate: bool) -> Par
         target_cols: size(target.cols()),
         scale,
         accumulate: accumulate.into(),
-        nan: f32::NAN,
         last_slot: 0,
     }
 }
@@ -135,17 +134,30 @@ pub fn backward(
     recording.push(&BACKWARD, grid(logits.rows(), 64), params, &[logits, target, d_loss], &[gradient], work)
 }
 
-/// log(sum of exp(z)), relative to the largest z.
-fn log_sum_exp(z: &[f32]) -> f32 {
-    let largest = z.iter().fold(f32::NEG_INFINITY, |largest, z| largest.max(*z));
-    largest + z.iter().map(|z| (z - largest).exp()).sum::<f32>().ln()
+/// A row relative to its largest logit, whose exponential is 1.
+struct Row {
+    largest: f32,
+    /// Where the largest stands; of equals, the first.
+    at: usize,
+    /// The sum of the other exponentials, apart: what is left of a confident row would be lost in 1 + rest.
+    rest: f32,
+}
+
+impl Row {
+    fn new(z: &[f32]) -> Self {
+        let at = argmax(z);
+        let largest = z[at];
+        let exps = |z: &[f32]| sum_of(z, |z| exp(z - largest));
+        let rest = exps(&z[..at]) + exps(&z[at + 1..]);
+        // A NaN that is the largest is not among the rest.
+        Self { largest, at, rest: if largest.is_nan() { largest } else { rest } }
+    }
 }
 
 /// The target of class j, from a row of probabilities or a class number.
 fn target_at(target: &[f32], classes: usize, j: usize) -> f32 {
     match target {
-        [class] if *class < 0.0 || *class >= classes as f32 || class.fract() != 0.0 => f32::NAN,
-        [class] => f32::from(u8::from(*class as usize == j)),
+        [number] => class(*number, classes).map_or(f32::NAN, |class| f32::from(u8::from(class == j))),
         probabilities => probabilities[j],
     }
 }
@@ -160,15 +172,16 @@ fn forward_reference(call: Call<'_>) {
 fn put_sums(params: &Params, logits: &[f32], target: &[f32], sums: &mut [f32]) {
     let (classes, target_cols) = (params.cols as usize, params.target_cols as usize);
     let row_loss = |(z, t): (&[f32], &[f32])| {
-        let normaliser = log_sum_exp(z);
-        let terms = z.iter().enumerate().map(|(j, z)| (target_at(t, classes, j), normaliser - z));
+        let row = Row::new(z);
+        let log_sum = row.rest.ln_1p();
+        let terms = z.iter().enumerate().map(|(j, z)| (target_at(t, classes, j), log_sum - (z - row.largest)));
         // 0 times an infinite logarithm counts as 0.
-        terms.filter(|(t, _)| *t != 0.0).map(|(t, minus_log)| t * minus_log).sum::<f32>()
+        terms.filter(|(t, _)| *t != 0.0).map(|(t, minus_log)| f64::from(t * minus_log)).sum::<f64>()
     };
     let blocks = logits.chunks(BLOCK * classes).zip(target.chunks(BLOCK * target_cols));
     for (sum, (logits, target)) in sums.iter_mut().zip(blocks) {
         let rows = logits.chunks_exact(classes).zip(target.chunks_exact(target_cols));
-        *sum = params.scale * rows.map(row_loss).sum::<f32>();
+        *sum = params.scale * rows.map(row_loss).sum::<f64>() as f32;
     }
 }
 
@@ -184,10 +197,13 @@ fn put_gradient(params: &Params, inputs: [&[f32]; MAX_INPUTS], gradient: &mut [f
     let factor = d_loss[0] * params.scale;
     let rows = logits.chunks_exact(classes).zip(target.chunks_exact(target_cols));
     for (gradient, (z, t)) in gradient.chunks_exact_mut(classes).zip(rows) {
-        let normaliser = log_sum_exp(z);
-        let total: f32 = (0..classes).map(|j| target_at(t, classes, j)).sum();
+        let row = Row::new(z);
+        let total = (0..classes).map(|j| f64::from(target_at(t, classes, j))).sum::<f64>() as f32;
         for (j, (gradient, z)) in gradient.iter_mut().zip(z).enumerate() {
-            let slope = (z - normaliser).exp() * total - target_at(t, classes, j);
+            // softmax * total - t. Subtracted are the shares of the others, which are exact where they are small.
+            let (e, t) = (exp(z - row.largest), target_at(t, classes, j));
+            let others = if j == row.at { row.rest } else { 1.0 + row.rest - e };
+            let slope = (e * (total - t) - others * t) / (1.0 + row.rest);
             put(gradient, factor * slope, params.accumulate != 0);
         }
     }

@@ -1,22 +1,24 @@
 //! Dropout: `shaders/dropout.wgsl`.
 
-use crate::device::{Call, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Operation, Shape, Var};
-use crate::ops::{expect_shape, grid, operands, put, same_shape, size};
+use crate::ops::{GROUP, expect_shape, grid, operands, put, same_shape, size};
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    len: u32,
-    key: u32,
-    threshold: u32,
-    scale: f32,
-    accumulate: u32,
+params! {
+    struct Params {
+        len: u32,
+        key: u32,
+        threshold: u32,
+        scale: f32,
+        accumulate: u32,
+    }
 }
 
+const SHADER: Shader = shader!(["common/grid", "common/step", "dropout"], shared: [GROUP]);
+
 pub(crate) static APPLY: Kernel =
-    kernel!("dropout", "apply", [64, 1, 1], Params, inputs: 2, outputs: 1, step: true, reference);
+    kernel!("dropout", "apply", SHADER, [GROUP, 1, 1], Params, inputs: 2, outputs: 1, step: true, reference);
 
 fn check(p: f32) -> Result<()> {
     if (0.0..1.0).contains(&p) {

@@ -1,4 +1,5 @@
-//! exp and tanh for the CPU path, without branches and calls, so that a loop over them becomes vector instructions.
+//! exp, log and tanh for the CPU path, without branches and calls, so that a loop over them becomes vector instructions;
+//! sums, likewise.
 //!
 //! Both come from `exp(x) = 2^n exp(r)` with a whole number n and |r| <= log(2) / 2, and a polynomial for `exp(r) - 1`.
 
@@ -51,6 +52,74 @@ pub(super) fn tanh(x: f32) -> f32 {
     // From 10 on the result is 1 to the last bit.
     let e = exp_m1((2.0 * x.abs()).clamp(0.0, 20.0));
     (e / (e + 2.0)).copysign(x)
+}
+
+/// log(1 + x) for x from 0 to 1, to 2 units in the last place.
+#[inline(always)]
+pub(super) fn ln_1p(x: f32) -> f32 {
+    // 2 artanh(s): the next term of the series is below 2e-8 of the sum up to s = 1 / 3.
+    let s = x / (2.0 + x);
+    let q = s * s;
+    let p = 1.0 / 7.0 + q * (1.0 / 9.0 + q * (1.0 / 11.0 + q * (1.0 / 13.0)));
+    2.0 * s * (1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * p)))
+}
+
+/// x between -bound and bound; NaN of a NaN. Unlike `f32::clamp` it takes any bound.
+#[inline(always)]
+pub(super) fn clip(x: f32, bound: f32) -> f32 {
+    if x > bound {
+        bound
+    } else if x < -bound {
+        -bound
+    } else {
+        x
+    }
+}
+
+/// The larger of two numbers; NaN if one of them is, unlike `f32::max`.
+#[inline(always)]
+pub(super) fn larger(a: f32, b: f32) -> f32 {
+    if a > b || a.is_nan() { a } else { b }
+}
+
+/// Numbers that are added up side by side: as many as fill a few vectors.
+const LANES: usize = 16;
+
+/// The sum of `term(a, b)` over pairs of elements, rounded once: f64 has digits enough for everything before. The order
+/// of additions depends on the length alone.
+#[inline(always)]
+pub(super) fn sum_of_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0f64; LANES];
+    let (a, b) = (a.chunks(LANES), b.chunks(LANES));
+    for (a, b) in a.zip(b) {
+        for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane += f64::from(term(*a, *b));
+        }
+    }
+    lanes.iter().sum::<f64>() as f32
+}
+
+/// The sum of `term` over all elements: see [`sum_of_pairs`].
+#[inline(always)]
+pub(super) fn sum_of(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    sum_of_pairs(x, x, |x, _| term(x))
+}
+
+/// The sums of the columns of a matrix, of which `x` holds the rows, a `stride` apart: `put(column, sum)`.
+#[inline(always)]
+pub(super) fn sum_columns(x: &[f32], stride: usize, cols: usize, mut put: impl FnMut(usize, f32)) {
+    for first in (0..cols).step_by(LANES) {
+        let width = LANES.min(cols - first);
+        let mut lanes = [0f64; LANES];
+        for row in x.chunks(stride) {
+            for (lane, x) in lanes.iter_mut().zip(&row[first..first + width]) {
+                *lane += f64::from(*x);
+            }
+        }
+        for (i, sum) in lanes.iter().take(width).enumerate() {
+            put(first + i, *sum as f32);
+        }
+    }
 }
 
 #[cfg(test)]

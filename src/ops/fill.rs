@@ -1,18 +1,20 @@
 //! One value everywhere: `shaders/fill.wgsl`.
 
-use crate::device::{Call, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::Result;
-use crate::ops::{grid, size};
+use crate::ops::{GROUP, grid, size};
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    len: u32,
-    value: f32,
+params! {
+    struct Params {
+        len: u32,
+        value: f32,
+    }
 }
 
+const SHADER: Shader = shader!(["common/grid", "fill"], shared: [GROUP]);
+
 pub(crate) static FILL: Kernel =
-    kernel!("fill", "fill", [64, 1, 1], Params, inputs: 0, outputs: 1, step: false, reference);
+    kernel!("fill", "fill", SHADER, [GROUP, 1, 1], Params, inputs: 0, outputs: 1, step: false, reference);
 
 /// `out = value`, everywhere.
 ///

@@ -1,23 +1,25 @@
 //! Mini-batches by row numbers: `shaders/gather.wgsl`.
 
-use crate::device::{Call, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::graph::{Operation, Shape};
-use crate::ops::{expect_shape, grid, operands, size};
+use crate::ops::{GROUP, expect_shape, grid, operands, size};
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    rows: u32,
-    input_cols: u32,
-    target_cols: u32,
-    stride: u32,
-    entries: u32,
-    last_row: u32,
+params! {
+    struct Params {
+        rows: u32,
+        input_cols: u32,
+        target_cols: u32,
+        stride: u32,
+        entries: u32,
+        last_row: u32,
+    }
 }
 
+const SHADER: Shader = shader!(["common/grid", "common/step", "gather"], shared: [GROUP]);
+
 pub(crate) static ROWS: Kernel =
-    kernel!("gather", "rows", [64, 1, 1], Params, inputs: 3, outputs: 2, step: true, reference);
+    kernel!("gather", "rows", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 2, step: true, reference);
 
 /// Rows of inputs [n, i] and targets [n, t], as many as the outputs `batch` ([b, i] and [b, t]) have: at step s row
 /// r of both outputs is the data's row `order[s * stride + r]`.

@@ -2,12 +2,13 @@
 
 mod operation;
 
-use crate::device::{Call, Constants, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Constants, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
-use crate::ops::reduce::{self, BLOCK};
+use crate::ops::activation::sigmoid;
+use crate::ops::elementary::{clip, exp, ln_1p, sum_of_pairs};
+use crate::ops::reduce::{self, BLOCK, LANES};
+use crate::ops::{Activation, GROUP, expect_shape, grid, put, same_shape, size};
 pub(crate) use operation::{derivative, gradient, history};
-
-use crate::ops::{Activation, expect_shape, grid, put, same_shape, size};
 
 /// How a loss adds up the errors of a batch of n samples (rows) with c outputs (columns).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub enum Elementwise {
         delta: f32,
     },
     /// Binary cross-entropy of a logit p with a probability t: `-t log σ(p) - (1 - t) log(1 - σ(p))`, computed as
-    /// `max(p, 0) - p t + log(1 + exp(-|p|))`, which stays finite.
+    /// `max(p, 0) - p t + log(1 + exp(-|p|))`, which stays finite, in a form that keeps small losses' digits.
     BceWithLogits,
 }
 
@@ -84,10 +85,11 @@ impl Elementwise {
 
     fn from_kind(kind: u32, delta: f32) -> Self {
         match kind {
+            0 => Self::Squared,
             1 => Self::Absolute,
-            2 => Self::Huber { delta },
             3 => Self::BceWithLogits,
-            _ => Self::Squared,
+            // An unknown number gives NaN, as in the shader.
+            _ => Self::Huber { delta: if kind == 2 { delta } else { f32::NAN } },
         }
     }
 
@@ -99,7 +101,7 @@ impl Elementwise {
             Self::Absolute => e.abs(),
             Self::Huber { delta } if e.abs() <= delta => 0.5 * e * e,
             Self::Huber { delta } => delta * (e.abs() - 0.5 * delta),
-            Self::BceWithLogits => p.max(0.0) - p * t + (-p.abs()).exp().ln_1p(),
+            Self::BceWithLogits => (if p > 0.0 { p * (1.0 - t) } else { -p * t }) + ln_1p(exp(-p.abs())),
         }
     }
 
@@ -110,8 +112,9 @@ impl Elementwise {
             Self::Squared => 2.0 * e,
             Self::Absolute if e == 0.0 => 0.0,
             Self::Absolute => e.signum(),
-            Self::Huber { delta } => e.clamp(-delta, delta),
-            Self::BceWithLogits => Activation::Sigmoid.apply(p) - t,
+            Self::Huber { delta } => clip(e, delta),
+            // sigmoid(p) - t, where it is small, too.
+            Self::BceWithLogits => sigmoid(p) * (1.0 - t) - sigmoid(-p) * t,
         }
     }
 
@@ -121,19 +124,19 @@ impl Elementwise {
     }
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    len: u32,
-    kind: u32,
-    delta: f32,
-    scale: f32,
-    by_target: u32,
-    accumulate: u32,
-    last_slot: u32,
-    activation: u32,
-    activation_a: f32,
-    has_before: u32,
+params! {
+    struct Params {
+        len: u32,
+        kind: u32,
+        delta: f32,
+        scale: f32,
+        by_target: u32,
+        accumulate: u32,
+        last_slot: u32,
+        activation: u32,
+        activation_a: f32,
+        has_before: u32,
+    }
 }
 
 fn constants(params: &[u8]) -> Constants {
@@ -153,12 +156,11 @@ impl Params {
     }
 }
 
-pub(crate) static FORWARD: Kernel =
-    kernel!("loss", "forward", [256, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference, constants);
-pub(crate) static BOTH: Kernel =
-    kernel!("loss", "both", [256, 1, 1], Params, inputs: 4, outputs: 2, step: true, both_reference, constants);
-pub(crate) static BACKWARD: Kernel =
-    kernel!("loss", "backward", [64, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference, constants);
+const SHADER: Shader = shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "common/elementary", "common/activation", "loss"], shared: [GROUP, BLOCK, LANES]);
+
+pub(crate) static FORWARD: Kernel = kernel!("loss", "forward", SHADER, [LANES, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference, constants);
+pub(crate) static BOTH: Kernel = kernel!("loss", "both", SHADER, [LANES, 1, 1], Params, inputs: 4, outputs: 2, step: true, both_reference, constants);
+pub(crate) static BACKWARD: Kernel = kernel!("loss", "backward", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference, constants);
 
 /// `loss[min(step, loss.len() - 1)] = scale * sum of error(prediction, target)`, with prediction and target [n, c] and loss
 /// [1, 1], or [1, steps] for a history of one loss a step.
@@ -272,8 +274,7 @@ fn forward_reference(call: Call<'_>) {
 fn put_sums(params: &Params, prediction: &[f32], target: &[f32], sums: &mut [f32]) {
     let error = params.error();
     for ((sum, prediction), target) in sums.iter_mut().zip(prediction.chunks(BLOCK)).zip(target.chunks(BLOCK)) {
-        let errors = prediction.iter().zip(target).map(|(p, t)| error.error(*p, *t));
-        *sum = params.scale * errors.sum::<f32>();
+        *sum = params.scale * sum_of_pairs(prediction, target, |p, t| error.error(p, t));
     }
 }
 
@@ -284,10 +285,10 @@ fn both_reference(call: Call<'_>) {
     let [prediction, target, d_loss, before, ..] = call.inputs;
     let [sums, gradient, ..] = call.outputs;
     put_sums(&params, prediction, target, &mut sums[call.step.min(params.last_slot as usize)..]);
-    let before = if params.has_before != 0 { before } else { prediction };
+    let at = if params.has_before != 0 { before } else { prediction };
     let factor = d_loss[0] * params.scale;
-    for (((gradient, p), t), x) in gradient.iter_mut().zip(prediction).zip(target).zip(before) {
-        *gradient = factor * error.derivative(*p, *t) * activation.derivative(*x, *p);
+    for (((gradient, p), t), at) in gradient.iter_mut().zip(prediction).zip(target).zip(at) {
+        *gradient = factor * error.derivative(*p, *t) * activation.derivative(*at);
     }
 }
 

@@ -4,15 +4,14 @@ mod operation;
 mod plan;
 mod reference;
 
-use crate::device::{Constants, Kernel, Recording, Tensor, kernel};
+use crate::device::{Constants, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
-use crate::ops::{Activation, bias, expect_shape, grid, size};
-
+use crate::ops::{Activation, GROUP, bias, expect_shape, grid, size};
 pub(crate) use operation::{activation, addition, derivative, row_sums};
+use plan::TILE_K;
 pub use plan::{Plan, Variant};
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+params! {
 struct Params {
     m: u32,
     n: u32,
@@ -33,6 +32,7 @@ struct Params {
     parts: u32,
     part_k: u32,
 }
+}
 
 /// [`Params::extra_is`]: the third input is a bias.
 const BIAS: u32 = 1;
@@ -41,16 +41,6 @@ const DERIVATIVE: u32 = 2;
 
 /// What all kernels are compiled for.
 fn constants(params: &[u8]) -> Constants {
-    constants_by(params, [false; 2])
-}
-
-/// `direct4` is also compiled for the way in which its factors lie in memory.
-fn constants4(params: &[u8]) -> Constants {
-    let Params { a_col, b_row, .. } = bytemuck::pod_read_unaligned(params);
-    constants_by(params, [a_col == 1, b_row == 1])
-}
-
-fn constants_by(params: &[u8], [a_along_k, b_along_k]: [bool; 2]) -> Constants {
     let params: Params = bytemuck::pod_read_unaligned(params);
     // Parts are stored as they are: what comes after them is the business of `add_parts`.
     let in_parts = params.parts > 1;
@@ -61,24 +51,58 @@ fn constants_by(params: &[u8], [a_along_k, b_along_k]: [bool; 2]) -> Constants {
         ("keep", last(params.keep)),
         ("adds", last((params.beta != 0.0).into())),
         ("in_parts", u8::from(in_parts).into()),
-        ("a4_along_k", u8::from(a_along_k).into()),
-        ("b4_along_k", u8::from(b_along_k).into()),
     ]
 }
 
-/// A kernel of `matmul.wgsl`.
-macro_rules! entry_point {
-    ($entry:literal, $workgroup:expr, $reference:path, $constants:path) => {
-        kernel!("matmul", $entry, $workgroup, Params, inputs: 3, outputs: 2, step: false, $reference, $constants)
+/// `direct4` is also compiled for the way in which its factors lie in memory.
+fn constants4(params: &[u8]) -> Constants {
+    let Params { a_col, b_row, .. } = bytemuck::pod_read_unaligned(params);
+    let mut constants = constants(params);
+    constants.extend([("a4_along_k", u8::from(a_col == 1).into()), ("b4_along_k", u8::from(b_row == 1).into())]);
+    constants
+}
+
+/// The module of `matmul.wgsl` with these files of `matmul/`, and what it shares with the host.
+macro_rules! module {
+    ([$($file:literal),*], shared: [$($shared:tt)*]) => {
+        shader!(
+            ["common/grid", "common/numbers", "common/elementary", "common/activation", "matmul" $(, $file)*],
+            shared: [GROUP $($shared)*]
+        )
     };
 }
 
-pub(crate) static SMALL: Kernel = entry_point!("small", [8, 8, 1], reference::product, constants);
-pub(crate) static DIRECT: Kernel = entry_point!("direct", [8, 1, 1], reference::product, constants);
-pub(crate) static DIRECT4: Kernel = entry_point!("direct4", [8, 1, 1], reference::product, constants4);
-pub(crate) static TILED: Kernel = entry_point!("tiled", [256, 1, 1], reference::product, constants);
-pub(crate) static WIDE: Kernel = entry_point!("wide", [256, 1, 1], reference::product, constants);
-pub(crate) static ADD_PARTS: Kernel = entry_point!("add_parts", [64, 1, 1], reference::add_parts, constants);
+const ADDED: Shader = module!([], shared: []);
+const BY_ONE: Shader =
+    module!(["matmul/small"], shared: [, ROWS = Variant::Small.block()[0], COLS = Variant::Small.block()[1]]);
+const BY_BLOCK: Shader = module!(
+    ["matmul/blocks", "matmul/direct"],
+    shared: [, ROWS = Variant::Direct.block()[0], COLS = Variant::Direct.block()[1]]
+);
+const BY_FOURS: Shader = module!(
+    ["matmul/blocks", "matmul/direct4"],
+    shared: [, ROWS = Variant::Direct4.block()[0], COLS = Variant::Direct4.block()[1]]
+);
+const BY_TILE: Shader =
+    module!(["matmul/tiled"], shared: [, ROWS = Variant::Tiled.block()[0], COLS = Variant::Tiled.block()[1], TILE_K]);
+const BY_WIDE_TILE: Shader = module!(
+    ["matmul/blocks", "matmul/wide"],
+    shared: [, ROWS = Variant::Wide.block()[0], COLS = Variant::Wide.block()[1], TILE_K]
+);
+
+/// A kernel of these modules.
+macro_rules! entry_point {
+    ($entry:literal, $shader:expr, $workgroup:expr, $reference:path, $constants:path) => {
+        kernel!("matmul", $entry, $shader, $workgroup, Params, inputs: 3, outputs: 2, step: false, $reference, $constants)
+    };
+}
+
+pub(crate) static SMALL: Kernel = entry_point!("small", BY_ONE, [8, 8, 1], reference::product, constants);
+pub(crate) static DIRECT: Kernel = entry_point!("direct", BY_BLOCK, [8, 1, 1], reference::product, constants);
+pub(crate) static DIRECT4: Kernel = entry_point!("direct4", BY_FOURS, [8, 1, 1], reference::product, constants4);
+pub(crate) static TILED: Kernel = entry_point!("tiled", BY_TILE, [256, 1, 1], reference::product, constants);
+pub(crate) static WIDE: Kernel = entry_point!("wide", BY_WIDE_TILE, [256, 1, 1], reference::product, constants);
+pub(crate) static ADD_PARTS: Kernel = entry_point!("add_parts", ADDED, [GROUP, 1, 1], reference::add_parts, constants);
 
 /// A factor of a product: a tensor as it is (`&x`) or transposed (`x.t()`), which only changes how it is read.
 #[derive(Clone, Copy, Debug)]

@@ -1,32 +1,36 @@
 //! Counts of right answers: `shaders/metrics.wgsl`.
 
-use crate::device::{Call, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::graph::{Operation, Shape};
-use crate::ops::{grid, operands, reduce, same_shape, size};
+use crate::ops::{GROUP, grid, longest_loop, operands, reduce, same_shape, size};
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    threshold: f32,
-    target_cols: u32,
-    target_threshold: f32,
+params! {
+    struct Params {
+        rows: u32,
+        cols: u32,
+        threshold: f32,
+        target_cols: u32,
+        target_threshold: f32,
+    }
 }
 
-pub(crate) static COUNT_CORRECT: Kernel =
-    kernel!("metrics", "count_correct", [256, 1, 1], Params, inputs: 2, outputs: 1, step: false, reference);
+const SHADER: Shader =
+    shader!(["common/grid", "common/lanes", "common/numbers", "common/class", "metrics"], shared: [GROUP, BLOCK]);
 
-/// The widest rows: an invocation walks along one, and some drivers end a loop silently after 65,535 rounds.
-const MAX_COLS: usize = 65_000;
+pub(crate) static COUNT_CORRECT: Kernel =
+    kernel!("metrics", "count_correct", SHADER, [BLOCK, 1, 1], Params, inputs: 2, outputs: 1, step: false, reference);
+
+/// The widest rows: an invocation walks along one.
+const MAX_COLS: usize = longest_loop(1);
 
 /// Rows that one workgroup counts.
 const BLOCK: usize = 256;
 
 /// `count[min(step, count.len() - 1)]` = how many rows are classified right: the largest prediction stands where the
 /// largest target stands (of equals, the first); with a single column both lie on the same side of their
-/// thresholds. Targets [n, 1] for several columns of predictions are class numbers.
+/// thresholds. Targets [n, 1] for several columns of predictions are class numbers. A row with a NaN, or with the number
+/// of no class, is not right.
 ///
 /// # Errors
 /// Other shapes; rows wider than 65,000 columns.
@@ -58,9 +62,9 @@ fn reference(call: Call<'_>) {
     let [counts, ..] = call.outputs;
     let cols = params.cols as usize;
     let is_right = |(prediction, target): (&[f32], &[f32])| match (prediction, target) {
-        ([p], [t]) => (*p > params.threshold) == (*t > params.target_threshold),
-        (_, [class]) => argmax(prediction) == *class as usize,
-        _ => argmax(prediction) == argmax(target),
+        ([p], [t]) => !p.is_nan() && !t.is_nan() && (*p > params.threshold) == (*t > params.target_threshold),
+        (_, [number]) => number_of_largest(prediction).is_some_and(|i| class(*number, cols) == Some(i)),
+        _ => number_of_largest(prediction).is_some_and(|i| number_of_largest(target) == Some(i)),
     };
     let target_cols = params.target_cols as usize;
     let blocks = prediction.chunks(BLOCK * cols).zip(target.chunks(BLOCK * target_cols));
@@ -70,9 +74,22 @@ fn reference(call: Call<'_>) {
     }
 }
 
-/// Where the largest value stands; of equals, the first.
+/// Where the largest value stands; of equals, the first. NaN counts as the largest, as in PyTorch.
 pub(crate) fn argmax(row: &[f32]) -> usize {
-    (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
+    let is_larger = |a: f32, b: f32| a > b || (a.is_nan() && !b.is_nan());
+    (1..row.len()).fold(0, |best, i| if is_larger(row[i], row[best]) { i } else { best })
+}
+
+/// [`argmax`], unless there is a NaN.
+fn number_of_largest(row: &[f32]) -> Option<usize> {
+    let at = argmax(row);
+    (!row[at].is_nan()).then_some(at)
+}
+
+/// The class that a number stands for, if it is one of 0, 1, .. classes - 1.
+pub(crate) fn class(number: f32, classes: usize) -> Option<usize> {
+    // False of a NaN.
+    (number >= 0.0 && number < classes as f32 && number.fract() == 0.0).then_some(number as usize)
 }
 
 /// `counts[step]` = how many rows are classified right, in place. Operands: the counts, the prediction, the target.

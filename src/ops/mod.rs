@@ -83,6 +83,18 @@ pub static KERNELS: &[&Kernel] = &[
     &softmax::BACKWARD,
 ];
 
+/// Invocations of a workgroup, where each works for itself: `GROUP` of `shaders/common/grid.wgsl`.
+pub(crate) const GROUP: usize = 64;
+
+/// Software drivers leave a loop silently after so many rounds of an invocation, all its loops together.
+const MAX_ROUNDS: usize = 65_535;
+
+/// How many rounds a loop may have that an invocation goes through so often; whole thousands, which leaves some for the
+/// ends of loops and for adding up.
+const fn longest_loop(passes: usize) -> usize {
+    MAX_ROUNDS / passes / 1000 * 1000
+}
+
 /// Workgroups for `items` things, `per_group` to a workgroup, folded into two dimensions when one does not reach:
 /// kernels number their workgroup `y * num_workgroups.x + x` and ignore those past the end.
 fn grid(items: usize, per_group: usize) -> [u32; 2] {

@@ -1,41 +1,43 @@
-//! Optimiser updates over the flat parameter buffer: `shaders/optim.wgsl`.
+//! Optimizer updates over the flat parameter buffer: `shaders/optim.wgsl`.
 
-use crate::device::{Call, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
-use crate::ops::{grid, same_shape, size};
+use crate::ops::elementary::clip;
+use crate::ops::{GROUP, grid, same_shape, size};
 
-/// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all rules share. A rule of your own
-/// begins with `Update::default()` and sets its fields.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
-#[non_exhaustive]
-pub struct Update {
-    /// Elements: set by the launcher.
-    pub len: u32,
-    /// The last row of rates: set by the launcher.
-    pub last_rate: u32,
-    /// Multiplies the learning rate.
-    pub rate_factor: f32,
-    /// Weight decay that is added to the gradient.
-    pub decay: f32,
-    /// Weight decay apart from the gradient: values shrink by rate * this.
-    pub decoupled_decay: f32,
-    /// Values shrink by this share, whatever the rate.
-    pub shrink: f32,
-    /// Gradients are clamped to ± this.
-    pub clip_value: f32,
-    /// Gradients are scaled down to this norm; 0 leaves them.
-    pub clip_norm: f32,
-    /// The share of the last velocity that is kept.
-    pub momentum: f32,
-    /// 1 for Nesterov's momentum.
-    pub nesterov: u32,
-    /// Adam's decay of the mean.
-    pub beta1: f32,
-    /// Adam's and RMSProp's decay of the mean square.
-    pub beta2: f32,
-    /// What keeps the divisor from 0.
-    pub epsilon: f32,
+params! {
+    /// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all rules share. A rule of your own
+    /// begins with `Update::default()` and sets its fields.
+    #[derive(Debug)]
+    #[non_exhaustive]
+    pub struct Update {
+        /// Elements: set by the launcher.
+        pub len: u32,
+        /// The last row of rates: set by the launcher.
+        pub last_rate: u32,
+        /// Multiplies the learning rate.
+        pub rate_factor: f32,
+        /// Weight decay that is added to the gradient.
+        pub decay: f32,
+        /// Weight decay apart from the gradient: values shrink by rate * this.
+        pub decoupled_decay: f32,
+        /// Values shrink by this share, whatever the rate.
+        pub shrink: f32,
+        /// Gradients are clamped to ± this.
+        pub clip_value: f32,
+        /// Clamped gradients are scaled down to this norm; 0 leaves them.
+        pub clip_norm: f32,
+        /// The share of the last velocity that is kept.
+        pub momentum: f32,
+        /// 1 for Nesterov's momentum.
+        pub nesterov: u32,
+        /// Adam's decay of the mean.
+        pub beta1: f32,
+        /// Adam's and RMSProp's decay of the mean square.
+        pub beta2: f32,
+        /// What keeps the divisor from 0.
+        pub epsilon: f32,
+    }
 }
 
 impl Default for Update {
@@ -55,7 +57,7 @@ pub struct Stretch<'a> {
     pub state: &'a [Tensor],
     /// Rows of rate, 1 / (1 - beta1^t), 1 / (1 - beta2^t), unused: [steps, 4].
     pub rates: &'a Tensor,
-    /// The squared norm of all gradients, [1, 1]; read when clipping by norm.
+    /// The squared norm of all gradients, clamped, [1, 1]; read when clipping by norm.
     pub squared_norm: &'a Tensor,
 }
 
@@ -63,14 +65,16 @@ pub struct Stretch<'a> {
 /// large GPU is full with these.
 const MAX_GROUPS: usize = 2048;
 
+const SHADER: Shader = shader!(["common/grid", "common/step", "common/numbers", "optim"], shared: [GROUP]);
+
 pub(crate) static SGD: Kernel =
-    kernel!("optim", "sgd", [64, 1, 1], Update, inputs: 3, outputs: 1, step: true, sgd_reference);
+    kernel!("optim", "sgd", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 1, step: true, sgd_reference);
 pub(crate) static MOMENTUM: Kernel =
-    kernel!("optim", "momentum", [64, 1, 1], Update, inputs: 3, outputs: 2, step: true, momentum_reference);
+    kernel!("optim", "momentum", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 2, step: true, momentum_reference);
 pub(crate) static ADAM: Kernel =
-    kernel!("optim", "adam", [64, 1, 1], Update, inputs: 3, outputs: 3, step: true, adam_reference);
+    kernel!("optim", "adam", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 3, step: true, adam_reference);
 pub(crate) static RMSPROP: Kernel =
-    kernel!("optim", "rmsprop", [64, 1, 1], Update, inputs: 3, outputs: 3, step: true, rmsprop_reference);
+    kernel!("optim", "rmsprop", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 3, step: true, rmsprop_reference);
 
 /// `value -= rate * gradient`; no state.
 ///
@@ -148,14 +152,16 @@ impl Ready {
         let update: Update = call.params();
         let [_, rates, squared_norm, ..] = call.inputs;
         let row = &rates[4 * call.step.min(update.last_rate as usize)..][..4];
-        let norm_scale =
-            if update.clip_norm > 0.0 { (update.clip_norm / (squared_norm[0].sqrt() + 1e-6)).min(1.0) } else { 1.0 };
+        // `f32::min` would turn a norm that is NaN into a scale of 1.
+        let norm_scale = match update.clip_norm / (squared_norm.first().map_or(0.0, |norm| norm.sqrt()) + 1e-6) {
+            scale if update.clip_norm > 0.0 && !(scale >= 1.0) => scale,
+            _ => 1.0,
+        };
         Self { update, rate: row[0] * update.rate_factor, corrections: [row[1], row[2]], norm_scale }
     }
 
     fn gradient(&self, gradient: f32, value: f32) -> f32 {
-        let clip = self.update.clip_value;
-        gradient.clamp(-clip, clip) * self.norm_scale + self.update.decay * value
+        clip(gradient, self.update.clip_value) * self.norm_scale + self.update.decay * value
     }
 
     /// What is left of a value after its decay.

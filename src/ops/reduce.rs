@@ -2,39 +2,46 @@
 
 mod operation;
 
-use crate::device::{Call, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
-use crate::ops::{expect_shape, grid, put, size};
+use crate::ops::elementary::{self, clip};
+use crate::ops::{GROUP, expect_shape, grid, longest_loop, put, size};
 pub(crate) use operation::{IntoHistory, Over, Repeat, Sum, history, logged, sum_to};
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    len: u32,
-    scale: f32,
-    last_slot: u32,
-    square: u32,
-    accumulate: u32,
+params! {
+    struct Params {
+        len: u32,
+        scale: f32,
+        last_slot: u32,
+        square: u32,
+        clip: f32,
+        accumulate: u32,
+    }
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct RowParams {
-    rows: u32,
-    cols: u32,
-    scale: f32,
-    accumulate: u32,
+params! {
+    struct RowParams {
+        rows: u32,
+        cols: u32,
+        scale: f32,
+        accumulate: u32,
+    }
 }
+
+const SHADER: Shader =
+    shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "reduce"], shared: [GROUP, BLOCK, LANES]);
 
 pub(crate) static SUM: Kernel =
-    kernel!("reduce", "sum", [256, 1, 1], Params, inputs: 1, outputs: 1, step: true, reference);
+    kernel!("reduce", "sum", SHADER, [LANES, 1, 1], Params, inputs: 1, outputs: 1, step: true, reference);
 pub(crate) static ROWS: Kernel =
-    kernel!("reduce", "rows", [64, 1, 1], RowParams, inputs: 1, outputs: 1, step: false, rows_reference);
+    kernel!("reduce", "rows", SHADER, [GROUP, 1, 1], RowParams, inputs: 1, outputs: 1, step: false, rows_reference);
 
 /// Elements that one workgroup adds.
 pub(crate) const BLOCK: usize = 4096;
-/// Columns that the 64 invocations of a row's workgroup add, 32,768 rounds each.
-const MAX_COLS: usize = 64 * 32_768;
+/// By so many invocations.
+pub(crate) const LANES: usize = 256;
+/// Columns that a row's workgroup adds.
+const MAX_COLS: usize = GROUP * longest_loop(2);
 
 /// `out[min(step, out.len() - 1)] = scale * (sum of all elements of x)`: with an output of one element a plain sum,
 /// with more a history of one sum a step.
@@ -42,7 +49,7 @@ const MAX_COLS: usize = 64 * 32_768;
 /// # Errors
 /// No memory for the partial sums of a large matrix.
 pub fn sum(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor) -> Result<()> {
-    sum_of(recording, x, scale, out, How { square: false, accumulate: false })
+    sum_of(recording, x, scale, out, How::default())
 }
 
 /// `out = sum of the squares of all elements of x`, [1, 1].
@@ -50,13 +57,21 @@ pub fn sum(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor) -> R
 /// # Errors
 /// See [`sum`].
 pub fn sum_of_squares(recording: &mut Recording, x: &Tensor, out: &Tensor) -> Result<()> {
-    sum_of(recording, x, 1.0, out, How { square: true, accumulate: false })
+    sum_of(recording, x, 1.0, out, How { square: true, ..How::default() })
 }
 
 #[derive(Clone, Copy)]
 pub(crate) struct How {
     pub(crate) square: bool,
+    /// Elements are clamped to ± this, before they are squared.
+    pub(crate) clip: f32,
     pub(crate) accumulate: bool,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self { square: false, clip: f32::INFINITY, accumulate: false }
+    }
 }
 
 pub(crate) fn sum_of(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, mut how: How) -> Result<()> {
@@ -66,6 +81,7 @@ pub(crate) fn sum_of(recording: &mut Recording, x: &Tensor, scale: f32, out: &Te
             scale,
             last_slot: size(last_slot),
             square: how.square.into(),
+            clip: how.clip,
             accumulate: how.accumulate.into(),
         };
         recording.push(&SUM, grid(x.len(), BLOCK), params, &[x], &[out], x.len() as u64)
@@ -75,7 +91,7 @@ pub(crate) fn sum_of(recording: &mut Recording, x: &Tensor, scale: f32, out: &Te
         let partial = Tensor::zeros(x.device(), 1, x.len().div_ceil(BLOCK))?;
         push(&x, 1.0, &partial, 0, How { accumulate: false, ..how })?;
         x = partial;
-        how.square = false;
+        (how.square, how.clip) = (false, f32::INFINITY);
     }
     push(&x, scale, out, out.len() - 1, how)
 }
@@ -83,7 +99,7 @@ pub(crate) fn sum_of(recording: &mut Recording, x: &Tensor, scale: f32, out: &Te
 /// `out[r] = scale * (sum over c of x[r, c])`, or `out[r] += ...` with `accumulate`; x [n, c], out [n, 1].
 ///
 /// # Errors
-/// Other shapes; more than 2,097,152 columns.
+/// Other shapes; more than 2,048,000 columns.
 pub fn rows(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, accumulate: bool) -> Result<()> {
     expect_shape("sum of rows", "out", out, [x.rows(), 1], "to have an entry for each row")?;
     if x.cols() > MAX_COLS {
@@ -93,7 +109,8 @@ pub fn rows(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, acc
         ));
     }
     let params = RowParams { rows: size(x.rows()), cols: size(x.cols()), scale, accumulate: accumulate.into() };
-    recording.push(&ROWS, grid(x.rows(), 1), params, &[x], &[out], x.len() as u64)
+    // A workgroup to a row, however short, costs as much as some thousand elements.
+    recording.push(&ROWS, grid(x.rows(), 1), params, &[x], &[out], (x.len() + 4096 * x.rows()) as u64)
 }
 
 fn reference(call: Call<'_>) {
@@ -102,7 +119,11 @@ fn reference(call: Call<'_>) {
     let [sums, ..] = call.outputs;
     let slot = call.step.min(params.last_slot as usize);
     for (sum, block) in sums[slot..].iter_mut().zip(x.chunks(BLOCK)) {
-        let total: f32 = if params.square != 0 { block.iter().map(|x| x * x).sum() } else { block.iter().sum() };
+        let total = match (params.square != 0, params.clip) {
+            (false, f32::INFINITY) => elementary::sum_of(block, |x| x),
+            (false, limit) => elementary::sum_of(block, |x| clip(x, limit)),
+            (true, limit) => elementary::sum_of(block, |x| clip(x, limit) * clip(x, limit)),
+        };
         put(sum, params.scale * total, params.accumulate != 0);
     }
 }
@@ -112,6 +133,6 @@ fn rows_reference(call: Call<'_>) {
     let [x, ..] = call.inputs;
     let [sums, ..] = call.outputs;
     for (sum, row) in sums.iter_mut().zip(x.chunks_exact(params.cols as usize)) {
-        put(sum, params.scale * row.iter().sum::<f32>(), params.accumulate != 0);
+        put(sum, params.scale * elementary::sum_of(row, |x| x), params.accumulate != 0);
     }
 }

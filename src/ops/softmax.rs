@@ -2,26 +2,29 @@
 
 mod operation;
 
-use crate::device::{Call, Kernel, Recording, Tensor, kernel};
+use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
-use crate::ops::{grid, put, same_shape, size};
+use crate::ops::elementary::{self, larger, sum_of, sum_of_pairs};
+use crate::ops::{GROUP, grid, longest_loop, put, same_shape, size};
 
-#[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    log: u32,
-    accumulate: u32,
+params! {
+    struct Params {
+        rows: u32,
+        cols: u32,
+        log: u32,
+        accumulate: u32,
+    }
 }
 
-pub(crate) static FORWARD: Kernel =
-    kernel!("softmax", "forward", [64, 1, 1], Params, inputs: 1, outputs: 1, step: false, forward_reference);
-pub(crate) static BACKWARD: Kernel =
-    kernel!("softmax", "backward", [64, 1, 1], Params, inputs: 2, outputs: 1, step: false, backward_reference);
+const SHADER: Shader =
+    shader!(["common/grid", "common/lanes", "common/numbers", "common/elementary", "softmax"], shared: [GROUP]);
 
-/// Columns of a row: its 64 invocations go through it three times, in fewer than 65,535 rounds in all.
-const MAX_COLS: usize = 64 * 20_000;
+pub(crate) static FORWARD: Kernel =
+    kernel!("softmax", "forward", SHADER, [GROUP, 1, 1], Params, inputs: 1, outputs: 1, step: false, forward_reference);
+pub(crate) static BACKWARD: Kernel = kernel!("softmax", "backward", SHADER, [GROUP, 1, 1], Params, inputs: 2, outputs: 1, step: false, backward_reference);
+
+/// Columns of a row, through which its workgroup goes three times.
+const MAX_COLS: usize = GROUP * longest_loop(3);
 
 fn params(x: &Tensor, log: bool, accumulate: bool) -> Result<Params> {
     if x.cols() > MAX_COLS {
@@ -33,7 +36,7 @@ fn params(x: &Tensor, log: bool, accumulate: bool) -> Result<Params> {
 /// `out[r, c] = exp(x[r, c]) / (sum over the row of exp(x))`, or with `log` its logarithm; both have one shape.
 ///
 /// # Errors
-/// Different shapes; more than 1,280,000 columns.
+/// Different shapes; more than 1,344,000 columns.
 pub fn forward(recording: &mut Recording, x: &Tensor, log: bool, out: &Tensor) -> Result<()> {
     same_shape("softmax", &[("x", x), ("out", out)])?;
     let params = params(x, log, false)?;
@@ -62,10 +65,14 @@ fn forward_reference(call: Call<'_>) {
     let [x, ..] = call.inputs;
     let [out, ..] = call.outputs;
     for (out, x) in out.chunks_exact_mut(cols).zip(x.chunks_exact(cols)) {
-        let largest = x.iter().fold(f32::NEG_INFINITY, |largest, x| largest.max(*x));
-        let sum: f32 = x.iter().map(|x| (x - largest).exp()).sum();
+        let largest = x.iter().fold(f32::NEG_INFINITY, |largest, x| larger(largest, *x));
+        // The largest, of equals one, counts as 1 apart from the others: their sum would lose its digits in 1 + it.
+        let others = sum_of(x, |x| if x == largest { 0.0 } else { elementary::exp(x - largest) });
+        let rest = (sum_of(x, |x| if x == largest { 1.0 } else { 0.0 }) - 1.0) + others;
+        let log_sum = rest.ln_1p();
         for (out, x) in out.iter_mut().zip(x) {
-            *out = if params.log != 0 { x - largest - sum.ln() } else { (x - largest).exp() / sum };
+            let shifted = x - largest;
+            *out = if params.log != 0 { shifted - log_sum } else { elementary::exp(shifted) / (1.0 + rest) };
         }
     }
 }
@@ -77,9 +84,9 @@ fn backward_reference(call: Call<'_>) {
     let [dx, ..] = call.outputs;
     for ((dx, y), dy) in dx.chunks_exact_mut(cols).zip(y.chunks_exact(cols)).zip(dy.chunks_exact(cols)) {
         let log = params.log != 0;
-        let sum: f32 = dy.iter().zip(y).map(|(dy, y)| if log { *dy } else { dy * y }).sum();
+        let sum = if log { sum_of(dy, |dy| dy) } else { sum_of_pairs(dy, y, |dy, y| dy * y) };
         for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
-            put(dx, if log { dy - y.exp() * sum } else { y * (dy - sum) }, params.accumulate != 0);
+            put(dx, if log { dy - elementary::exp(*y) * sum } else { y * (dy - sum) }, params.accumulate != 0);
         }
     }
 }

@@ -17,8 +17,12 @@ pub(crate) const TINY: f64 = f32::MIN_POSITIVE as f64;
 pub(crate) struct Accuracy {
     /// Of exp(x), relative to it.
     pub(crate) exp: fn(f64) -> f64,
-    /// Of tanh with the value t.
-    pub(crate) tanh: fn(f64) -> f64,
+    /// Of tanh(x) with the value t.
+    pub(crate) tanh: fn(f64, f64) -> f64,
+    /// Of exp(x) - 1, for x <= 0.
+    pub(crate) exp_m1: fn(f64) -> f64,
+    /// Of log(1 + e), relative to it, for e from 0 to 1.
+    pub(crate) ln_1p: f64,
     /// Of log(x) with the value y.
     pub(crate) log: fn(f64, f64) -> f64,
     /// Of x to the power a, relative to it.
@@ -30,7 +34,9 @@ pub(crate) struct Accuracy {
 /// The CPU path's own functions (`src/ops/elementary.rs`) and the standard library's. Arithmetic is rounded right.
 pub(crate) const CPU: Accuracy = Accuracy {
     exp: |_| EPSILON,
-    tanh: |t| 3.0 * EPSILON * t.abs(),
+    tanh: |_, t| 3.0 * EPSILON * t.abs() + TINY,
+    exp_m1: |x| 2.0 * EPSILON * x.exp_m1().abs() + TINY,
+    ln_1p: 3.0 * EPSILON,
     log: |_, y| EPSILON * y.abs(),
     pow: |_, _| EPSILON,
     divide: ROUNDING,
@@ -39,7 +45,18 @@ pub(crate) const CPU: Accuracy = Accuracy {
 /// WGSL's.
 pub(crate) const WGSL: Accuracy = Accuracy {
     exp: |x| (3.0 + 2.0 * x.abs()) * EPSILON,
-    tanh: |_| 1e-5,
+    // A polynomial; then 1 - 2 e / (1 + e) with e = exp(-2 |x|).
+    tanh: |x, t| match x.abs() {
+        near if near < 0.625 => 4.0 * EPSILON * t.abs() + TINY,
+        far => (1.0 - t.abs()) * ((3.0 + 4.0 * far) + 5.0) * EPSILON + ROUNDING + TINY,
+    },
+    // A polynomial; then exp(x) - 1.
+    exp_m1: |x| match x {
+        near if near > -0.5 => 4.0 * EPSILON * near.exp_m1().abs() + TINY,
+        far => (3.0 + 2.0 * far.abs()) * EPSILON * far.exp() + ROUNDING,
+    },
+    // A polynomial of a quotient.
+    ln_1p: 7.0 * EPSILON,
     log: wgsl_log,
     // exp2(a log2(x)).
     pow: |x, a| {
@@ -64,19 +81,16 @@ impl Accuracy {
     pub(crate) fn value(&self, activation: Activation, x: f64, y: f64) -> f64 {
         match activation {
             Activation::Identity | Activation::ReLU => 0.0,
-            Activation::Tanh => (self.tanh)(y),
+            Activation::Tanh => (self.tanh)(x, y),
             Activation::Sigmoid => self.sigmoid(x, y),
-            Activation::LeakyReLU { .. } => ROUNDING * y.abs(),
+            Activation::LeakyReLU { .. } => ROUNDING * y.abs() + TINY,
             Activation::ELU { .. } if x > 0.0 => 0.0,
-            // exp(x) - 1, which the CPU takes in one.
-            Activation::ELU { alpha } => f64::from(alpha) * ((self.exp)(x) * x.exp() + TINY) + EPSILON * y.abs(),
-            Activation::GELU => x.abs() * self.normal_cdf(x) + ROUNDING * y.abs(),
-            Activation::GELUTanh => {
-                let (t, off) = self.gelu_tanh(x);
-                0.5 * x.abs() * (off + ROUNDING * (1.0 + t)) + ROUNDING * y.abs()
-            }
-            Activation::SiLU => x.abs() * self.sigmoid(x, y / x) + ROUNDING * y.abs(),
-            Activation::Softplus => self.softplus(x) + ROUNDING * y.abs(),
+            Activation::ELU { alpha } => f64::from(alpha).abs() * (self.exp_m1)(x) + ROUNDING * y.abs() + TINY,
+            Activation::GELU => x.abs() * self.normal_cdf(x) + ROUNDING * y.abs() + TINY,
+            // x sigmoid(2 u)
+            Activation::GELUTanh => x.abs() * self.gelu_sigmoid(x).1 + ROUNDING * y.abs() + TINY,
+            Activation::SiLU => x.abs() * self.sigmoid(x, 1.0 / (1.0 + (-x).exp())) + ROUNDING * y.abs() + TINY,
+            Activation::Softplus => self.softplus(x) + ROUNDING * y.abs() + TINY,
             Activation::Exp => (self.exp)(x) * y + TINY,
             Activation::Log => (self.log)(x, y),
             Activation::Pow { exponent } => (self.pow)(x, exponent.into()) * y.abs() + TINY,
@@ -85,44 +99,56 @@ impl Accuracy {
         }
     }
 
-    /// Of the derivative at x, whose true value is `d`, computed from the device's own value near `y`.
+    /// Of the derivative at x, whose true value is `d`, told from x, or from the device's own value near `y`.
     pub(crate) fn derivative(&self, activation: Activation, x: f64, y: f64, d: f64) -> f64 {
+        if activation.derivative_needs_input() {
+            return self.derivative_at(activation, x, d);
+        }
         let off = self.value(activation, x, y);
+        let of_value = match activation {
+            Activation::Tanh => 2.0 * y.abs() * off + off * off,
+            Activation::Sigmoid => (1.0 - 2.0 * y).abs() * off + off * off,
+            Activation::Exp => off,
+            _ => 0.0,
+        };
+        of_value + self.derivative_at(activation, y, d)
+    }
+
+    /// Of the derivative with the true value `d`, told from exactly this number.
+    pub(crate) fn derivative_at(&self, activation: Activation, at: f64, d: f64) -> f64 {
         match activation {
             Activation::Identity | Activation::ReLU | Activation::LeakyReLU { .. } | Activation::Affine { .. } => 0.0,
-            // 1 - y y
-            Activation::Tanh => 2.0 * y.abs() * off + off * off + ROUNDING * (y * y + d),
-            // y (1 - y)
-            Activation::Sigmoid => (1.0 - 2.0 * y).abs() * off + off * off + EPSILON * d + TINY,
-            Activation::ELU { .. } if x > 0.0 => 0.0,
-            // y + alpha
-            Activation::ELU { .. } => off + ROUNDING * d,
+            Activation::Exp => 0.0,
+            // (1 - y) (1 + y), y (1 - y)
+            Activation::Tanh | Activation::Sigmoid => 2.0 * EPSILON * d.abs() + TINY,
+            Activation::ELU { .. } if at > 0.0 => 0.0,
+            // alpha exp(x)
+            Activation::ELU { .. } => ((self.exp)(at) + ROUNDING) * d.abs() + TINY,
             Activation::GELU => {
-                let density = x.abs() * (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
-                let rounded = 3.0 * EPSILON * (1.0 + 0.5 * x * x) + (self.exp)(0.5 * x * x);
-                self.normal_cdf(x) + density * rounded + ROUNDING * d.abs() + x.abs() * TINY
+                let density = at.abs() * (-0.5 * at * at).exp() / std::f64::consts::TAU.sqrt();
+                let rounded = 3.0 * EPSILON * (1.0 + 0.5 * at * at) + (self.exp)(0.5 * at * at);
+                self.normal_cdf(at) + density * rounded + ROUNDING * d.abs() + (1.0 + at.abs()).min(20.0) * TINY
             }
-            // (1 + t) / 2 + x / 2 (1 - t t) √(2/π) (1 + 0.134145 x x), with 1 - t t = 4 e / (1 + e)²
+            // s + x s (1 - s) (2 u)', with s (1 - s) = e / (1 + e)²
             Activation::GELUTanh => {
-                let (t, off) = self.gelu_tanh(x);
-                let slope = 0.5 * x.abs() * 0.8 * (1.0 + 0.134145 * x * x);
-                let angle = gelu_angle(x).abs();
-                let of_e = 8.0 * EPSILON * angle + (self.exp)(2.0 * angle);
-                let of_square = 2.0 * of_e + self.divide + 2.0 * EPSILON;
-                let second = slope * ((1.0 - t * t) * (of_square + 4.0 * EPSILON) + 4.0 * TINY);
-                0.5 * (off + ROUNDING * (1.0 + t)) + second + ROUNDING * d.abs()
+                let x = at.clamp(-20.0, 20.0);
+                let angle = 2.0 * gelu_angle(x).abs();
+                let e = (-angle).exp();
+                let slope = x.abs() * 1.596 * (1.0 + 0.134145 * x * x);
+                let of_product = 4.0 * EPSILON * angle + (self.exp)(angle) + self.divide + 4.0 * EPSILON;
+                let second = slope * (e / ((1.0 + e) * (1.0 + e)) * (of_product + 4.0 * EPSILON) + TINY);
+                self.gelu_sigmoid(x).1 + second + ROUNDING * d.abs() + TINY
             }
             // s (1 + x (1 - s))
             Activation::SiLU => {
-                let s = 1.0 / (1.0 + (-x).exp());
-                let (factor, off) = (1.0 + x.abs() * (1.0 - s), self.sigmoid(x, s));
-                off * (factor + s * x.abs()) + 2.0 * EPSILON * s * factor
+                let (s, rest) = (1.0 / (1.0 + (-at).exp()), 1.0 / (1.0 + at.exp()));
+                let off = self.sigmoid(at, s) * (1.0 + at * rest).abs() + s * at.abs() * self.sigmoid(-at, rest);
+                off + 2.0 * EPSILON * s * (1.0 + at.abs() * rest) + TINY
             }
-            Activation::Softplus => self.sigmoid(x, d),
-            Activation::Exp => off,
-            Activation::Log => self.divide * d.abs(),
+            Activation::Softplus => self.sigmoid(at, d),
+            Activation::Log => self.divide * d.abs() + TINY,
             Activation::Pow { exponent } => {
-                ((self.pow)(x, f64::from(exponent) - 1.0) + EPSILON) * d.abs() + exponent.abs() as f64 * TINY
+                ((self.pow)(at, f64::from(exponent) - 1.0) + EPSILON) * d.abs() + exponent.abs() as f64 * TINY
             }
             other => panic!("no bound for {other:?}"),
         }
@@ -131,39 +157,56 @@ impl Accuracy {
     /// Of 1 / (1 + exp(-x)), which is s; exp only sees -|x|.
     pub(crate) fn sigmoid(&self, x: f64, s: f64) -> f64 {
         let e = (-x.abs()).exp();
-        let of_e = (self.exp)(x);
+        // From there on it is 0 in f32.
+        let of_e = (self.exp)(x.abs().min(200.0));
         let numerator = if x >= 0.0 { 0.0 } else { of_e };
         let s = if s.is_finite() { s } else { 0.5 };
         s * (numerator + e * of_e + ROUNDING + self.divide) + 2.0 * TINY
     }
 
-    /// Of log(1 + exp(-|x|)), which the CPU takes in one, added to max(x, 0).
+    /// Of log(1 + exp(-|x|)).
     pub(crate) fn softplus(&self, x: f64) -> f64 {
-        let e = (-x.abs()).exp();
-        (self.exp)(x) * e + ROUNDING * (1.0 + e) + (self.log)(1.0 + e, e.ln_1p()) + TINY
+        let log = (-x.abs()).exp().ln_1p();
+        log * ((self.exp)(x.abs().min(200.0)) + self.ln_1p) + 2.0 * TINY
     }
 
-    /// Of the normal distribution function by Abramowitz & Stegun 7.1.26, whose erf is off by up to 1.5e-7.
+    /// Of the normal distribution function by the fit of Press et al., which is off by up to 1.2e-7 of its tail.
     fn normal_cdf(&self, x: f64) -> f64 {
         let z = x.abs() * std::f64::consts::FRAC_1_SQRT_2;
-        let t = 1.0 / (1.0 + 0.3275911 * z);
-        let coefficients = [0.254829592, 0.284496736, 1.421413741, 1.453152027, 1.061405429];
-        let magnitude: f64 = (1..).zip(coefficients).map(|(power, c)| c * t.powi(power)).sum();
-        // Horner's rule: ten roundings and those of the coefficients; t itself counts up to five times.
-        let polynomial = magnitude * (11.0 * ROUNDING + 5.0 * (EPSILON + self.divide));
-        let exp = (self.exp)(z * z) + 2.5 * EPSILON * z * z + EPSILON;
-        0.75e-7 + 0.5 * (-z * z).exp() * (polynomial + exp) + ROUNDING
+        let t = 1.0 / (1.0 + 0.5 * z);
+        let tail = 0.5 * erfc(z);
+        // Its exponent is a polynomial whose terms sum up to 5.5, a constant and z²; t itself is a quotient.
+        let exponent = t * 5.5 * (4.0 * EPSILON + self.divide) + (1.3 + 2.5 * z * z) * EPSILON;
+        let relative = 1.2e-7 + exponent + (self.exp)(1.3 + z * z) + self.divide + 3.0 * EPSILON;
+        tail * relative.min(1.0) + if x >= 0.0 { ROUNDING } else { TINY }
     }
 
-    /// tanh of GELU's angle, and its error.
-    fn gelu_tanh(&self, x: f64) -> (f64, f64) {
-        let t = gelu_angle(x).tanh();
-        (t, (1.0 - t * t) * 4.0 * EPSILON * gelu_angle(x).abs() + (self.tanh)(t))
+    /// The sigmoid of twice GELU's angle, and its error.
+    fn gelu_sigmoid(&self, x: f64) -> (f64, f64) {
+        let angle = 2.0 * gelu_angle(x);
+        let s = 1.0 / (1.0 + (-angle).exp());
+        let rest = 1.0 / (1.0 + angle.exp());
+        let of_angle = (4.0 * EPSILON * angle.abs()).min(1.0) * s * rest;
+        (s, self.sigmoid(angle, s) + of_angle)
     }
 }
 
 fn gelu_angle(x: f64) -> f64 {
     (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)
+}
+
+/// The complement of the error function in f64, for z >= 0: Taylor's series of erf, then a continued fraction.
+pub(crate) fn erfc(z: f64) -> f64 {
+    if z < 2.5 {
+        let (mut term, mut sum) = (z, z);
+        for n in 1..100 {
+            term *= -z * z / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        return 1.0 - sum * std::f64::consts::FRAC_2_SQRT_PI;
+    }
+    let fraction = (1..=200).rev().fold(z, |tail, n| z + f64::from(n) / 2.0 / tail);
+    (-z * z).exp() / (fraction * std::f64::consts::PI.sqrt())
 }
 
 /// The largest error of a device's function over [-8, 8], measured: drivers do better than WGSL demands.

@@ -47,6 +47,18 @@ pub(crate) fn signed(seed: u64, len: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Values of both signs whose exponents are spread evenly, with magnitudes from `smallest` to `largest`.
+pub(crate) fn exponents(seed: u64, len: usize, smallest: f32, largest: f32) -> Vec<f32> {
+    let mut rng = rng(seed);
+    let [low, high] = [smallest, largest].map(|x| f64::from(x).ln());
+    (0..len)
+        .map(|_| {
+            let magnitude = (low + (high - low) * rng.random::<f64>()).exp() as f32;
+            if rng.random() { magnitude } else { -magnitude }
+        })
+        .collect()
+}
+
 /// Whole numbers from -bound to bound: their sums and products are exact in f32 as long as they stay below 2^24, so
 /// every order of additions gives the same bits.
 pub(crate) fn small_integers(seed: u64, len: usize, bound: i32) -> Vec<f32> {

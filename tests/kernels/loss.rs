@@ -3,7 +3,7 @@
 use wgrad::ops::loss::Elementwise::{self, Absolute, BceWithLogits, Huber, Squared};
 use wgrad::ops::{Activation, activation, loss, reduce};
 
-use crate::activation::{EPILOGUES, MANY_GROUPS, derivative_error};
+use crate::activation::{EPILOGUES, MANY_GROUPS, derivative_error, slope};
 use crate::case::Case;
 use crate::common::{CPU, EPSILON, SHAPES, WGSL, signed, small_integers};
 
@@ -99,7 +99,7 @@ pub(crate) fn both() -> Vec<Case> {
     let mut cases = Vec::new();
     for (i, shape) in SHAPES.iter().enumerate() {
         let len = shape[0] * shape[1];
-        let (error, function) = (ERRORS[i % 4], EPILOGUES[i % 10]);
+        let (error, function) = (ERRORS[i % 4], EPILOGUES[i % EPILOGUES.len()]);
         let through = i % 3 > 0 && function != Activation::Identity;
         let x: Vec<f32> = signed(i as u64, len).iter().map(|x| 2.0 * x).collect();
         let p: Vec<f32> = x.iter().map(|x| if through { function.apply(*x) } else { *x }).collect();
@@ -108,13 +108,13 @@ pub(crate) fn both() -> Vec<Case> {
         let off = errors(error, &p, &t);
         let tolerances: Vec<f64> = (0..len)
             .map(|i| {
-                let slope = f64::from(error.derivative(p[i], t[i]).abs());
+                let steep = f64::from(error.derivative(p[i], t[i]).abs());
                 let (onward, of_onward) = match through {
-                    true => (f64::from(function.derivative(x[i], p[i]).abs()), derivative_error(function, x[i], p[i])),
+                    true => (slope(function, x[i], p[i]).abs(), derivative_error(function, x[i], p[i])),
                     false => (1.0, 0.0),
                 };
-                let slope_error = off[i].1 + 4.0 * EPSILON * slope;
-                f64::from(d_loss * scale).abs() * (slope_error * (onward + of_onward) + slope * of_onward)
+                let slope_error = off[i].1 + 4.0 * EPSILON * steep;
+                f64::from(d_loss * scale).abs() * (slope_error * (onward + of_onward) + steep * of_onward)
             })
             .collect();
         let (sum, slots) = (sum_error(error, &p, &t, scale), if len <= 4096 { 3 } else { 1 });

@@ -5,7 +5,7 @@ use wgrad::Tensor;
 use wgrad::ops::matmul::{Epilogue, Plan, Variant, matmul_by};
 use wgrad::ops::{Activation, activation, bias};
 
-use crate::activation::{EPILOGUES, derivative_error, error};
+use crate::activation::{EPILOGUES, derivative_error, error, slope};
 use crate::case::Case;
 use crate::common::{EPSILON, signed, small_integers};
 use crate::matmul::has_all_epilogues;
@@ -56,8 +56,8 @@ fn derived(plan: Plan, [m, n, k]: [usize; 3], function: Activation) -> Case {
     let y: Vec<f32> = x.iter().map(|x| function.apply(*x)).collect();
     let plain = sums([m, n, k], &a, &b);
     let tolerance = |i: usize| {
-        let (slope, (dy, off)) = (f64::from(function.derivative(x[i], y[i]).abs()), plain[i]);
-        off * slope + dy.abs() * (derivative_error(function, x[i], y[i]) + EPSILON * slope)
+        let (steep, (dy, off)) = (slope(function, x[i], y[i]).abs(), plain[i]);
+        off * steep + dy.abs() * (derivative_error(function, x[i], y[i]) + EPSILON * steep)
     };
     let tolerances: Vec<f64> = (0..m * n).map(tolerance).collect();
     let case =

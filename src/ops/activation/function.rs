@@ -2,126 +2,145 @@
 
 use std::f32::consts::{FRAC_1_SQRT_2, PI};
 
-use crate::ops::elementary::{exp, exp_m1, tanh};
+use crate::ops::elementary::{exp, exp_m1, ln_1p, tanh};
 
-/// A function of one variable, applied to each element: an activation, or exp, log, a power, an affine map.
-///
-/// Each is also a [`Module`](crate::nn::Module); those up to Softplus can end a [`matmul`](crate::ops::matmul()).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub enum Activation {
-    /// `y = x`.
-    #[default]
-    Identity,
-    /// `y = max(x, 0)`; its derivative at 0 is 0. Of a NaN it is NaN on the CPU path, as in PyTorch; on a GPU it is
-    /// whatever the driver makes of `max`, mostly 0: WGSL promises nothing for NaN.
-    ReLU,
-    /// `y = tanh(x)`.
-    Tanh,
-    /// `y = 1 / (1 + exp(-x))`.
-    Sigmoid,
-    /// `y = x` where x > 0, else `slope x` (PyTorch's default slope is 0.01).
-    LeakyReLU {
-        /// The derivative where x <= 0.
-        slope: f32,
-    },
-    /// `y = x` where x > 0, else `alpha (exp(x) - 1)` (PyTorch's default alpha is 1).
-    ELU {
-        /// Minus the value that y tends to for small x.
-        alpha: f32,
-    },
-    /// `y = x Φ(x)`, with Φ the normal distribution function (Hendrycks & Gimpel 2016), to 1.5e-7 |x|.
-    GELU,
-    /// `y = x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))`: PyTorch's `GELU(approximate="tanh")`.
-    GELUTanh,
-    /// `y = x / (1 + exp(-x))`, also called swish.
-    SiLU,
-    /// `y = log(1 + exp(x))`.
-    Softplus,
-    /// `y = exp(x)`.
-    Exp,
-    /// `y = log(x)`: -infinity at 0, NaN for negative x.
-    Log,
-    /// `y = x^exponent`: NaN for negative x, unless the exponent is a whole number.
-    Pow {
-        /// The exponent.
-        exponent: f32,
-    },
-    /// `y = scale x + shift`.
-    Affine {
-        /// The slope.
-        scale: f32,
-        /// The value at 0.
-        shift: f32,
-    },
+/// The table of all functions, given to the macro `$use` behind its arguments. A row is: what the documentation says, the
+/// name with its constants, the number by which the shaders know it, whether it can end a matrix product, and whether its
+/// derivative is told from its input (from its value, where false). `shaders/common/activation.wgsl` has an arm for the
+/// number, or `shaders/activation.wgsl` where it ends no product.
+macro_rules! table {
+    ($use:ident $($arguments:tt)*) => {
+        $use! {
+            $($arguments)*
+            /// `y = x`.
+            #[default]
+            Identity = 0, ends_products: true, from_input: false;
+            /// `y = max(x, 0)`; its derivative at 0 is 0.
+            ReLU = 1, ends_products: true, from_input: false;
+            /// `y = tanh(x)`.
+            Tanh = 2, ends_products: true, from_input: false;
+            /// `y = 1 / (1 + exp(-x))`.
+            Sigmoid = 3, ends_products: true, from_input: false;
+            /// `y = x` where x > 0, else `slope x` (PyTorch's default slope is 0.01).
+            LeakyReLU {
+                /// The derivative where x <= 0.
+                slope
+            // The value has the sign of the input as long as the slope is not negative.
+            } = 4, ends_products: true, from_input: slope < 0.0;
+            /// `y = x` where x > 0, else `alpha (exp(x) - 1)` (PyTorch's default alpha is 1).
+            ELU {
+                /// Minus the value that y tends to for small x.
+                alpha
+            // y + alpha would do, but loses what is left of a small slope.
+            } = 5, ends_products: true, from_input: true;
+            /// `y = x Φ(x)`, with Φ the normal distribution function (Hendrycks & Gimpel 2016).
+            GELU = 6, ends_products: true, from_input: true;
+            /// `y = x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))`: PyTorch's `GELU(approximate="tanh")`.
+            GELUTanh = 7, ends_products: true, from_input: true;
+            /// `y = x / (1 + exp(-x))`, also called swish.
+            SiLU = 8, ends_products: true, from_input: true;
+            /// `y = log(1 + exp(x))`.
+            Softplus = 9, ends_products: true, from_input: true;
+            /// `y = exp(x)`.
+            Exp = 10, ends_products: false, from_input: false;
+            /// `y = log(x)`: -infinity at 0, NaN for negative x.
+            Log = 11, ends_products: false, from_input: true;
+            /// `y = x^exponent`: NaN for negative x, unless the exponent is a whole number.
+            Pow {
+                /// The exponent.
+                exponent
+            } = 12, ends_products: false, from_input: true;
+            /// `y = scale x + shift`.
+            Affine {
+                /// The slope.
+                scale,
+                /// The value at 0.
+                shift
+            } = 13, ends_products: false, from_input: false;
+        }
+    };
 }
 
+macro_rules! define {
+    ($(
+        $(#[$meta:meta])*
+        $kind:ident $({ $($(#[$constant_meta:meta])* $constant:ident),* })? =
+            $number:literal, ends_products: $ends_products:literal, from_input: $from_input:expr;
+    )*) => {
+        /// A function of one variable, applied to each element: an activation, or exp, log, a power, an affine map.
+        ///
+        /// Each is also a [`Module`](crate::nn::Module); those up to Softplus can end a [`matmul`](crate::ops::matmul()).
+        /// Of a NaN each is NaN, on every device (`x^0` alone is 1).
+        #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        #[non_exhaustive]
+        pub enum Activation {
+            $(
+                $(#[$meta])*
+                $kind $({ $($(#[$constant_meta])* $constant: f32),* })?,
+            )*
+        }
+
+        impl Activation {
+            /// Every function, with these constants where it has some.
+            pub fn all(constants: [f32; 2]) -> Vec<Self> {
+                [$($number),*].into_iter().filter_map(|kind| Self::of_kind(kind, constants)).collect()
+            }
+
+            /// The number by which the shaders know it.
+            pub(crate) fn kind(self) -> u32 {
+                match self {
+                    $(Self::$kind $({ $($constant: _),* })? => $number,)*
+                }
+            }
+
+            /// The constants `a` and `b` of the shaders.
+            pub(crate) fn constants(self) -> [f32; 2] {
+                let mut constants = [0.0; 2];
+                match self {
+                    $(Self::$kind $({ $($constant),* })? => {
+                        let own: &[f32] = &[$($($constant),*)?];
+                        constants.iter_mut().zip(own).for_each(|(constant, own)| *constant = *own);
+                    })*
+                }
+                constants
+            }
+
+            fn of_kind(kind: u32, constants: [f32; 2]) -> Option<Self> {
+                let mut constants = constants.into_iter();
+                let _next = move || constants.next().unwrap_or_default();
+                #[allow(unused_mut, reason = "not every function has constants")]
+                let mut next = _next;
+                match kind {
+                    $($number => Some(Self::$kind $({ $($constant: next()),* })?),)*
+                    _ => None,
+                }
+            }
+
+            /// Whether it can end a matrix product.
+            pub(crate) fn is_epilogue(self) -> bool {
+                match self {
+                    $(Self::$kind $({ $($constant: _),* })? => $ends_products,)*
+                }
+            }
+
+            /// Whether [`derivative`](Self::derivative) is told from the function's input x, not from its value y.
+            pub fn derivative_needs_input(self) -> bool {
+                match self {
+                    $(Self::$kind $({ $($constant),* })? => {
+                        $($(let _ = $constant;)*)?
+                        $from_input
+                    })*
+                }
+            }
+        }
+    };
+}
+table!(define);
+
 impl Activation {
-    /// Whether the derivative can be told from the value alone.
-    pub(crate) fn derivative_needs_input(self) -> bool {
-        match self {
-            Self::Identity | Self::ReLU | Self::Tanh | Self::Sigmoid | Self::Exp | Self::Affine { .. } => false,
-            // The value has the sign of the input as long as the constant is not negative.
-            Self::LeakyReLU { slope } => slope < 0.0,
-            Self::ELU { alpha } => alpha < 0.0,
-            _ => true,
-        }
-    }
-
-    /// Whether it can end a matrix product.
-    pub(crate) fn is_epilogue(self) -> bool {
-        self.kind() <= 9
-    }
-
-    /// The number by which the shaders know it.
-    pub(crate) fn kind(self) -> u32 {
-        match self {
-            Self::Identity => 0,
-            Self::ReLU => 1,
-            Self::Tanh => 2,
-            Self::Sigmoid => 3,
-            Self::LeakyReLU { .. } => 4,
-            Self::ELU { .. } => 5,
-            Self::GELU => 6,
-            Self::GELUTanh => 7,
-            Self::SiLU => 8,
-            Self::Softplus => 9,
-            Self::Exp => 10,
-            Self::Log => 11,
-            Self::Pow { .. } => 12,
-            Self::Affine { .. } => 13,
-        }
-    }
-
-    /// The constants `a` and `b` of the shaders.
-    pub(crate) fn constants(self) -> [f32; 2] {
-        match self {
-            Self::LeakyReLU { slope } => [slope, 0.0],
-            Self::ELU { alpha } => [alpha, 0.0],
-            Self::Pow { exponent } => [exponent, 0.0],
-            Self::Affine { scale, shift } => [scale, shift],
-            _ => [0.0; 2],
-        }
-    }
-
-    /// The inverse of `kind` and `constants`.
-    pub(crate) fn from_kind(kind: u32, [a, b]: [f32; 2]) -> Self {
-        match kind {
-            1 => Self::ReLU,
-            2 => Self::Tanh,
-            3 => Self::Sigmoid,
-            4 => Self::LeakyReLU { slope: a },
-            5 => Self::ELU { alpha: a },
-            6 => Self::GELU,
-            7 => Self::GELUTanh,
-            8 => Self::SiLU,
-            9 => Self::Softplus,
-            10 => Self::Exp,
-            11 => Self::Log,
-            12 => Self::Pow { exponent: a },
-            13 => Self::Affine { scale: a, shift: b },
-            _ => Self::Identity,
-        }
+    /// The inverse of `kind` and `constants`; for a number that no function has, one that gives NaN.
+    pub(crate) fn from_kind(kind: u32, constants: [f32; 2]) -> Self {
+        Self::of_kind(kind, constants).unwrap_or(Self::Affine { scale: f32::NAN, shift: f32::NAN })
     }
 
     /// The function's value.
@@ -161,9 +180,10 @@ impl Activation {
                 }
             }
             Self::GELU => x * normal_cdf(x),
-            Self::GELUTanh => 0.5 * x * (1.0 + tanh(gelu_angle(x))),
+            // (1 + tanh(u)) / 2 is the sigmoid of 2 u.
+            Self::GELUTanh => x * sigmoid(2.0 * gelu_angle(x)),
             Self::SiLU => x * sigmoid(x),
-            Self::Softplus => x.max(0.0) + exp(-x.abs()).ln_1p(),
+            Self::Softplus => softplus(x),
             Self::Exp => exp(x),
             Self::Log => x.ln(),
             Self::Pow { exponent } => x.powf(exponent),
@@ -171,69 +191,80 @@ impl Activation {
         }
     }
 
-    /// The derivative at `x`, where the function has the value `y`.
+    /// The derivative, told from the function's input x where
+    /// [`derivative_needs_input`](Self::derivative_needs_input), else from its value y.
+    ///
+    /// ```
+    /// use wgrad::ops::Activation;
+    /// let (x, y) = (0.5, Activation::Tanh.apply(0.5));
+    /// assert!(!Activation::Tanh.derivative_needs_input());
+    /// assert_eq!(Activation::Tanh.derivative(y), (1.0 - y) * (1.0 + y));
+    /// assert_eq!(Activation::ELU { alpha: 0.5 }.derivative(-1.0), 0.5 * (-1f32).exp());
+    /// # let _ = x;
+    /// ```
     #[inline(always)]
-    pub fn derivative(self, x: f32, y: f32) -> f32 {
+    pub fn derivative(self, at: f32) -> f32 {
         match self {
             Self::Identity => 1.0,
-            Self::ReLU => {
-                if y > 0.0 {
-                    1.0
-                } else {
-                    0.0
-                }
-            }
-            Self::Tanh => 1.0 - y * y,
-            Self::Sigmoid => y * (1.0 - y),
-            Self::LeakyReLU { slope } => {
-                if x > 0.0 {
-                    1.0
-                } else {
-                    slope
-                }
-            }
-            Self::ELU { alpha } => {
-                if x > 0.0 {
-                    1.0
-                } else {
-                    y + alpha
-                }
-            }
-            Self::GELU => normal_cdf(x) + x * exp(-0.5 * x * x) / (2.0 * PI).sqrt(),
+            Self::ReLU => step(at, 0.0),
+            Self::Tanh => (1.0 - at) * (1.0 + at),
+            Self::Sigmoid => at * (1.0 - at),
+            Self::LeakyReLU { slope } => step(at, slope),
+            Self::ELU { alpha } => step(at, alpha * exp(at)),
+            Self::GELU => normal_cdf(at) + at * exp(-0.5 * at * at) / (2.0 * PI).sqrt(),
             Self::GELUTanh => {
-                let angle = gelu_angle(x);
-                // 1 - tanh², in a form whose error vanishes with it: what follows grows with the cube of x.
-                let e = exp(-2.0 * angle.abs());
-                let slope = 4.0 * e / ((1.0 + e) * (1.0 + e));
-                0.5 * (1.0 + tanh(angle)) + 0.5 * x * slope * (2.0 / PI).sqrt() * (1.0 + 0.134145 * x * x)
+                // s + x s (1 - s) (2 u)', which is 0 or 1 long before x³ overflows. Of a NaN, clamp makes one.
+                let x = at.clamp(-20.0, 20.0);
+                let angle = 2.0 * gelu_angle(x);
+                let e = exp(-angle.abs());
+                let product = e / ((1.0 + e) * (1.0 + e));
+                sigmoid(angle) + x * product * (8.0 / PI).sqrt() * (1.0 + 0.134145 * x * x)
             }
-            Self::SiLU => {
-                let s = sigmoid(x);
-                s * (1.0 + x * (1.0 - s))
-            }
-            Self::Softplus => sigmoid(x),
-            Self::Exp => y,
-            Self::Log => 1.0 / x,
-            Self::Pow { exponent } => exponent * x.powf(exponent - 1.0),
+            // 1 - s is the sigmoid of -x.
+            Self::SiLU => sigmoid(at) * (1.0 + at * sigmoid(-at)),
+            Self::Softplus => sigmoid(at),
+            Self::Exp => at,
+            Self::Log => 1.0 / at,
+            Self::Pow { exponent } => exponent * at.powf(exponent - 1.0),
             Self::Affine { scale, .. } => scale,
         }
     }
 }
 
+/// 1 where at is positive, `else` where it is not, and NaN of a NaN.
+#[inline(always)]
+fn step(at: f32, below: f32) -> f32 {
+    if at > 0.0 {
+        1.0
+    } else if at <= 0.0 {
+        below
+    } else {
+        at
+    }
+}
+
+/// log(1 + exp(x))
+#[inline(always)]
+fn softplus(x: f32) -> f32 {
+    let linear = if x <= 0.0 { 0.0 } else { x };
+    linear + ln_1p(exp(-x.abs()))
+}
+
 /// `exp` only sees numbers that are not positive, so nothing overflows.
 #[inline(always)]
-fn sigmoid(x: f32) -> f32 {
+pub(crate) fn sigmoid(x: f32) -> f32 {
     let e = exp(-x.abs());
     (if x >= 0.0 { 1.0 } else { e }) / (1.0 + e)
 }
 
-/// 1/2 + erf(x / √2) / 2, with erf by Abramowitz & Stegun 7.1.26, as in the shader.
+/// Half of erfc(-x / √2), by Chebyshev's fit of its logarithm (Press et al., erfcc), to 1.2e-7 of the value.
 #[inline(always)]
 fn normal_cdf(x: f32) -> f32 {
     let z = x.abs() * FRAC_1_SQRT_2;
-    let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let p = ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_7) * t - 0.284_496_74) * t + 0.254_829_6) * t;
-    let tail = 0.5 * p * exp(-z * z);
+    let t = 1.0 / (1.0 + 0.5 * z);
+    let q = 0.278_868_07 + t * (-1.135_204 + t * (1.488_515_9 + t * (-0.822_152_2 + t * 0.170_872_77)));
+    let p = 1.000_023_7 + t * (0.374_091_96 + t * (0.096_784_18 + t * (-0.186_288_06 + t * q)));
+    let tail = 0.5 * t * exp(t * p - 1.265_512_2 - z * z);
     if x >= 0.0 { 1.0 - tail } else { tail }
 }
 
@@ -242,17 +273,13 @@ fn gelu_angle(x: f32) -> f32 {
     (2.0 / PI).sqrt() * (x + 0.044715 * x * x * x)
 }
 
-/// `body` for an activation, compiled apart for each kind: a loop in it then has no kind to look up at each element,
-/// and becomes vector instructions.
-macro_rules! for_kind {
-    ($activation:ident => $body:expr) => {
-        for_kind!(
-            $activation => $body;
-            Identity, ReLU, Tanh, Sigmoid, LeakyReLU { slope }, ELU { alpha }, GELU, GELUTanh, SiLU, Softplus, Exp, Log,
-            Pow { exponent }, Affine { scale, shift }
-        )
-    };
-    ($activation:ident => $body:expr; $($kind:ident $({ $($constant:ident),* })?),*) => {
+/// See `for_kind`.
+macro_rules! dispatch {
+    (($activation:ident => $body:expr) $(
+        $(#[$meta:meta])*
+        $kind:ident $({ $($(#[$constant_meta:meta])* $constant:ident),* })? =
+            $number:literal, ends_products: $ends_products:literal, from_input: $from_input:expr;
+    )*) => {
         match $activation {
             $(Activation::$kind $({ $($constant),* })? => {
                 let $activation = Activation::$kind $({ $($constant),* })?;
@@ -261,7 +288,15 @@ macro_rules! for_kind {
         }
     };
 }
-pub(super) use for_kind;
+
+/// `body` for an activation, compiled apart for each kind: a loop in it then has no kind to look up at each element,
+/// and becomes vector instructions.
+macro_rules! for_kind {
+    ($activation:ident => $body:expr) => {
+        table!(dispatch ($activation => $body))
+    };
+}
+pub(super) use {dispatch, for_kind, table};
 
 impl Activation {
     /// `values = activation(values)`.
@@ -270,11 +305,11 @@ impl Activation {
         for_kind!(activation => for value in values { *value = activation.apply(*value) });
     }
 
-    /// `values *= activation'(at)`, where `at` is what the derivative needs: the function's argument or its value.
+    /// `values *= activation'`, told from `at`.
     pub(crate) fn multiply_by_derivative(self, values: &mut [f32], at: &[f32]) {
         let activation = self;
         for_kind!(activation => for (value, at) in values.iter_mut().zip(at) {
-            *value *= activation.derivative(*at, *at);
+            *value *= activation.derivative(*at);
         });
     }
 }

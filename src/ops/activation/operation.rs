@@ -69,8 +69,6 @@ fn curvature(f: Activation, graph: &mut Graph, at: Var, dy: Var) -> Result<Optio
         Activation::Sigmoid => graph.affine(at, -2.0, 1.0)?,
         // f' = y
         Activation::Exp => return Ok(Some(dy)),
-        // f' = y + alpha where y < 0
-        Activation::ELU { alpha } if alpha >= 0.0 => return where_negative(graph, dy).map(Some),
         // f' = alpha exp(x) where x < 0
         Activation::ELU { alpha } => {
             let below = where_negative(graph, dy)?;

@@ -4,11 +4,12 @@
 use super::{DIRECT, DIRECT4, Factor, SMALL, TILED, WIDE};
 use crate::device::Kernel;
 use crate::error::{Error, Result};
+use crate::ops::longest_loop;
 
-/// The longest sum of one invocation: some drivers end loops silently after 65,535 rounds.
-const MAX_PART_K: usize = 32_768;
 /// Parts of k start at multiples of it: the tiles' stretch of k.
-const TILE_K: usize = 16;
+pub(super) const TILE_K: usize = 16;
+/// The longest sum of one invocation.
+const MAX_PART_K: usize = longest_loop(2) / TILE_K * TILE_K;
 
 /// A kernel of `shaders/matmul.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +47,19 @@ impl Variant {
         Self::ALL.into_iter().find(|variant| std::ptr::eq(variant.kernel(), kernel))
     }
 
-    /// How many workgroups a product of m x n takes.
-    pub(super) fn blocks(self, m: usize, n: usize) -> usize {
-        let [rows, cols] = match self {
+    /// Rows and columns of the product that a workgroup computes.
+    pub(super) const fn block(self) -> [usize; 2] {
+        match self {
             Self::Small => [8, 8],
             Self::Direct | Self::Direct4 => [16, 64],
             Self::Tiled => [64, 64],
             Self::Wide => [128, 128],
-        };
+        }
+    }
+
+    /// How many workgroups a product of m x n takes.
+    pub(super) fn blocks(self, m: usize, n: usize) -> usize {
+        let [rows, cols] = self.block();
         m.div_ceil(rows) * n.div_ceil(cols)
     }
 

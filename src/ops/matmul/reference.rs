@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::{BIAS, DERIVATIVE, Params};
 use crate::device::Call;
 use crate::ops::Activation;
+use crate::ops::elementary::sum_columns;
 
 /// small, direct, tiled, wide.
 pub(super) fn product(call: Call<'_>) {
@@ -101,17 +102,19 @@ fn finish(params: &Params, c: &mut [f32], extra: &[f32], kept: &mut [f32]) {
 
 /// The sums of A's rows, scaled and added like the product.
 fn row_sums(params: &Params, a: &[f32], sums: &mut [f32]) {
+    let [rows, k] = [params.m, params.k].map(|n| n as usize);
     let (row, col) = (params.a_row as usize, params.a_col as usize);
-    for sum in sums.iter_mut() {
-        *sum = if params.beta == 0.0 { 0.0 } else { params.beta * *sum };
-    }
-    for p in 0..params.k as usize {
-        // Column by column: neighbours in memory where A is a transpose, as it is in a backward pass.
-        let column = &a[p * col..];
-        if row == 1 {
-            sums.iter_mut().zip(column).for_each(|(sum, a)| *sum += params.alpha * a);
-        } else {
-            sums.iter_mut().zip(column.iter().step_by(row)).for_each(|(sum, a)| *sum += params.alpha * a);
+    let mut store = |at: usize, sum: f32| {
+        let before = if params.beta == 0.0 { 0.0 } else { params.beta * sums[at] };
+        sums[at] = params.alpha * sum + before;
+    };
+    if row == 1 {
+        // A transpose, as in a backward pass: its columns are neighbours in memory.
+        sum_columns(&a[..(k - 1) * col + rows], col, rows, store);
+    } else {
+        for i in 0..rows {
+            let terms = a[i * row..].iter().step_by(col).take(k);
+            store(i, terms.map(|a| f64::from(*a)).sum::<f64>() as f32);
         }
     }
 }

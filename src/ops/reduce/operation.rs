@@ -24,13 +24,15 @@ pub(crate) struct Sum {
     pub(crate) over: Over,
     pub(crate) scale: f32,
     pub(crate) square: bool,
+    /// Elements are clamped to ± this, before they are squared.
+    pub(crate) clip: f32,
     pub(crate) adds: bool,
     pub(crate) history: bool,
 }
 
 impl Sum {
     pub(crate) const fn new(over: Over, scale: f32) -> Self {
-        Self { over, scale, square: false, adds: false, history: false }
+        Self { over, scale, square: false, clip: f32::INFINITY, adds: false, history: false }
     }
 }
 
@@ -53,7 +55,7 @@ impl Operation for Sum {
             Over::Rows => bias::backward(recording, inputs[0], outputs[0], self.adds),
             Over::Columns => rows(recording, inputs[0], self.scale, outputs[0], self.adds),
             Over::All => {
-                let how = How { square: self.square, accumulate: self.adds };
+                let how = How { square: self.square, clip: self.clip, accumulate: self.adds };
                 sum_of(recording, inputs[0], self.scale, outputs[0], how)
             }
         }

@@ -1,0 +1,7 @@
+// The number of the step, for kernels that do something else in each.
+
+struct Step {
+    step: u32,
+}
+
+@group(1) @binding(0) var<uniform> now: Step;
