@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::ops::{GROUP, grid, put, same_shape, size};
 pub use function::Activation;
 pub(crate) use function::sigmoid;
-use function::{dispatch, for_kind, table};
+pub(crate) use function::{dispatch, for_kind, table};
 pub(crate) use operation::{Apply, Slope};
 
 params! {
@@ -36,8 +36,10 @@ fn constants(params: &[u8]) -> Constants {
     vec![("kind", bytemuck::pod_read_unaligned::<Params>(params).kind.into())]
 }
 
-const SHADER: Shader =
-    shader!(["common/grid", "common/numbers", "common/elementary", "common/activation", "activation"], shared: [GROUP]);
+const SHADER: Shader = shader!(
+    ["common/grid", "common/numbers", "common/elementary", "common/activation", "common/functions", "activation"],
+    shared: [GROUP]
+);
 
 /// A kernel of `activation.wgsl`.
 macro_rules! entry_point {

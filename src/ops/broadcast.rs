@@ -23,12 +23,23 @@ pub enum Binary {
 }
 
 impl Binary {
-    fn kind(self) -> u32 {
+    /// The number by which the shaders know it.
+    pub(crate) fn kind(self) -> u32 {
         match self {
             Self::Add => 0,
             Self::Sub => 1,
             Self::Mul => 2,
             Self::Div => 3,
+        }
+    }
+
+    /// The inverse of `kind`.
+    pub(crate) fn from_kind(kind: u32) -> Self {
+        match kind {
+            0 => Self::Add,
+            1 => Self::Sub,
+            2 => Self::Mul,
+            _ => Self::Div,
         }
     }
 

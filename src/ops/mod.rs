@@ -8,6 +8,7 @@
 pub mod activation;
 pub mod bias;
 pub mod broadcast;
+pub mod chain;
 pub mod copy;
 pub mod cross_entropy;
 pub mod dropout;
@@ -45,6 +46,7 @@ pub const RULES: &[Rule] = &[
     loss::history,
     cross_entropy::history,
     reduce::history,
+    chain::chain,
 ];
 
 /// Every kernel of the crate.
@@ -56,6 +58,7 @@ pub static KERNELS: &[&Kernel] = &[
     &bias::FORWARD,
     &bias::BACKWARD,
     &broadcast::FORWARD,
+    &chain::RUN,
     &copy::BLOCK,
     &cross_entropy::FORWARD,
     &cross_entropy::BACKWARD,

@@ -296,7 +296,7 @@ macro_rules! for_kind {
         table!(dispatch ($activation => $body))
     };
 }
-pub(super) use {dispatch, for_kind, table};
+pub(crate) use {dispatch, for_kind, table};
 
 impl Activation {
     /// `values = activation(values)`.
