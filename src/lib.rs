@@ -59,8 +59,8 @@ mod tape;
 mod train;
 
 pub use device::{
-    Call, Constants, Counters, Device, DeviceInfo, DeviceOptions, Dispatch, Kernel, MAX_INPUTS, MAX_OUTPUTS,
-    PendingRead, Recording, Tensor,
+    Backend, Call, Capabilities, Constants, Counters, Device, DeviceInfo, DeviceKind, DeviceOptions, Dispatch, Kernel,
+    MAX_INPUTS, MAX_OUTPUTS, PendingRead, Recording, Tensor,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use graph::{BackwardPass, Graph, Sink};
