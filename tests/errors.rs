@@ -10,9 +10,7 @@ use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{Init, Linear, Module, Mse, Parameters, ReLU, Sequential};
 use wgrad::ops::{self, Reduction};
 use wgrad::optim::{Optimizer, Sgd};
-use wgrad::{
-    Call, Device, DeviceKind, ErrorKind, Fit, Kernel, Recording, Result as Recorded, Tape, Tensor, Trainer,
-};
+use wgrad::{Call, Device, DeviceKind, ErrorKind, Fit, Kernel, Recording, Result as Recorded, Tape, Tensor, Trainer};
 
 /// Fails unless the result is an error of this kind whose message holds all these words.
 #[track_caller]
@@ -254,7 +252,11 @@ fn kernels_of_users() {
         assert_eq!(run(&ONE).unwrap(), [1.0], "{}", gpu.label);
         assert_eq!(run(&TWO).unwrap(), [2.0], "{}", gpu.label);
         let mut recording = Recording::new(device);
-        assert_error(recording.dispatch(&ONE, [1, 1], [0u32; 2], &[], &[&out], 1), InvalidInput, &["8 bytes", "takes 4"]);
+        assert_error(
+            recording.dispatch(&ONE, [1, 1], [0u32; 2], &[], &[&out], 1),
+            InvalidInput,
+            &["8 bytes", "takes 4"],
+        );
         let too_many = recording.dispatch(&ONE, [65_536, 1], 0u32, &[], &[&out], 1);
         assert_error(too_many, InvalidInput, &["65536 x 1 workgroups", "65535"]);
         let large = recording.dispatch(&LARGE_PARAMS, [1, 1], [0u32; 65], &[], &[&out], 1);

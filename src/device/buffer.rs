@@ -67,9 +67,7 @@ impl Buffer {
 
     pub(crate) fn read(&self, offset: usize, len: usize) -> Result<PendingRead> {
         match (self.device.runner(), &self.storage) {
-            (Runner::Cpu(cpu), Storage::Cpu(slot)) => {
-                Ok(PendingRead::ready(cpu.read(*slot, offset..offset + len)?))
-            }
+            (Runner::Cpu(cpu), Storage::Cpu(slot)) => Ok(PendingRead::ready(cpu.read(*slot, offset..offset + len)?)),
             #[cfg(feature = "gpu")]
             (Runner::Gpu(gpu), Storage::Gpu(buffer)) => {
                 Ok(PendingRead::on_gpu(gpu.read(buffer, offset, len)?, &self.device))

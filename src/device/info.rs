@@ -161,7 +161,7 @@ impl fmt::Display for DeviceInfo {
 pub struct Counters {
     /// Kernels dispatched.
     pub launches: u64,
-    /// Submits of dispatches (one for each run on the CPU), and of uploads that could not wait for one.
+    /// Submits: of dispatches (one for each run on the CPU), of copies for a read, of uploads that came to much.
     pub submits: u64,
     /// Results asked for.
     pub reads: u64,

@@ -31,7 +31,9 @@ pub(crate) fn find(wanted: &str, present: &[DeviceInfo]) -> Option<usize> {
     place(&|i, info| numbered(i, info).to_lowercase() == wanted)
         .or_else(|| place(&|_, info| info.to_string().to_lowercase() == wanted))
         .or_else(|| place(&|_, info| info.name.to_lowercase() == wanted))
-        .or_else(|| place(&|_, info| !is_number && info.backend != Backend::Cpu && info.name.to_lowercase().contains(wanted)))
+        .or_else(|| {
+            place(&|_, info| !is_number && info.backend != Backend::Cpu && info.name.to_lowercase().contains(wanted))
+        })
 }
 
 /// A device's line in the list of all.

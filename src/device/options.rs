@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "gpu")]
+use crate::device::Runner;
+#[cfg(feature = "gpu")]
 use crate::device::gpu::{self, Gpu};
 use crate::device::{Device, DeviceInfo, names};
-#[cfg(feature = "gpu")]
-use crate::device::Runner;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How to open a device, where [`Device::named`] is not enough.

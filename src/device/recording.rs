@@ -347,7 +347,8 @@ fn replace(tensor: &Tensor, pairs: &[(&Tensor, &Tensor)], used: &mut [bool]) -> 
             return Ok(moved);
         }
         if tensor.overlaps(from) {
-            let detail = format!("a dispatch takes {tensor:?} as a whole, of which {from:?} is a part; replace the whole");
+            let detail =
+                format!("a dispatch takes {tensor:?} as a whole, of which {from:?} is a part; replace the whole");
             return Err(Error::input("rebound", detail));
         }
     }

@@ -29,7 +29,9 @@ impl Gpu {
             let checked = self.checked_shaders || !kernel.own || !dispatch.trusted;
             let key: Key = (std::ptr::from_ref(kernel).addr(), values, checked);
             let known = self.state().pipelines.get(&key).cloned();
-            if let Some(pipeline) = known.or_else(|| compiling.get(&key).map(|(_, new, _): &(_, Pipeline, _)| new.clone())) {
+            if let Some(pipeline) =
+                known.or_else(|| compiling.get(&key).map(|(_, new, _): &(_, Pipeline, _)| new.clone()))
+            {
                 pipelines.push(pipeline);
                 continue;
             }

@@ -1,8 +1,7 @@
 //! Waiting for what the driver calls back with.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -17,24 +16,39 @@ const SLICE: Duration = Duration::from_millis(500);
 ///
 /// In a browser a poll leaves its waker for the callback. Elsewhere drivers call back only from a thread that sleeps in
 /// them, so a poll does just that.
-pub(super) struct Reply<T> {
-    answer: Receiver<T>,
-    waker: Arc<Mutex<Option<Waker>>>,
+pub(super) struct Reply<T>(Arc<Shared<T>>);
+
+struct Shared<T> {
+    slot: Mutex<Slot<T>>,
+    given: Condvar,
+}
+
+struct Slot<T> {
+    answer: Option<T>,
+    waker: Option<Waker>,
+}
+
+impl<T> Shared<T> {
+    fn slot(&self) -> MutexGuard<'_, Slot<T>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A reply, and the callback that gives it.
 pub(super) fn reply<T: Send + 'static>() -> (Reply<T>, impl FnOnce(T) + Send + 'static) {
-    let (sender, answer) = channel();
-    let waker = Arc::new(Mutex::new(None::<Waker>));
-    let left = waker.clone();
-    let callback = move |value| {
-        // Nobody listens if the answer is not wanted any more.
-        let _ = sender.send(value);
-        if let Some(waker) = left.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    let shared = Arc::new(Shared { slot: Mutex::new(Slot { answer: None, waker: None }), given: Condvar::new() });
+    let reply = Reply(shared.clone());
+    let callback = move |answer| {
+        let mut slot = shared.slot();
+        slot.answer = Some(answer);
+        let waker = slot.waker.take();
+        drop(slot);
+        shared.given.notify_all();
+        if let Some(waker) = waker {
             waker.wake();
         }
     };
-    (Reply { answer, waker }, callback)
+    (reply, callback)
 }
 
 impl<T> Reply<T> {
@@ -47,20 +61,32 @@ impl<T> Reply<T> {
         if let Err(error) = gpu.faults.check() {
             return Poll::Ready(Err(error));
         }
-        match self.answer.try_recv() {
-            Ok(answer) => return Poll::Ready(Ok(answer)),
-            Err(TryRecvError::Disconnected) => return Poll::Ready(Err(gpu.no_answer())),
-            Err(TryRecvError::Empty) => {}
+        let mut slot = self.0.slot();
+        if let Some(answer) = slot.answer.take() {
+            return Poll::Ready(Ok(answer));
         }
         if cfg!(target_arch = "wasm32") {
-            // No callback comes in between: a page has one thread.
-            *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+            slot.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
-        Poll::Ready(gpu.sleep(submission).and_then(|()| {
-            // Another thread that slept there, too, may be the one that is just about to call back.
-            self.answer.recv_timeout(gpu.timeout).map_err(|_| gpu.no_answer())
-        }))
+        drop(slot);
+        Poll::Ready(gpu.sleep(submission).and_then(|()| self.wait(gpu)))
+    }
+
+    /// Another thread that slept in the driver, too, may be the one that is just about to call back.
+    fn wait(&self, gpu: &Gpu) -> Result<T> {
+        let start = Instant::now();
+        let mut slot = self.0.slot();
+        loop {
+            if let Some(answer) = slot.answer.take() {
+                return Ok(answer);
+            }
+            // The callback was dropped, or takes too long.
+            if Arc::strong_count(&self.0) == 1 || start.elapsed() > gpu.timeout {
+                return Err(gpu.faults.lose(&gpu.info.name, "did not answer"));
+            }
+            slot = self.0.given.wait_timeout(slot, SLICE).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 
@@ -79,7 +105,9 @@ impl Gpu {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(wgpu::PollError::Timeout)) if start.elapsed() < self.timeout => {}
                 Ok(Err(wgpu::PollError::Timeout)) => return Err(self.hangs()),
-                Ok(Err(error)) => return Err(self.faults.lose(&self.info.name, &format!("can't be waited for ({error})"))),
+                Ok(Err(error)) => {
+                    return Err(self.faults.lose(&self.info.name, &format!("can't be waited for ({error})")));
+                }
                 Err(_) => return Err(self.faults.lose(&self.info.name, "was lost while it was waited for")),
             }
         }
@@ -92,11 +120,9 @@ impl Gpu {
         let seconds = self.timeout.as_secs_f32();
         self.faults.lose(
             &self.info.name,
-            &format!("gave no answer within {seconds} s (DeviceOptions::timeout): it hangs, or another program holds it"),
+            &format!(
+                "gave no answer within {seconds} s (DeviceOptions::timeout): it hangs, or another program holds it"
+            ),
         )
-    }
-
-    fn no_answer(&self) -> Error {
-        self.faults.lose(&self.info.name, "did not answer")
     }
 }

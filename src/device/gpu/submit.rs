@@ -47,13 +47,15 @@ impl Gpu {
     pub(super) fn submit(&self, commands: Option<wgpu::CommandBuffer>) -> wgpu::SubmissionIndex {
         let mut uploads = self.uploads();
         let copies = uploads.take(&self.device);
+        if copies.is_some() || commands.is_some() {
+            self.state().counters.submits += 1;
+        }
         self.queue.submit(copies.into_iter().chain(commands))
     }
 
-    /// Counts a submit of so many dispatches. The oldest one comes back if there are too many now.
+    /// Takes note of a submit of so many dispatches. The oldest one comes back if there are too many now.
     pub(super) fn under_way(&self, submission: Submission, dispatches: usize) -> Option<Submission> {
         let mut state = self.state();
-        state.counters.submits += 1;
         state.counters.launches += dispatches as u64;
         state.in_flight.push_back(submission);
         (state.in_flight.len() > SUBMITS_IN_FLIGHT).then(|| state.in_flight.pop_front()).flatten()
