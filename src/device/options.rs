@@ -67,7 +67,8 @@ impl DeviceOptions {
 
     /// How long a GPU may leave a call without an answer (300 s unless told otherwise) before it counts as hung: that
     /// call and all later ones then fail with [`ErrorKind::DeviceLost`]. A submit takes a fraction of a second by estimate,
-    /// on a busy software driver many times that. Browsers watch their GPUs themselves.
+    /// on a busy software driver many times that. Browsers watch their GPUs themselves, and a driver that does the work
+    /// while it is handed over (llvmpipe) can't be left.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

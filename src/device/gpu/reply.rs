@@ -126,3 +126,50 @@ impl Gpu {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use crate::device::Runner;
+    use crate::{Device, DeviceOptions, ErrorKind, Recording, Tensor, ops};
+
+    /// What a caller sees after [`super::Gpu::hangs`], whatever the driver is doing.
+    #[test]
+    #[cfg_attr(skip_gpu_tests, ignore = "no GPU: see tests/common/devices.rs")]
+    fn a_device_that_was_given_up_stays_so_and_is_dropped_at_once() {
+        let devices: Vec<_> = ["gpu", "gl"]
+            .into_iter()
+            .filter_map(|name| DeviceOptions::new(name).timeout(Duration::from_millis(1500)).open().ok())
+            .collect();
+        assert!(!devices.is_empty(), "no GPU: see tests/common/devices.rs");
+        for device in devices {
+            given_up(device);
+        }
+    }
+
+    fn given_up(device: Device) {
+        let x = Tensor::new(&device, 1, 4, &[1.0; 4]).unwrap();
+        let y = Tensor::zeros(&device, 1, 4).unwrap();
+        let mut recording = Recording::new(&device);
+        ops::activation::forward(&mut recording, ops::Activation::Identity, &x, &y).unwrap();
+        recording.run().unwrap();
+        let pending = y.read_async().unwrap();
+        let Runner::Gpu(gpu) = device.runner() else { panic!("{device:?} is no GPU") };
+        let error = gpu.hangs();
+        assert_eq!(error.kind(), ErrorKind::DeviceLost);
+        assert!(error.to_string().contains("no answer within 1.5 s"), "{error}");
+        let start = Instant::now();
+        let later = [
+            pending.wait().err(),
+            y.read().err(),
+            y.write(&[1.0; 4]).err(),
+            recording.run().err(),
+            device.wait().err(),
+            Tensor::zeros(&device, 1, 1).err(),
+        ];
+        assert_eq!(later, [(); 6].map(|()| Some(error.clone())));
+        drop((x, y, recording, device));
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+}

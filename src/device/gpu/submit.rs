@@ -43,14 +43,21 @@ pub(super) struct Steps {
 }
 
 impl Gpu {
-    /// Submits the uploads so far and these commands behind them, with no other thread's submit in between.
+    /// Submits the uploads so far and these commands behind them, with no other thread's submit in between. In a submit of
+    /// their own, as one that is refused for a faulty kernel's sake would take them along.
     pub(super) fn submit(&self, commands: Option<wgpu::CommandBuffer>) -> wgpu::SubmissionIndex {
         let mut uploads = self.uploads();
-        let copies = uploads.take(&self.device);
-        if copies.is_some() || commands.is_some() {
-            self.state().counters.submits += 1;
+        let copies = uploads.take(&self.device).map(|copies| self.submit_one(copies));
+        match (commands, copies) {
+            (Some(commands), _) => self.submit_one(commands),
+            (None, Some(submission)) => submission,
+            (None, None) => self.queue.submit([]),
         }
-        self.queue.submit(copies.into_iter().chain(commands))
+    }
+
+    fn submit_one(&self, commands: wgpu::CommandBuffer) -> wgpu::SubmissionIndex {
+        self.state().counters.submits += 1;
+        self.queue.submit([commands])
     }
 
     /// Takes note of a submit of so many dispatches. The oldest one comes back if there are too many now.
