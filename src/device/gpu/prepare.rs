@@ -13,6 +13,10 @@ use crate::error::{Error, Result};
 /// Dispatches whose parameters lie in one uniform buffer.
 const DISPATCHES_PER_BUFFER: usize = (UPLOAD_BYTES / UNIFORM_STRIDE) as usize;
 
+/// What an invocation costs at least, in work: its indices, and barriers that most of a workgroup only waits at. A kernel
+/// with a workgroup for each of a million rows of one number does little else.
+const WORK_PER_INVOCATION: u64 = 32;
+
 /// A recording with everything that a replay needs at hand.
 pub(crate) struct Prepared {
     pub(super) launches: Vec<Launch>,
@@ -32,7 +36,10 @@ pub(super) struct Launch {
 impl Capabilities {
     /// How long a dispatch takes, to a factor of a few and on the slow side.
     fn microseconds(&self, dispatch: &Dispatch) -> f64 {
-        self.dispatch_microseconds + dispatch.work as f64 / self.work_per_microsecond
+        let invocations: u64 =
+            dispatch.workgroups.iter().chain(&dispatch.kernel.workgroup_size).map(|n| u64::from(*n)).product();
+        let work = dispatch.work.max(invocations.saturating_mul(WORK_PER_INVOCATION));
+        self.dispatch_microseconds + work as f64 / self.work_per_microsecond
     }
 }
 
@@ -150,6 +157,22 @@ fn bind_tensor(binding: u32, tensor: &Tensor) -> Result<wgpu::BindGroupEntry<'_>
 #[cfg(test)]
 mod tests {
     use super::pieces;
+    use crate::{Backend, Call, Capabilities, Device, DeviceKind, Kernel, Recording, Tensor};
+
+    fn nothing(_: Call<'_>) {}
+
+    static ROWS: Kernel = Kernel::new("user.rows", "", "main", [64, 1, 1], nothing).inputs(1);
+
+    #[test]
+    fn a_million_rows_of_one_number_are_not_taken_for_a_million_additions() {
+        let device = Device::cpu();
+        let (x, sums) = (Tensor::zeros(&device, 1, 1).unwrap(), Tensor::zeros(&device, 1, 1).unwrap());
+        let mut recording = Recording::new(&device);
+        recording.dispatch(&ROWS, [1024, 1024], (), &[&x], &[&sums], 1 << 20).unwrap();
+        // llvmpipe takes six seconds.
+        let estimate = Capabilities::of(DeviceKind::Software, Backend::Vulkan).microseconds(&recording.dispatches()[0]);
+        assert!((1e6..2e7).contains(&estimate), "{estimate} us");
+    }
 
     #[test]
     fn a_long_step_is_cut_into_pieces_that_cover_it() {
