@@ -100,7 +100,7 @@ fn run(options: &Options) -> Result<f32> {
         let about = device.describe();
         let results = serde_json::json!({
             "device": about.name,
-            "backend": about.backend,
+            "backend": about.backend.to_string(),
             "seed": options.seed,
             "epochs": options.epochs,
             "batch_size": options.batch_size,

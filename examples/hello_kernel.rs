@@ -33,7 +33,7 @@ fn run_on(device: &Device) -> Result<Vec<f32>> {
     let y = Tensor::new(device, 10, 100, &[1.0; 1000])?;
     let out = Tensor::zeros(device, 10, 100)?;
     let mut recording = Recording::new(device);
-    recording.push(&AXPY, [1000u32.div_ceil(64), 1], 2f32, &[&x, &y], &[&out], 2000)?;
+    recording.dispatch(&AXPY, [1000u32.div_ceil(64), 1], 2f32, &[&x, &y], &[&out], 2000)?;
     recording.run()?;
     out.read()
 }

@@ -12,8 +12,12 @@ pub enum ErrorKind {
     InvalidInput,
     /// No such adapter, or none that serves.
     NoDevice,
-    /// The adapter was lost, reset or unplugged, or reported an error; its tensors are gone.
+    /// The adapter was lost, reset or unplugged, or gave no answer in time; its tensors are gone, and every later call
+    /// fails at once.
     DeviceLost,
+    /// A kernel that does not compile, that the adapter refuses to run, or whose reference implementation panicked. The
+    /// device is as good as before.
+    Kernel,
     /// An allocation that does not fit the adapter's limits or memory.
     OutOfMemory,
     /// Training produced NaN or infinity.
@@ -33,11 +37,19 @@ pub enum ErrorKind {
 /// assert_eq!(error.kind(), ErrorKind::Shape);
 /// assert_eq!(error.to_string(), "tensor: 2 values for a 2 x 3 matrix; it takes 6, row by row");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+///
+/// [`Debug`](fmt::Debug) prints it as [`Display`](fmt::Display) does, for programs whose `main` returns it.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(Box<Message>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[derive(Clone, PartialEq, Eq)]
 struct Message {
     kind: ErrorKind,
     operation: String,
@@ -70,5 +82,21 @@ impl Error {
 
     pub(crate) fn input(operation: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidInput, operation, detail)
+    }
+
+    pub(crate) fn kernel(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Kernel, name, detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, ErrorKind};
+
+    #[test]
+    fn an_error_that_main_returns_reads_as_one_that_is_printed() {
+        let error = Error::new(ErrorKind::Io, "load", "no file");
+        assert_eq!(format!("{error:?}"), "load: no file");
+        assert_eq!(format!("{error:#?}"), error.to_string());
     }
 }

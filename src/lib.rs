@@ -60,8 +60,8 @@ mod save;
 mod train;
 
 pub use device::{
-    Call, Constants, Counters, Device, DeviceInfo, DeviceOptions, Dispatch, Field, Kernel, MAX_INPUTS, MAX_OUTPUTS,
-    PendingRead, Recording, Tensor,
+    Backend, Call, Capabilities, Constants, Counters, Device, DeviceInfo, DeviceKind, DeviceOptions, Dispatch, Field,
+    Kernel, MAX_INPUTS, MAX_OUTPUTS, PendingRead, Recording, Tensor,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use gradient::gradients;

@@ -6,12 +6,12 @@ mod common;
 
 use std::path::Path;
 
-use common::{Devices, assert_same_training, on_every_device};
+use common::{Devices, assert_same_training, on_every_device, opened_anew};
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{Dropout, Init, Linear, Module, Mse, Parameter, Sequential, Tanh};
 use wgrad::ops::Reduction;
 use wgrad::optim::{Adam, Schedule, Sgd};
-use wgrad::{Device, DeviceOptions, ErrorKind, Fit, Tape, Tensor, Trainer, Var};
+use wgrad::{Device, ErrorKind, Fit, Tape, Tensor, Trainer, Var};
 
 on_every_device!(
     streamed_data_gives_the_bits_of_resident_data,
@@ -43,14 +43,6 @@ const CHUNKS: [u64; 8] = [
     ROW_BYTES * SAMPLES as u64 - 1,
 ];
 
-/// The same adapter, for one test alone.
-fn opened_anew(device: &Device, default_limits: bool) -> Device {
-    let info = device.describe();
-    let open = |name: &str| DeviceOptions::new(name).default_limits(default_limits).open().unwrap();
-    // Of adapters of one name, the second is to be had by its backend.
-    Some(open(&info.name)).filter(|d| d.describe().backend == info.backend).unwrap_or_else(|| open(info.backend))
-}
-
 /// With dropout, whose masks follow from the number of the step, as do a schedule and Adam's corrections.
 fn trainer(device: &Device) -> Trainer {
     let model =
@@ -63,7 +55,7 @@ fn streamed_data_gives_the_bits_of_resident_data(devices: &Devices) {
     let (train, validation) = data();
     for (name, device) in devices {
         // Its counters count nothing else.
-        let device = &opened_anew(device, false);
+        let device = &opened_anew(device, |options| options).unwrap();
         for drop_last in [false, true] {
             let fit = |bytes| {
                 let fit = Fit::new(3, BATCH).validation(&validation).evaluate_every(2).drop_last(drop_last);
@@ -161,7 +153,7 @@ fn data_beyond_the_limit_of_a_device_trains(devices: &Devices) {
     let data = Dataset::new(inputs, COLS, vec![2.0; ROWS], 1).unwrap();
     let expected: usize = (0..ROWS).map(|row| (row % 5).abs_diff(2).pow(2)).sum();
     for (name, device) in devices {
-        let device = opened_anew(device, true);
+        let device = opened_anew(device, |options| options.default_limits(true)).unwrap();
         match Tensor::zeros(&device, ROWS, COLS) {
             Ok(_) => assert_eq!(name, "cpu"),
             Err(error) => assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{name}: {error}"),

@@ -128,7 +128,7 @@ fn percent(accuracy: f32) -> f64 {
 
 /// Trains once for each seed. The CPU path does so on all cores, each run on a device of its own.
 fn train_all(experiment: &Experiment, options: &Options, device: &Device) -> Result<Vec<Run>> {
-    let is_cpu = device.describe().kind == "cpu";
+    let is_cpu = device.describe().kind == wgrad::DeviceKind::Cpu;
     let workers = if is_cpu { thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };
     // On a terminal; elsewhere nothing is drawn.
     let bar = ProgressBar::new(options.runs * experiment.epochs as u64);
@@ -247,7 +247,7 @@ impl<'a> Summary<'a> {
         serde_json::json!({
             "experiment": name,
             "device": about.name,
-            "backend": about.backend,
+            "backend": about.backend.to_string(),
             "seed": seed,
             "runs": runs.len(),
             "epochs": self.experiment.epochs,

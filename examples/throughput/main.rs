@@ -97,7 +97,7 @@ fn run(options: &Options) -> Result<()> {
             let line = serde_json::json!({
                 "peer": format!("wgrad-{}", env!("CARGO_PKG_VERSION")),
                 "device": about.name,
-                "backend": about.backend,
+                "backend": about.backend.to_string(),
                 "driver": about.driver,
                 "sizes": options.sizes,
                 "batch": options.batch,

@@ -1,17 +1,12 @@
-//! A device's memory, and values on their way back from it.
+//! A device's memory.
 
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 
+use crate::device::read::PendingRead;
+use crate::device::{Device, Runner};
 #[cfg(feature = "gpu")]
-use crate::device::gpu;
-use crate::device::{Backend, Device};
+use crate::error::Error;
 use crate::error::Result;
-#[cfg(feature = "gpu")]
-use crate::error::{Error, ErrorKind};
 
 /// A stretch of a device's memory, in f32 elements; freed with its last tensor.
 pub(crate) struct Buffer {
@@ -61,23 +56,21 @@ impl Buffer {
     }
 
     pub(crate) fn write(&self, offset: usize, values: &[f32]) -> Result<()> {
-        match (self.device.backend(), &self.storage) {
-            (Backend::Cpu(cpu), Storage::Cpu(slot)) => cpu.write(*slot, offset, values),
+        match (self.device.runner(), &self.storage) {
+            (Runner::Cpu(cpu), Storage::Cpu(slot)) => cpu.write(*slot, offset, values),
             #[cfg(feature = "gpu")]
-            (Backend::Gpu(gpu), Storage::Gpu(buffer)) => gpu.write(buffer, offset, values),
+            (Runner::Gpu(gpu), Storage::Gpu(buffer)) => gpu.write(buffer, offset, values),
             #[cfg(feature = "gpu")]
             _ => Err(mixed()),
         }
     }
 
     pub(crate) fn read(&self, offset: usize, len: usize) -> Result<PendingRead> {
-        match (self.device.backend(), &self.storage) {
-            (Backend::Cpu(cpu), Storage::Cpu(slot)) => {
-                Ok(PendingRead(Pending::Ready(cpu.read(*slot, offset..offset + len)?)))
-            }
+        match (self.device.runner(), &self.storage) {
+            (Runner::Cpu(cpu), Storage::Cpu(slot)) => Ok(PendingRead::ready(cpu.read(*slot, offset..offset + len)?)),
             #[cfg(feature = "gpu")]
-            (Backend::Gpu(gpu), Storage::Gpu(buffer)) => {
-                Ok(PendingRead(Pending::Gpu(gpu.read(buffer, offset, len)?, self.device.clone())))
+            (Runner::Gpu(gpu), Storage::Gpu(buffer)) => {
+                Ok(PendingRead::on_gpu(gpu.read(buffer, offset, len)?, &self.device))
             }
             #[cfg(feature = "gpu")]
             _ => Err(mixed()),
@@ -86,67 +79,16 @@ impl Buffer {
 }
 
 #[cfg(feature = "gpu")]
-fn mixed() -> Error {
-    Error::new(ErrorKind::InvalidInput, "buffer", "a buffer of one backend on a device of another")
+pub(super) fn mixed() -> Error {
+    Error::input("buffer", "a buffer of one backend on a device of another")
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        match (self.device.backend(), &self.storage) {
-            (Backend::Cpu(cpu), Storage::Cpu(slot)) => cpu.free(*slot),
+        match (self.device.runner(), &self.storage) {
+            (Runner::Cpu(cpu), Storage::Cpu(slot)) => cpu.free(*slot),
             #[cfg(feature = "gpu")]
             _ => {}
         }
-    }
-}
-
-/// Values on their way back from a device: a future, or something to [`wait`](PendingRead::wait) for.
-///
-/// The values are those at the time of [`Tensor::read_async`](crate::Tensor::read_async), whatever runs later.
-#[must_use = "await it or call `wait`"]
-pub struct PendingRead(Pending);
-
-enum Pending {
-    Ready(Vec<f32>),
-    #[cfg(feature = "gpu")]
-    Gpu(gpu::Readback, Device),
-}
-
-impl PendingRead {
-    /// Waits for the values. Not in a browser: nothing may block there; `.await` instead.
-    ///
-    /// # Errors
-    /// A lost device.
-    pub fn wait(self) -> Result<Vec<f32>> {
-        match self.0 {
-            Pending::Ready(values) => Ok(values),
-            #[cfg(feature = "gpu")]
-            Pending::Gpu(readback, device) => match device.backend() {
-                Backend::Gpu(gpu) => readback.wait(gpu),
-                Backend::Cpu(_) => Err(mixed()),
-            },
-        }
-    }
-}
-
-impl Future for PendingRead {
-    type Output = Result<Vec<f32>>;
-
-    #[cfg_attr(not(feature = "gpu"), expect(unused_variables, reason = "what is there at once needs no waking"))]
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Pending::Ready(values) => Poll::Ready(Ok(std::mem::take(values))),
-            #[cfg(feature = "gpu")]
-            Pending::Gpu(readback, device) => match device.backend() {
-                Backend::Gpu(gpu) => readback.poll(gpu, context),
-                Backend::Cpu(_) => Poll::Ready(Err(mixed())),
-            },
-        }
-    }
-}
-
-impl fmt::Debug for PendingRead {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PendingRead")
     }
 }

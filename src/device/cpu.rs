@@ -1,15 +1,21 @@
 //! The CPU path: runs a recording by calling each kernel's reference, in order. It imports no wgpu.
 
+use std::any::Any;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::device::fair::Fair;
 use crate::device::kernel::{Call, MAX_INPUTS, MAX_OUTPUTS};
 use crate::device::recording::{Dispatch, Recording};
 use crate::device::tensor::{MAX_ELEMENTS, Tensor};
-use crate::device::{Counters, DeviceInfo};
+use crate::device::{Backend, Capabilities, Counters, DeviceInfo, DeviceKind};
 use crate::error::{Error, ErrorKind, Result};
 
-pub(crate) struct Cpu(Mutex<Memory>);
+pub(crate) struct Cpu {
+    info: DeviceInfo,
+    /// Held for a step of a run at a time.
+    memory: Fair<Memory>,
+}
 
 #[derive(Default)]
 struct Memory {
@@ -20,33 +26,35 @@ struct Memory {
 
 impl Cpu {
     pub(crate) fn new() -> Self {
-        Self(Mutex::default())
+        Self { info: Self::describe(), memory: Fair::default() }
     }
 
-    pub(crate) fn info() -> DeviceInfo {
+    pub(crate) fn describe() -> DeviceInfo {
         DeviceInfo {
             name: "cpu".into(),
-            kind: "cpu",
-            backend: "cpu",
+            kind: DeviceKind::Cpu,
+            backend: Backend::Cpu,
             driver: format!("wgrad {} on {}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH),
-            // What the kernels can count to.
-            max_tensor_bytes: MAX_ELEMENTS as u64 * 4,
-            workgroup_memory: 0,
+            capabilities: Capabilities {
+                // What the kernels can count to.
+                max_tensor_bytes: MAX_ELEMENTS as u64 * 4,
+                workgroup_memory: 0,
+                ..Capabilities::of(DeviceKind::Cpu, Backend::Cpu)
+            },
         }
     }
 
-    pub(crate) fn counters(&self) -> Counters {
-        self.memory().counters
+    pub(crate) fn info(&self) -> &DeviceInfo {
+        &self.info
     }
 
-    /// A panic in another thread leaves whole numbers behind, so a poisoned lock is as good as any.
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn counters(&self) -> Counters {
+        self.memory.lock().counters
     }
 
     pub(crate) fn allocate(&self, len: usize) -> Result<usize> {
         let mut buffer = Vec::new();
-        if len > MAX_ELEMENTS || buffer.try_reserve_exact(len).is_err() {
+        if buffer.try_reserve_exact(len).is_err() {
             return Err(Error::new(
                 ErrorKind::OutOfMemory,
                 "tensor",
@@ -54,7 +62,7 @@ impl Cpu {
             ));
         }
         buffer.resize(len, 0.0);
-        let mut memory = self.memory();
+        let mut memory = self.memory.lock();
         let slot = memory.free.pop().unwrap_or(memory.buffers.len());
         if slot == memory.buffers.len() {
             memory.buffers.push(buffer);
@@ -65,62 +73,97 @@ impl Cpu {
     }
 
     pub(crate) fn free(&self, slot: usize) {
-        let mut memory = self.memory();
-        memory.buffers[slot] = Vec::new();
+        let mut memory = self.memory.lock();
+        let buffer = std::mem::take(&mut memory.buffers[slot]);
         memory.free.push(slot);
+        // A large one takes its time.
+        drop(memory);
+        drop(buffer);
     }
 
     pub(crate) fn write(&self, slot: usize, offset: usize, values: &[f32]) -> Result<()> {
-        let mut memory = self.memory();
+        let mut memory = self.memory.lock();
         memory.counters.uploads += values.len() as u64;
         memory.buffers[slot][offset..offset + values.len()].copy_from_slice(values);
         Ok(())
     }
 
     pub(crate) fn read(&self, slot: usize, range: Range<usize>) -> Result<Vec<f32>> {
-        let mut memory = self.memory();
+        let mut memory = self.memory.lock();
         memory.counters.reads += 1;
         Ok(memory.buffers[slot][range].to_vec())
     }
 
     pub(crate) fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
-        let mut memory = self.memory();
-        let memory = &mut *memory;
+        let mut memory = self.memory.lock();
         memory.counters.submits += 1;
-        memory.counters.launches += u64::from(steps.end.saturating_sub(steps.start)) * recording.len() as u64;
         for step in steps {
-            for dispatch in recording.dispatches() {
-                call(&mut memory.buffers, dispatch, step as usize);
-            }
+            memory = self.memory.yielded(memory);
+            memory.counters.launches += recording.len() as u64;
+            run_step(&mut memory.buffers, recording, step as usize)?;
         }
         Ok(())
     }
 }
 
+/// Runs all dispatches. A reference that panics is an error, and the memory is as whole as before.
+fn run_step(buffers: &mut [Vec<f32>], recording: &Recording, step: usize) -> Result<()> {
+    let mut at = 0;
+    let run = AssertUnwindSafe(|| {
+        for dispatch in recording.dispatches() {
+            call(buffers, dispatch, step);
+            at += 1;
+        }
+    });
+    catch_unwind(run).map_err(|panic| {
+        let name = recording.dispatches().get(at).map_or("run", |dispatch| dispatch.kernel.name);
+        let message = message(&*panic);
+        Error::kernel(name, format!("its reference implementation panicked in dispatch {at} of step {step}: {message}"))
+    })
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
 fn place(tensor: &Tensor) -> (usize, Range<usize>) {
-    // `Recording::push` took tensors of this device only.
+    // `Recording::dispatch` took tensors of this device only.
     let slot = tensor.buffer.cpu_slot().unwrap_or(usize::MAX);
     (slot, tensor.offset..tensor.offset + tensor.len())
 }
 
+/// The outputs' buffers, taken out of the list until the kernel has run, or has panicked.
+struct Taken<'a> {
+    buffers: &'a mut [Vec<f32>],
+    outputs: &'a [Tensor],
+    taken: [Vec<f32>; MAX_OUTPUTS],
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        for (taken, output) in self.taken.iter_mut().zip(self.outputs) {
+            self.buffers[place(output).0] = std::mem::take(taken);
+        }
+    }
+}
+
 /// Calls the reference on slices of the buffers. The outputs' buffers are taken out of the list meanwhile: a buffer
-/// that is written is bound only once, which `Recording::push` checks.
+/// that is written is bound only once, which `Recording::dispatch` checks.
 fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, step: usize) {
-    let mut taken: [Vec<f32>; MAX_OUTPUTS] = Default::default();
-    for (taken, output) in taken.iter_mut().zip(&dispatch.outputs) {
-        *taken = std::mem::take(&mut buffers[place(output).0]);
+    let mut all = Taken { buffers, outputs: &dispatch.outputs, taken: Default::default() };
+    for (taken, output) in all.taken.iter_mut().zip(all.outputs) {
+        *taken = std::mem::take(&mut all.buffers[place(output).0]);
     }
     let mut outputs: [&mut [f32]; MAX_OUTPUTS] = Default::default();
-    for ((slice, buffer), output) in outputs.iter_mut().zip(&mut taken).zip(&dispatch.outputs) {
+    for ((slice, buffer), output) in outputs.iter_mut().zip(&mut all.taken).zip(all.outputs) {
         *slice = &mut buffer[place(output).1];
     }
     let mut inputs: [&[f32]; MAX_INPUTS] = Default::default();
     for (slice, input) in inputs.iter_mut().zip(&dispatch.inputs) {
         let (slot, range) = place(input);
-        *slice = &buffers[slot][range];
+        *slice = &all.buffers[slot][range];
     }
     (dispatch.kernel.reference)(Call { params: &dispatch.params, step, inputs, outputs });
-    for (taken, output) in taken.iter_mut().zip(&dispatch.outputs) {
-        buffers[place(output).0] = std::mem::take(taken);
-    }
 }

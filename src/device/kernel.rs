@@ -3,7 +3,7 @@
 /// One entry point of a shader, with the CPU function that computes the same.
 ///
 /// In the shader, group 0 holds the parameters (a uniform, binding 0), then the inputs (read-only storage), then the
-/// outputs (read-write storage), in the order of the lists given to [`Recording::push`](crate::Recording::push). A
+/// outputs (read-write storage), in the order of the lists given to [`Recording::dispatch`](crate::Recording::dispatch). A
 /// kernel that [`uses_step`](Self::uses_step) also has the step's number in a uniform at group 1, binding 0.
 /// [`Kernel::new`] makes one from outside the crate, as `examples/hello_kernel.rs` does.
 #[derive(Debug)]
@@ -34,7 +34,9 @@ pub struct Kernel {
     pub constants: fn(&[u8]) -> Constants,
     /// The reference implementation: computes on the CPU what the entry point computes on the GPU.
     pub reference: fn(Call<'_>),
-    /// Whether it is one of the crate's own, whose launchers have checked the shapes: it is compiled without bounds checks.
+    /// Whether it is one of the crate's own: dispatched by `ops`, which checks the shapes, it is compiled without bounds
+    /// checks.
+    #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path compiles nothing"))]
     pub(crate) own: bool,
 }
 
@@ -86,7 +88,7 @@ impl Kernel {
     /// let device = Device::cpu();
     /// let out = Tensor::zeros(&device, 10, 10)?;
     /// let mut recording = Recording::new(&device);
-    /// recording.push(&FILL, [100u32.div_ceil(64), 1], 2.5f32, &[], &[&out], 100)?;
+    /// recording.dispatch(&FILL, [100u32.div_ceil(64), 1], 2.5f32, &[], &[&out], 100)?;
     /// recording.run()?;
     /// assert_eq!(out.read()?, [2.5; 100]);
     /// # Ok::<(), wgrad::Error>(())
@@ -115,7 +117,7 @@ impl Kernel {
         }
     }
 
-    /// With parameters of this type, which are what [`Recording::push`](crate::Recording::push) is given.
+    /// With parameters of this type, which are what [`Recording::dispatch`](crate::Recording::dispatch) is given.
     pub const fn params<P>(mut self) -> Self {
         self.params_size = size_of::<P>();
         self
@@ -170,7 +172,7 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The parameters. `P` is the type that was given to [`Recording::push`](crate::Recording::push).
+    /// The parameters. `P` is the type that was given to [`Recording::dispatch`](crate::Recording::dispatch).
     pub fn params<P: bytemuck::AnyBitPattern>(&self) -> P {
         bytemuck::pod_read_unaligned(self.params)
     }

@@ -2,9 +2,14 @@
 
 mod buffer;
 mod cpu;
+mod fair;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod info;
 pub(crate) mod kernel;
+mod names;
+mod options;
+mod read;
 mod recording;
 mod tensor;
 
@@ -13,13 +18,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-pub use buffer::PendingRead;
 use buffer::{Buffer, Storage};
 use cpu::Cpu;
 #[cfg(feature = "gpu")]
 use gpu::Gpu;
+pub use info::{Backend, Capabilities, Counters, DeviceInfo, DeviceKind};
 pub use kernel::{Call, Constants, Field, Kernel, MAX_INPUTS, MAX_OUTPUTS};
 pub(crate) use kernel::{Shader, kernel, params, shader};
+pub use options::DeviceOptions;
+pub use read::PendingRead;
 pub(crate) use recording::MAX_WORKGROUPS;
 pub use recording::{Dispatch, Recording};
 pub use tensor::Tensor;
@@ -36,11 +43,22 @@ pub(crate) use tensor::{ALIGNMENT, MAX_ELEMENTS};
 /// assert_eq!(device.name(), "cpu");
 /// println!("{}", device.describe());
 /// ```
+///
+/// # Blocking and awaiting
+/// What takes time comes twice: as a future (`auto_async`, [`named_async`](Self::named_async),
+/// [`Recording::prepare`], [`Recording::run_steps_async`], [`Tensor::read_async`], [`wait_async`](Self::wait_async)), and
+/// as a call that blocks on it.
+///
+/// In a browser the futures sleep until the driver calls back. Nothing may block there: the calls that open a device are
+/// absent, the others work on the CPU path and are an error on a GPU. Elsewhere drivers call nobody back by themselves, so
+/// the first poll of such a future sleeps in the driver until the answer is there, and returns it: every executor will
+/// do, none is kept busy, but a thread of it is held for as long. Where that matters (tokio with much else to do), wrap the
+/// blocking call in the executor's `spawn_blocking`.
 #[derive(Clone)]
-pub struct Device(Arc<Backend>);
+pub struct Device(Arc<Runner>);
 
-/// What a device is.
-pub(crate) enum Backend {
+/// Who runs recordings.
+pub(crate) enum Runner {
     Cpu(Cpu),
     #[cfg(feature = "gpu")]
     Gpu(Box<Gpu>),
@@ -48,117 +66,6 @@ pub(crate) enum Backend {
 
 /// The most steps of one run: a GPU keeps their numbers in a table of 256 bytes each.
 const MAX_STEPS: u32 = 1 << 20;
-
-/// The words of a device name that are not part of an adapter's name, as error messages list them.
-const WORDS: &str = "auto, cpu, gpu, vulkan, metal, dx12, gl";
-
-/// What is known about a device, as [`Device::list`] and [`Device::describe`] give it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeviceInfo {
-    /// The adapter's name, as its driver gives it; `cpu` for the CPU path.
-    pub name: String,
-    /// `discrete`, `integrated`, `virtual`, `software` (a GPU driver that runs on the CPU), `other`, or `cpu`.
-    pub kind: &'static str,
-    /// `vulkan`, `metal`, `dx12`, `gl`, `webgpu`, or `cpu`.
-    pub backend: &'static str,
-    /// The driver's name and version.
-    pub driver: String,
-    /// The largest matrix it takes, in bytes.
-    pub max_tensor_bytes: u64,
-    /// Workgroup memory in bytes; 0 on the CPU.
-    pub workgroup_memory: u32,
-}
-
-impl fmt::Display for DeviceInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.kind == "cpu" {
-            return write!(f, "cpu ({})", self.driver);
-        }
-        write!(
-            f,
-            "{} ({}, {}, {}; matrices to {} MiB, workgroup memory {} KiB)",
-            self.name,
-            self.kind,
-            self.backend,
-            self.driver,
-            self.max_tensor_bytes >> 20,
-            self.workgroup_memory >> 10
-        )
-    }
-}
-
-/// How to open a device, where [`Device::named`] is not enough.
-///
-/// ```
-/// use wgrad::DeviceOptions;
-///
-/// let device = DeviceOptions::new("cpu").checked_shaders(true).open()?;
-/// # Ok::<(), wgrad::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct DeviceOptions {
-    pub(crate) name: String,
-    pub(crate) checked_shaders: bool,
-    pub(crate) default_limits: bool,
-}
-
-impl DeviceOptions {
-    /// Options for the device of this name: the words of [`Device::named`].
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), checked_shaders: false, default_limits: false }
-    }
-
-    /// Keep bounds checks and loop bounds in wgrad's own kernels (off: shapes are checked before a launch, and the
-    /// checks cost up to half the speed). For tests, and for drivers that are in doubt.
-    pub fn checked_shaders(mut self, checked: bool) -> Self {
-        self.checked_shaders = checked;
-        self
-    }
-
-    /// Use no more than WebGPU's default limits (128 MiB a matrix), as a browser would.
-    pub fn default_limits(mut self, only: bool) -> Self {
-        self.default_limits = only;
-        self
-    }
-
-    /// Opens the device.
-    ///
-    /// # Errors
-    /// See [`Device::named`].
-    pub fn open(&self) -> Result<Device> {
-        match self.name.to_lowercase().as_str() {
-            "auto" | "" => self.open_best(),
-            "cpu" => Ok(Device::cpu()),
-            _ => self.open_gpu(),
-        }
-    }
-
-    #[cfg(feature = "gpu")]
-    fn open_gpu(&self) -> Result<Device> {
-        Ok(Device(Arc::new(Backend::Gpu(Box::new(Gpu::open(self)?)))))
-    }
-
-    #[cfg(not(feature = "gpu"))]
-    fn open_gpu(&self) -> Result<Device> {
-        Err(Error::new(
-            ErrorKind::NoDevice,
-            "device",
-            format!("'{}' needs a GPU, and wgrad was built without its feature 'gpu'; present: cpu", self.name),
-        ))
-    }
-
-    fn open_best(&self) -> Result<Device> {
-        #[cfg(feature = "gpu")]
-        if gpu::has_hardware() {
-            return self.open_gpu();
-        }
-        log::warn!(
-            "no hardware GPU found, so this runs on the CPU (a software GPU can be named: {WORDS}, or its name)"
-        );
-        Ok(Device::cpu())
-    }
-}
 
 impl Device {
     /// The device that `WGRAD_DEVICE` names (the words of [`Device::named`]); else the best hardware adapter:
@@ -168,27 +75,43 @@ impl Device {
     ///
     /// # Errors
     /// `WGRAD_DEVICE` names no device, or the adapter can't be opened.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn auto() -> Result<Self> {
-        let name = std::env::var("WGRAD_DEVICE").unwrap_or_else(|_| "auto".into());
-        DeviceOptions::new(name).open()
+        DeviceOptions::auto().open()
+    }
+
+    /// [`Device::auto`] without blocking.
+    ///
+    /// # Errors
+    /// `WGRAD_DEVICE` names no device, or the adapter can't be opened.
+    pub async fn auto_async() -> Result<Self> {
+        DeviceOptions::auto().open_async().await
     }
 
     /// The CPU path. It multiplies large matrices on up to four cores, with the same bits as on one; the environment's
     /// `MATMUL_NUM_THREADS` sets another number, as for every user of the crate matrixmultiply.
+    ///
+    /// Threads that share it take turns, step by step of a run.
     pub fn cpu() -> Self {
-        Self(Arc::new(Backend::Cpu(Cpu::new())))
+        Self(Arc::new(Runner::Cpu(Cpu::new())))
     }
 
     /// The best GPU adapter there is, hardware first, a software adapter otherwise.
     ///
     /// # Errors
     /// No adapter at all.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn gpu() -> Result<Self> {
         Self::named("gpu")
     }
 
-    /// The device of this name: `auto`, `cpu`, `gpu`, a backend (`vulkan`, `metal`, `dx12`, `gl`), or a part of an
-    /// adapter's name (`nvidia`, `llvmpipe`), in any case.
+    /// The device of this name: `auto`, `cpu`, `gpu`, a backend (`vulkan`, `metal`, `dx12`, `gl`), a number of
+    /// [`Device::list`] (`0`), a line as `cargo run --example devices` prints it, an adapter's name, or a part of one
+    /// (`nvidia`, `llvmpipe`); in any case, with or without spaces around it. Of several that fit it is the first: equal
+    /// cards are told apart by their numbers.
+    ///
+    /// GL adapters are looked at only for the word `gl`, their own names, or where there are no others: asking for them is
+    /// slow, and prints on machines without a desktop. wgpu's own variables (`WGPU_BACKEND` and the like) choose nothing.
     ///
     /// ```
     /// let error = wgrad::Device::named("voodoo2").unwrap_err();
@@ -197,82 +120,118 @@ impl Device {
     ///
     /// # Errors
     /// No such device: the message lists those present.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn named(name: &str) -> Result<Self> {
         DeviceOptions::new(name).open()
     }
 
-    /// All devices present, in the order in which [`Device::auto`] prefers them, the CPU path last.
+    /// The device of this name, without blocking: see [`Device::named`].
+    ///
+    /// ```
+    /// # async fn show() -> wgrad::Result<()> {
+    /// let device = wgrad::Device::named_async("gpu").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// No such device: the message lists those present.
+    pub async fn named_async(name: &str) -> Result<Self> {
+        DeviceOptions::new(name).open_async().await
+    }
+
+    /// All devices present, in the order in which [`Device::auto`] prefers them, the CPU path last; GL adapters only where
+    /// there are no others. A place in this list is a name for [`Device::named`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn list() -> Vec<DeviceInfo> {
+        pollster::block_on(Self::list_async())
+    }
+
+    /// [`Device::list`] without blocking.
+    pub async fn list_async() -> Vec<DeviceInfo> {
         #[cfg(feature = "gpu")]
-        let gpus = gpu::list();
+        let gpus = gpu::list().await;
         #[cfg(not(feature = "gpu"))]
         let gpus = Vec::new();
-        gpus.into_iter().chain([Cpu::info()]).collect()
+        gpus.into_iter().chain([Cpu::describe()]).collect()
+    }
+
+    fn info(&self) -> &DeviceInfo {
+        match &*self.0 {
+            Runner::Cpu(cpu) => cpu.info(),
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(gpu) => gpu.info(),
+        }
     }
 
     /// The adapter's name, `cpu` for the CPU path.
     pub fn name(&self) -> &str {
-        match &*self.0 {
-            Backend::Cpu(_) => "cpu",
-            #[cfg(feature = "gpu")]
-            Backend::Gpu(gpu) => &gpu.info().name,
-        }
+        &self.info().name
     }
 
-    /// Name, type, backend, driver, and the limits that matter.
+    /// Name, kind, backend, driver, and capabilities.
     pub fn describe(&self) -> DeviceInfo {
-        match &*self.0 {
-            Backend::Cpu(_) => Cpu::info(),
-            #[cfg(feature = "gpu")]
-            Backend::Gpu(gpu) => gpu.info().clone(),
-        }
+        self.info().clone()
     }
 
-    /// [`DeviceInfo::kind`].
-    pub(crate) fn kind(&self) -> &'static str {
-        match &*self.0 {
-            Backend::Cpu(_) => "cpu",
-            #[cfg(feature = "gpu")]
-            Backend::Gpu(gpu) => gpu.info().kind,
-        }
+    /// Its limits and its speed.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.info().capabilities
     }
 
-    /// Waits until everything run so far is done.
+    /// Waits until everything run and uploaded so far is done.
+    ///
+    /// # Errors
+    /// A lost device, or an error it reported since the last call; in a browser a GPU, where nothing may block: use
+    /// [`Device::wait_async`].
+    pub fn wait(&self) -> Result<()> {
+        self.block_on("wait", "Device::wait_async", self.wait_async())
+    }
+
+    /// [`Device::wait`] without blocking.
     ///
     /// # Errors
     /// A lost device, or an error it reported since the last call.
-    pub fn wait(&self) -> Result<()> {
+    pub async fn wait_async(&self) -> Result<()> {
         match &*self.0 {
-            Backend::Cpu(_) => Ok(()),
+            Runner::Cpu(_) => Ok(()),
             #[cfg(feature = "gpu")]
-            Backend::Gpu(gpu) => gpu.wait(),
+            Runner::Gpu(gpu) => gpu.wait().await,
         }
     }
 
-    /// What this device was asked to do since it was opened: launches, submits, reads, uploads. Tests of the schedule
+    /// What this device was asked to do since it was opened: dispatches, submits, reads, uploads. Tests of the schedule
     /// count them.
     pub fn counters(&self) -> Counters {
         match &*self.0 {
-            Backend::Cpu(cpu) => cpu.counters(),
+            Runner::Cpu(cpu) => cpu.counters(),
             #[cfg(feature = "gpu")]
-            Backend::Gpu(gpu) => gpu.counters(),
+            Runner::Gpu(gpu) => gpu.counters(),
         }
     }
 
-    pub(crate) fn backend(&self) -> &Backend {
+    pub(crate) fn runner(&self) -> &Runner {
         &self.0
     }
 
     pub(crate) fn allocate(&self, len: usize) -> Result<Arc<Buffer>> {
         let storage = match &*self.0 {
-            Backend::Cpu(cpu) => Storage::Cpu(cpu.allocate(len)?),
+            Runner::Cpu(cpu) => Storage::Cpu(cpu.allocate(len)?),
             #[cfg(feature = "gpu")]
-            Backend::Gpu(gpu) => Storage::Gpu(gpu.allocate(len)?),
+            Runner::Gpu(gpu) => Storage::Gpu(gpu.allocate(len)?),
         };
         Ok(Arc::new(Buffer::new(self, storage)))
     }
 
-    pub(crate) fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
+    #[cfg_attr(not(feature = "gpu"), expect(unused_variables, reason = "the CPU path needs nothing prepared"))]
+    pub(crate) async fn prepare(&self, recording: &Recording) -> Result<()> {
+        match &*self.0 {
+            Runner::Cpu(_) => Ok(()),
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(gpu) => gpu.prepared(recording).await.map(drop),
+        }
+    }
+
+    pub(crate) async fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
         if steps.end > MAX_STEPS {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -281,9 +240,32 @@ impl Device {
             ));
         }
         match &*self.0 {
-            Backend::Cpu(cpu) => cpu.run(recording, steps),
+            Runner::Cpu(cpu) => cpu.run(recording, steps),
             #[cfg(feature = "gpu")]
-            Backend::Gpu(gpu) => gpu.run(recording, steps),
+            Runner::Gpu(gpu) => gpu.run(recording, steps).await,
+        }
+    }
+
+    /// Waits for what may be awaited, too. In a page the CPU path's futures alone are ready at once, as they have to be.
+    #[cfg_attr(not(target_arch = "wasm32"), expect(clippy::unused_self, unused_variables, reason = "blocks"))]
+    pub(crate) fn block_on<T>(
+        &self,
+        operation: &str,
+        instead: &str,
+        future: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        #[cfg(not(target_arch = "wasm32"))]
+        return pollster::block_on(future);
+        #[cfg(target_arch = "wasm32")]
+        {
+            use std::task::{Context, Poll, Waker};
+            if self.info().backend == Backend::Cpu {
+                let polled = std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop()));
+                if let Poll::Ready(result) = polled {
+                    return result;
+                }
+            }
+            Err(Error::input(operation, format!("a page may not block on a GPU; await {instead}")))
         }
     }
 }
@@ -301,18 +283,4 @@ impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Device({})", self.describe())
     }
-}
-
-/// What a device was asked to do since it was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Kernel launches.
-    pub launches: u64,
-    /// Command buffers handed to the driver (one for each run on the CPU).
-    pub submits: u64,
-    /// Results asked for.
-    pub reads: u64,
-    /// Values uploaded from the host.
-    pub uploads: u64,
 }

@@ -1,4 +1,4 @@
-//! A list of kernel launches: made once, printed, compared, and replayed every step.
+//! A list of dispatches: made once, printed, compared, and replayed every step.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// WebGPU's limit on workgroups in one dimension of a dispatch.
 pub(crate) const MAX_WORKGROUPS: usize = 65_535;
 
-/// One kernel launch: which kernel, how many workgroups, its parameters, and the tensors it reads and writes.
+/// One dispatch: which kernel, how many workgroups, its parameters, and the tensors it reads and writes.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     pub(crate) kernel: &'static Kernel,
@@ -24,17 +24,19 @@ pub struct Dispatch {
     pub(crate) params: Vec<u8>,
     pub(crate) inputs: Vec<Tensor>,
     pub(crate) outputs: Vec<Tensor>,
-    /// Roughly how many multiplications and additions the launch costs, to bound the length of a submit.
+    /// Roughly how many multiplications and additions the dispatch costs, to bound the length of a submit.
     #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path has no submits to bound"))]
     pub(crate) work: u64,
+    /// Whether wgrad itself chose the parameters, after checking the shapes: only then may a kernel run without checks.
+    pub(crate) trusted: bool,
 }
 
-/// A list of kernel launches on one device, in the order in which they run.
+/// A list of dispatches on one device, in the order in which they run.
 ///
 /// Operations push onto it ([`ops`](crate::ops)); [`Recording::run`] runs it as often as wanted. What the GPU needs
 /// for that (pipelines, bind groups, parameter buffers) is made once, at the first run.
 ///
-/// Printed, it shows one launch a line, with buffers numbered in the order of their first use:
+/// Printed, it shows one dispatch a line, with buffers numbered in the order of their first use:
 ///
 /// ```
 /// use wgrad::{Device, Recording, Tensor, ops};
@@ -77,15 +79,18 @@ impl Recording {
         self.prepared.take();
     }
 
-    /// Adds a launch of `workgroups` (x, y) workgroups. `work` is about how many multiplications and additions it
+    /// Adds a dispatch of `workgroups` (x, y) workgroups. `work` is about how many multiplications and additions it
     /// costs; long replays are cut into submits by it. The last inputs and outputs may be left out where the parameters
     /// tell the kernel not to touch them.
+    ///
+    /// The kernel runs with bounds checks, one of [`KERNELS`](crate::KERNELS), too: nobody has checked what `params` has
+    /// it do. The functions of [`ops`](crate::ops) check that, and leave them out.
     ///
     /// # Errors
     /// Tensors of another device, parameters of another size or more tensors than the kernel's, and a buffer that is
     /// written while it is bound a second time (which no GPU allows); more than 65,535 workgroups in a direction, or
     /// than 256 bytes of parameters.
-    pub fn push<P: bytemuck::NoUninit>(
+    pub fn dispatch<P: bytemuck::NoUninit>(
         &mut self,
         kernel: &'static Kernel,
         workgroups: [u32; 2],
@@ -94,16 +99,41 @@ impl Recording {
         outputs: &[&Tensor],
         work: u64,
     ) -> Result<()> {
+        self.add(kernel, workgroups, bytemuck::bytes_of(&params), [inputs, outputs], work, false)
+    }
+
+    /// [`Recording::dispatch`] with parameters that keep the kernel within these tensors, as the caller has checked.
+    pub(crate) fn push<P: bytemuck::NoUninit>(
+        &mut self,
+        kernel: &'static Kernel,
+        workgroups: [u32; 2],
+        params: P,
+        inputs: &[&Tensor],
+        outputs: &[&Tensor],
+        work: u64,
+    ) -> Result<()> {
+        self.add(kernel, workgroups, bytemuck::bytes_of(&params), [inputs, outputs], work, true)
+    }
+
+    fn add(
+        &mut self,
+        kernel: &'static Kernel,
+        workgroups: [u32; 2],
+        params: &[u8],
+        [inputs, outputs]: [&[&Tensor]; 2],
+        work: u64,
+        trusted: bool,
+    ) -> Result<()> {
         let fail = |detail: String| Err(Error::input(kernel.name, detail));
-        if size_of::<P>() > MAX_PARAMS_SIZE {
-            return fail(format!("parameters of {} bytes; at most {MAX_PARAMS_SIZE}", size_of::<P>()));
+        if params.len() > MAX_PARAMS_SIZE {
+            return fail(format!("parameters of {} bytes; at most {MAX_PARAMS_SIZE}", params.len()));
         }
         if workgroups.iter().any(|count| *count as usize > MAX_WORKGROUPS) {
             let [x, y] = workgroups;
             return fail(format!("{x} x {y} workgroups; at most {MAX_WORKGROUPS} in each direction"));
         }
-        if size_of::<P>() != kernel.params_size {
-            return fail(format!("parameters of {} bytes; it takes {}", size_of::<P>(), kernel.params_size));
+        if params.len() != kernel.params_size {
+            return fail(format!("parameters of {} bytes; it takes {}", params.len(), kernel.params_size));
         }
         if inputs.len() > kernel.inputs || outputs.len() > kernel.outputs {
             return fail(format!(
@@ -121,16 +151,17 @@ impl Recording {
         self.dispatches.push(Dispatch {
             kernel,
             workgroups,
-            params: bytemuck::bytes_of(&params).to_vec(),
+            params: params.to_vec(),
             inputs: inputs.iter().map(|t| (*t).clone()).collect(),
             outputs: outputs.iter().map(|t| (*t).clone()).collect(),
             work,
+            trusted,
         });
         self.changed();
         Ok(())
     }
 
-    /// Whether a launch may bind these tensors together.
+    /// Whether a dispatch may bind these tensors together.
     fn check_tensors(&self, kernel: &Kernel, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
         let fail = |detail: String| Err(Error::input(kernel.name, detail));
         if let Some(stranger) = inputs.iter().chain(outputs).find(|t| *t.device() != self.device) {
@@ -149,7 +180,7 @@ impl Recording {
         Ok(())
     }
 
-    /// Appends a copy of another recording's launches.
+    /// Appends a copy of another recording's dispatches.
     ///
     /// # Errors
     /// A recording of another device.
@@ -167,7 +198,9 @@ impl Recording {
     /// On a GPU this returns as soon as the work is queued; [`Tensor::read`] waits for it.
     ///
     /// # Errors
-    /// A lost device, or an error it reported since the last call.
+    /// A kernel that does not compile, or whose reference implementation panics on the CPU path; memory that does not
+    /// suffice for parameters; a lost device, or an error it reported since the last call; in a browser a GPU, where
+    /// nothing may block: use [`Recording::run_steps_async`].
     pub fn run(&self) -> Result<()> {
         self.run_steps(0..1)
     }
@@ -176,17 +209,43 @@ impl Recording {
     /// use the step see its number: a mini-batch's place in the epoch, an entry of the learning-rate schedule.
     ///
     /// # Errors
-    /// See [`Recording::run`].
+    /// See [`Recording::run`]; steps beyond 2^20.
     pub fn run_steps(&self, steps: Range<u32>) -> Result<()> {
-        self.device.run(self, steps)
+        self.device.block_on("run", "Recording::run_steps_async", self.run_steps_async(steps))
     }
 
-    /// Each launch as a recording of its own: what to run again and again to see where a step's time goes.
+    /// [`Recording::run_steps`] without blocking: it sleeps while as many submits are under way as a GPU should have, so
+    /// that a page in a browser goes on living. A future that is dropped half-way has run some of the steps.
+    ///
+    /// ```
+    /// # use wgrad::Recording;
+    /// # async fn show(recording: &Recording) -> wgrad::Result<()> {
+    /// recording.prepare().await?;
+    /// recording.run_steps_async(0..100).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Recording::run_steps`].
+    pub async fn run_steps_async(&self, steps: Range<u32>) -> Result<()> {
+        self.device.run(self, steps).await
+    }
+
+    /// Compiles the kernels and makes all else that a GPU needs for a run, which the first run does otherwise: the
+    /// moment to show that a program is starting up.
+    ///
+    /// # Errors
+    /// A kernel that does not compile: the message has the compiler's. Memory that does not suffice; a lost device.
+    pub async fn prepare(&self) -> Result<()> {
+        self.device.prepare(self).await
+    }
+
+    /// Each dispatch as a recording of its own: what to run again and again to see where a step's time goes.
     pub fn split(&self) -> Vec<Self> {
         self.dispatches.iter().map(|dispatch| Self::of(&self.device, vec![dispatch.clone()])).collect()
     }
 
-    /// The number of launches.
+    /// The number of dispatches.
     pub fn len(&self) -> usize {
         self.dispatches.len()
     }
@@ -201,8 +260,8 @@ impl Recording {
         &self.device
     }
 
-    /// The same launches on other tensors: of each pair the second takes the place of the first. It may be longer;
-    /// kernels keep to the sizes they were recorded with.
+    /// The same dispatches on other tensors: of each pair the second takes the place of the first, and views of the first
+    /// become views of the second. It may be longer; kernels keep to the sizes they were recorded with.
     ///
     /// ```
     /// use wgrad::{Device, Recording, Tensor, ops};
@@ -218,38 +277,55 @@ impl Recording {
     /// ```
     ///
     /// # Errors
-    /// A tensor that is shorter than the one it replaces, of another device, or of a buffer that the launch writes.
-    pub fn rebound<'a>(&'a self, pairs: &[(&Tensor, &'a Tensor)]) -> Result<Self> {
+    /// A tensor that is shorter than the one it replaces, of another device, or of a buffer that the dispatch writes; one
+    /// to be replaced that no dispatch uses, or only as a part of a longer one: [`Recording::fused`] makes one dispatch
+    /// write a weight's and a bias's gradients as one stretch of memory, which can only be replaced as a whole.
+    pub fn rebound(&self, pairs: &[(&Tensor, &Tensor)]) -> Result<Self> {
         if let Some((from, to)) = pairs.iter().find(|(from, to)| to.len() < from.len()) {
             return Err(Error::shape("rebound", format!("{to:?} in place of {from:?}; give one at least as long")));
         }
-        let replaced = |tensors: &'a [Tensor]| -> Vec<&'a Tensor> {
-            let pair = |tensor| pairs.iter().find(|(from, _)| from.is(tensor));
-            tensors.iter().map(|tensor| pair(tensor).map_or(tensor, |(_, to)| *to)).collect()
-        };
+        let mut used = vec![false; pairs.len()];
         let mut recording = Self::new(&self.device);
         for dispatch in &self.dispatches {
-            let [inputs, outputs] = [&dispatch.inputs, &dispatch.outputs].map(|tensors| replaced(tensors));
-            recording.check_tensors(dispatch.kernel, &inputs, &outputs)?;
-            let [inputs, outputs] = [inputs, outputs].map(|tensors| tensors.into_iter().cloned().collect());
+            let mut replaced = |tensors: &[Tensor]| -> Result<Vec<Tensor>> {
+                tensors.iter().map(|tensor| replace(tensor, pairs, &mut used)).collect()
+            };
+            let (inputs, outputs) = (replaced(&dispatch.inputs)?, replaced(&dispatch.outputs)?);
+            let [bound_inputs, bound_outputs] = [&inputs, &outputs].map(|tensors| tensors.iter().collect::<Vec<_>>());
+            recording.check_tensors(dispatch.kernel, &bound_inputs, &bound_outputs)?;
             recording.dispatches.push(Dispatch { inputs, outputs, ..dispatch.clone() });
         }
-        Ok(recording)
+        match used.iter().position(|used| !used) {
+            Some(unused) => Err(Error::input("rebound", format!("no dispatch uses {:?}", pairs[unused].0))),
+            None => Ok(recording),
+        }
     }
 
     pub(crate) fn dispatches(&self) -> &[Dispatch] {
         &self.dispatches
     }
 
-    /// What the GPU backend made of the list at its first run.
+    /// What the GPU backend made of the list: nothing before its first run.
     #[cfg(feature = "gpu")]
-    pub(crate) fn prepared(&self, prepare: impl FnOnce() -> Result<Prepared>) -> Result<&Prepared> {
-        if self.prepared.get().is_none() {
-            // Of two threads that get here, one wins and the other's work is dropped.
-            let _ = self.prepared.set(prepare()?);
-        }
-        self.prepared.get().ok_or_else(|| Error::input("run", "the recording could not be prepared"))
+    pub(crate) fn prepared(&self) -> &OnceLock<Prepared> {
+        &self.prepared
     }
+}
+
+/// What takes a tensor's place. The pairs that it is or lies in are marked as used.
+fn replace(tensor: &Tensor, pairs: &[(&Tensor, &Tensor)], used: &mut [bool]) -> Result<Tensor> {
+    for ((from, to), used) in pairs.iter().zip(used) {
+        if let Some(moved) = tensor.moved(from, to) {
+            *used = true;
+            return Ok(moved);
+        }
+        if tensor.overlaps(from) {
+            let detail =
+                format!("a dispatch takes {tensor:?} as a whole, of which {from:?} is a part; replace the whole");
+            return Err(Error::input("rebound", detail));
+        }
+    }
+    Ok(tensor.clone())
 }
 
 impl fmt::Display for Recording {
@@ -279,6 +355,6 @@ impl fmt::Display for Recording {
 
 impl fmt::Debug for Recording {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Recording of {} launches on {}:\n{self}", self.len(), self.device.name())
+        write!(f, "Recording of {} dispatches on {}:\n{self}", self.len(), self.device.name())
     }
 }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::device::Device;
-use crate::device::buffer::{Buffer, PendingRead};
-use crate::error::{Error, Result};
+use crate::device::buffer::Buffer;
+use crate::device::read::PendingRead;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Elements between the starts of two tensors in one buffer: 256 bytes, the coarsest binding offset of any adapter.
 pub(crate) const ALIGNMENT: usize = 64;
@@ -49,7 +50,7 @@ impl Tensor {
     /// # Errors
     /// An empty matrix, or one that does not fit the device.
     pub fn zeros(device: &Device, rows: usize, cols: usize) -> Result<Self> {
-        let len = checked_len(rows, cols)?;
+        let len = checked_len(device, rows, cols)?;
         Ok(Self { buffer: device.allocate(len)?, offset: 0, rows, cols })
     }
 
@@ -74,7 +75,7 @@ impl Tensor {
     /// # Errors
     /// An empty matrix, one that reaches beyond this one's end, or another start.
     pub fn view(&self, start: usize, rows: usize, cols: usize) -> Result<Self> {
-        let len = checked_len(rows, cols)?;
+        let len = checked_len(self.device(), rows, cols)?;
         let fits = start.checked_add(len).is_some_and(|end| end <= self.len());
         if !start.is_multiple_of(ALIGNMENT) || !fits {
             return Err(Error::shape(
@@ -94,6 +95,13 @@ impl Tensor {
     /// Whether this is the same stretch of memory as another tensor.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.buffer.id() == other.buffer.id() && self.offset == other.offset && self.len() == other.len()
+    }
+
+    /// The same stretch of another tensor's memory as this is of `whole`'s; `None` if this does not lie within it.
+    pub(crate) fn moved(&self, whole: &Self, other: &Self) -> Option<Self> {
+        let start = self.offset.checked_sub(whole.offset)?;
+        let within = self.buffer.id() == whole.buffer.id() && start + self.len() <= whole.len();
+        within.then(|| Self { buffer: other.buffer.clone(), offset: other.offset + start, ..self.clone() })
     }
 
     /// Whether this shares memory with another tensor.
@@ -137,10 +145,12 @@ impl Tensor {
         self.buffer.device()
     }
 
-    /// Replaces all values, row by row. On a GPU the new values are there for everything run after this call.
+    /// Replaces all values, row by row. On a GPU the new values are there for everything run after this call; they are
+    /// copied at once and go to the GPU with what is run next, or after some 16 MiB.
     ///
     /// # Errors
-    /// A number of values other than [`Tensor::len`]; a lost device.
+    /// A number of values other than [`Tensor::len`]; a lost device; no memory left to upload from, after which the
+    /// first values may be new and the last old.
     pub fn write(&self, values: &[f32]) -> Result<()> {
         if values.len() != self.len() {
             return Err(Error::shape(
@@ -157,12 +167,10 @@ impl Tensor {
         self.buffer.write(self.offset, values)
     }
 
-    /// Waits for all work recorded so far and returns the values, row by row.
-    ///
-    /// In a browser nothing may block: use [`Tensor::read_async`].
+    /// Waits for all work run so far and returns the values, row by row.
     ///
     /// # Errors
-    /// A lost device.
+    /// A lost device; in a browser a GPU, where nothing may block: use [`Tensor::read_async`].
     pub fn read(&self) -> Result<Vec<f32>> {
         self.read_async()?.wait()
     }
@@ -184,10 +192,20 @@ impl Tensor {
     }
 }
 
-fn checked_len(rows: usize, cols: usize) -> Result<usize> {
+/// The number of elements, which is one that every kernel can count, on every device.
+fn checked_len(device: &Device, rows: usize, cols: usize) -> Result<usize> {
     match rows.checked_mul(cols) {
-        Some(len) if len > 0 => Ok(len),
-        Some(_) => Err(Error::shape("tensor", format!("a {rows} x {cols} matrix is empty; give at least 1 x 1"))),
+        Some(0) => Err(Error::shape("tensor", format!("a {rows} x {cols} matrix is empty; give at least 1 x 1"))),
+        Some(len) if len <= MAX_ELEMENTS => Ok(len),
+        Some(len) => Err(Error::new(
+            ErrorKind::OutOfMemory,
+            "tensor",
+            format!(
+                "{rows} x {cols} are {len} elements, more than the {MAX_ELEMENTS} that a matrix may have ({}); use smaller \
+                 batches",
+                device.name()
+            ),
+        )),
         None => Err(Error::shape("tensor", format!("a {rows} x {cols} matrix has more elements than can be counted"))),
     }
 }

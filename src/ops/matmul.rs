@@ -238,7 +238,7 @@ pub fn matmul<'a>(
     epilogue: Epilogue<'_>,
 ) -> Result<()> {
     let (a, b) = (a.into(), b.into());
-    let plan = Plan::new(recording.device().kind(), a, b);
+    let plan = Plan::new(recording.device().capabilities(), a, b);
     matmul_by(recording, plan, a, b, out, epilogue)
 }
 

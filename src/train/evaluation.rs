@@ -19,7 +19,7 @@ const CHUNK_ROWS: usize = 4096;
 /// shapes and the device.
 pub(super) fn chunk_rows(device: &Device, data: &Dataset) -> usize {
     let row_bytes = 4 * data.input_cols().max(data.target_cols()) as u64;
-    ((device.describe().max_tensor_bytes / row_bytes) as usize).clamp(1, CHUNK_ROWS)
+    ((device.capabilities().max_tensor_bytes / row_bytes) as usize).clamp(1, CHUNK_ROWS)
 }
 
 /// A forward pass over a dataset, ready to be repeated.

@@ -60,7 +60,7 @@ impl<'a> Source<'a> {
                 Err(error) => return Err(error),
             }
         }
-        let bytes = CHUNK_BYTES.min(resident_bytes).min(device.describe().max_tensor_bytes);
+        let bytes = CHUNK_BYTES.min(resident_bytes).min(device.capabilities().max_tensor_bytes);
         let steps_at_once = ((bytes / (row_bytes * step_rows as u64)) as usize).clamp(1, steps);
         room(steps_at_once * step_rows, steps_at_once)
     }

@@ -74,7 +74,7 @@ fn wgsl_log(x: f64, y: f64) -> f64 {
 impl Accuracy {
     /// That of a device.
     pub(crate) fn of(device: &Device) -> Self {
-        if device.describe().kind == "cpu" { CPU } else { WGSL }
+        if device.describe().kind == wgrad::DeviceKind::Cpu { CPU } else { WGSL }
     }
 
     /// Of `activation(x)`, whose true value is `y`.

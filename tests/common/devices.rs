@@ -1,8 +1,8 @@
 //! Which devices the tests run on: the CPU path, and every GPU adapter of the machine.
 //!
-//! Adapters are those of `Device::list()` (a second one of the same name and backend is left out); where Chromium is
-//! installed, its SwiftShader joins them as one more Vulkan driver. Each is opened twice: with the checks that wgrad
-//! leaves out of its shaders, and without.
+//! Adapters are those of `Device::list()` and the one that `gl` opens (a second one of the same name and backend is left
+//! out); where Chromium is installed, its SwiftShader joins them as one more Vulkan driver. Each is opened twice: with the
+//! checks that wgrad leaves out of its shaders, and without.
 //!
 //! A machine without any adapter fails the GPU tests and says what to install. To go without GPU tests, say so:
 //! `RUSTFLAGS="--cfg skip_gpu_tests" cargo test` lists them as ignored, as does `--no-default-features`.
@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use wgrad::{Device, DeviceOptions};
+use wgrad::{Device, DeviceInfo, DeviceKind, DeviceOptions, Error};
 
 /// Where systems keep the driver file of Chromium's SwiftShader.
 const SWIFTSHADER: &[&str] = &[
@@ -56,14 +56,11 @@ fn open_all() -> Vec<Gpu> {
     add_swiftshader();
     let mut gpus: Vec<Gpu> = Vec::new();
     let mut seen = Vec::new();
-    for info in Device::list().into_iter().filter(|info| info.kind != "cpu") {
+    for (name, info) in adapters() {
         let key = (info.name.clone(), info.backend);
         if seen.contains(&key) {
             continue;
         }
-        // A name stands for the first adapter that has it; one of the same name under another backend goes by that.
-        let name =
-            if seen.iter().any(|(name, _)| *name == info.name) { info.backend.into() } else { info.name.clone() };
         seen.push(key);
         for checked_shaders in [false, true] {
             let device = DeviceOptions::new(&name).checked_shaders(checked_shaders).open();
@@ -80,6 +77,24 @@ fn open_all() -> Vec<Gpu> {
          mesa-vulkan-drivers), or skip the GPU tests with RUSTFLAGS=\"--cfg skip_gpu_tests\""
     );
     gpus
+}
+
+/// Every adapter, with a name that opens it. GL has no place in the list where there are others.
+fn adapters() -> Vec<(String, DeviceInfo)> {
+    let listed = Device::list().into_iter().enumerate().map(|(number, info)| (number.to_string(), info));
+    let gl = Device::named("gl").ok().map(|device| ("gl".to_string(), device.describe()));
+    listed.filter(|(_, info)| info.kind != DeviceKind::Cpu).chain(gl).collect()
+}
+
+/// The adapter of a device, opened once more with other options.
+pub(crate) fn opened_anew(
+    device: &Device,
+    options: impl FnOnce(DeviceOptions) -> DeviceOptions,
+) -> Result<Device, Error> {
+    let info = device.describe();
+    let place = Device::list().iter().position(|other| (&other.name, other.backend) == (&info.name, info.backend));
+    let name = place.map_or_else(|| info.backend.to_string(), |number| number.to_string());
+    options(DeviceOptions::new(name)).open()
 }
 
 /// Makes the Vulkan loader list SwiftShader beside the system's drivers, where the user named no drivers.

@@ -113,7 +113,7 @@ impl Case {
             return Err(format!("{} launches:\n{recording}", recording.len()));
         }
         // The CPU's references take a tensor's end for the end of the work; a shader must know it by itself.
-        if device.describe().kind != "cpu" {
+        if device.describe().kind != wgrad::DeviceKind::Cpu {
             let pairs: Vec<_> = inputs.iter().chain(&outputs).map(|g| (g.tensor(), g.open_ended())).collect();
             recording = recording.rebound(&pairs).map_err(|error| error.to_string())?;
         }

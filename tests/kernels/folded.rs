@@ -26,7 +26,7 @@ fn run<const P: usize>(
     let output = Guarded::poisoned(device, out);
     let mut recording = Recording::new(device);
     let inputs: Vec<_> = inputs.iter().map(|input| input.tensor()).collect();
-    recording.push(kernel(name), workgroups, params, &inputs, &[output.tensor()], 1).unwrap();
+    recording.dispatch(kernel(name), workgroups, params, &inputs, &[output.tensor()], 1).unwrap();
     recording.run().unwrap();
     output.read()
 }

@@ -36,7 +36,7 @@ fn training_step(device: &Device, sizes: &[usize], batch: usize) -> Result<Recor
 fn steps(criterion: &mut Criterion) {
     let device = device().unwrap();
     // A software GPU needs minutes for a step of the largest.
-    let networks = if device.describe().kind == "software" { &NETWORKS[..3] } else { &NETWORKS[..] };
+    let networks = if device.describe().kind == wgrad::DeviceKind::Software { &NETWORKS[..3] } else { &NETWORKS[..] };
     let mut group = criterion.benchmark_group(format!("training step on {}", device.name()));
     group.sample_size(10);
     for (sizes, batch) in networks {

@@ -88,5 +88,5 @@ pub static NAIVE: Kernel = Kernel::new(
 pub fn naive(recording: &mut Recording, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<()> {
     let [m, n, k] = [a.rows(), b.cols(), a.cols()].map(|size| size as u32);
     let work = 2 * u64::from(m) * u64::from(n) * u64::from(k);
-    recording.push(&NAIVE, [n.div_ceil(16), m.div_ceil(16)], [m, n, k, 0], &[a, b], &[c], work)
+    recording.dispatch(&NAIVE, [n.div_ceil(16), m.div_ceil(16)], [m, n, k, 0], &[a, b], &[c], work)
 }

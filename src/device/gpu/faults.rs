@@ -5,7 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, ErrorKind, Result};
 
 #[derive(Default)]
-pub(super) struct Faults(Mutex<Option<Error>>);
+pub(super) struct Faults(Mutex<Reported>);
+
+#[derive(Default)]
+struct Reported {
+    /// Stays.
+    lost: Option<Error>,
+    /// The first since the last check.
+    other: Option<Error>,
+}
 
 impl Faults {
     /// Listens to a device. (wgpu's own handler panics.)
@@ -14,34 +22,47 @@ impl Faults {
         let (lost, reported) = (faults.clone(), faults.clone());
         let (name, same_name) = (name.to_string(), name.to_string());
         device.set_device_lost_callback(move |reason, message| {
-            let detail = format!(
-                "{name} was lost ({reason:?}: {message}); its tensors are gone: open a Device again and go on from \
-                 the last saved parameters, or use Device::cpu()"
-            );
-            *lost.first() = Some(Error::new(ErrorKind::DeviceLost, "device", detail));
+            lost.lose(&name, &format!("was lost ({reason:?}: {message})"));
         });
         device.on_uncaptured_error(Arc::new(move |error| {
-            let (kind, advice) = match &error {
-                wgpu::Error::OutOfMemory { .. } => (ErrorKind::OutOfMemory, "use smaller batches"),
-                _ => (ErrorKind::DeviceLost, "please report it, with the output of Device::describe()"),
+            let error = match &error {
+                wgpu::Error::OutOfMemory { .. } => {
+                    let detail = format!("{same_name} reported: {error}; use smaller batches");
+                    Error::new(ErrorKind::OutOfMemory, "device", detail)
+                }
+                _ => Error::kernel(
+                    "device",
+                    format!(
+                        "{same_name} refused a call: {error}; check kernels of your own, else please report it with the \
+                         output of Device::describe()"
+                    ),
+                ),
             };
-            let detail = format!("{same_name} reported: {error}; {advice}");
-            reported.first().get_or_insert_with(|| Error::new(kind, "device", detail));
+            reported.reported().other.get_or_insert(error);
         }));
         faults
     }
 
-    fn first(&self) -> MutexGuard<'_, Option<Error>> {
+    fn reported(&self) -> MutexGuard<'_, Reported> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The device is of no use any more, for the reason that was told first.
+    pub(super) fn lose(&self, name: &str, what: &str) -> Error {
+        let detail = format!(
+            "{name} {what}; its tensors are gone: open a Device again and go on from the last saved parameters, or use \
+             Device::cpu()"
+        );
+        let error = Error::new(ErrorKind::DeviceLost, "device", detail);
+        self.reported().lost.get_or_insert(error).clone()
     }
 
     /// The error that came in since the last check. A lost device stays lost.
     pub(super) fn check(&self) -> Result<()> {
-        let mut first = self.first();
-        match &*first {
-            None => Ok(()),
-            Some(error) if error.kind() == ErrorKind::DeviceLost => Err(error.clone()),
-            Some(_) => first.take().map_or(Ok(()), Err),
+        let mut reported = self.reported();
+        match &reported.lost {
+            Some(error) => Err(error.clone()),
+            None => reported.other.take().map_or(Ok(()), Err),
         }
     }
 }

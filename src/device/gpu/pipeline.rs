@@ -1,5 +1,7 @@
 //! Kernels made ready to run: shader modules and pipelines.
 
+use std::collections::HashMap;
+
 use super::{Gpu, layout_entry};
 use crate::device::kernel::Kernel;
 use crate::device::recording::Dispatch;
@@ -11,25 +13,48 @@ pub(super) struct Pipeline {
     pub(super) layout: wgpu::BindGroupLayout,
 }
 
+/// What a pipeline is compiled for: the address of the kernel, as names of kernels from outside the crate need not be
+/// unique; the values of its constants; whether it runs with checks.
+pub(super) type Key = (usize, Vec<u64>, bool);
+
 impl Gpu {
-    /// The launch's pipeline, compiled at its first use.
-    pub(super) fn pipeline(&self, dispatch: &Dispatch) -> Result<Pipeline> {
-        let kernel = dispatch.kernel;
-        let constants = (kernel.constants)(&dispatch.params);
-        let key = (std::ptr::from_ref(kernel).addr(), constants.iter().map(|(_, value)| value.to_bits()).collect());
-        if let Some(pipeline) = self.state().pipelines.get(&key) {
-            return Ok(pipeline.clone());
+    /// The pipelines of dispatches, each compiled at its first use.
+    pub(super) async fn pipelines(&self, dispatches: &[Dispatch]) -> Result<Vec<Pipeline>> {
+        let mut pipelines = Vec::with_capacity(dispatches.len());
+        let mut compiling = HashMap::new();
+        for dispatch in dispatches {
+            let kernel = dispatch.kernel;
+            let constants = (kernel.constants)(&dispatch.params);
+            let values = constants.iter().map(|(_, value)| value.to_bits()).collect();
+            let checked = self.checked_shaders || !kernel.own || !dispatch.trusted;
+            let key: Key = (std::ptr::from_ref(kernel).addr(), values, checked);
+            let known = self.state().pipelines.get(&key).cloned();
+            if let Some(pipeline) =
+                known.or_else(|| compiling.get(&key).map(|(_, new, _): &(_, Pipeline, _)| new.clone()))
+            {
+                pipelines.push(pipeline);
+                continue;
+            }
+            let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+            let pipeline = self.compile(kernel, &constants, checked);
+            // What the compiler says comes later in a page, where all pipelines are compiled meanwhile.
+            compiling.insert(key, (kernel, pipeline.clone(), scope.pop()));
+            pipelines.push(pipeline);
         }
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let pipeline = self.compile(kernel, &constants);
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(Error::input(kernel.name, format!("the kernel does not compile: {error}")));
+        let mut failed = None;
+        for (key, (kernel, pipeline, refused)) in compiling {
+            match refused.await {
+                None => drop(self.state().pipelines.insert(key, pipeline)),
+                Some(error) => failed = Some((kernel.name, error)),
+            }
         }
-        self.state().pipelines.insert(key, pipeline.clone());
-        Ok(pipeline)
+        match failed {
+            None => Ok(pipelines),
+            Some((name, error)) => Err(Error::kernel(name, format!("the kernel does not compile: {error}"))),
+        }
     }
 
-    fn compile(&self, kernel: &'static Kernel, constants: &[(&str, f64)]) -> Pipeline {
+    fn compile(&self, kernel: &'static Kernel, constants: &[(&str, f64)], checked: bool) -> Pipeline {
         use wgpu::BufferBindingType::{Storage, Uniform};
         let storage = (0..kernel.inputs + kernel.outputs).map(|i| Storage { read_only: i < kernel.inputs });
         let entries: Vec<_> = std::iter::once(Uniform)
@@ -49,12 +74,12 @@ impl Gpu {
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(kernel.name),
             layout: Some(&pipeline_layout),
-            module: &self.shader_module(kernel),
+            module: &self.shader_module(kernel, checked),
             entry_point: Some(kernel.entry_point),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants,
                 // Every kernel writes its workgroup memory before it reads it.
-                zero_initialize_workgroup_memory: self.checked_shaders || !kernel.own,
+                zero_initialize_workgroup_memory: checked,
             },
             cache: None,
         });
@@ -62,15 +87,15 @@ impl Gpu {
     }
 
     #[expect(unsafe_code, reason = "wgpu leaves out the checks only in an unsafe call")]
-    fn shader_module(&self, kernel: &Kernel) -> wgpu::ShaderModule {
+    fn shader_module(&self, kernel: &Kernel, checked: bool) -> wgpu::ShaderModule {
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(kernel.name),
             source: wgpu::ShaderSource::Wgsl(kernel.wgsl.into()),
         };
-        if self.checked_shaders || !kernel.own {
+        if checked {
             return self.device.create_shader_module(descriptor);
         }
-        // SAFETY: the launchers in `ops` bind tensors of checked shapes, every kernel guards its indices by those
+        // SAFETY: such dispatches come from `ops` alone, which binds tensors of checked shapes; every kernel guards its indices by those
         // shapes, and every loop ends; tests run each kernel with and without the checks, between guard rows.
         unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
     }

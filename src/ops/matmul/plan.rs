@@ -1,8 +1,8 @@
-//! Which kernel multiplies matrices of which shape, on which kind of adapter. Nothing is timed: the same product takes
-//! the same way in every run.
+//! Which kernel multiplies matrices of which shape, on an adapter of which capabilities. Nothing is timed: the same
+//! product takes the same way in every run.
 
 use super::{DIRECT, DIRECT4, Factor, SMALL, TILED, WIDE};
-use crate::device::Kernel;
+use crate::device::{Capabilities, Kernel};
 use crate::error::{Error, Result};
 use crate::ops::longest_loop;
 
@@ -102,17 +102,17 @@ pub(super) struct Cut {
 }
 
 impl Plan {
-    /// The plan for a product on an adapter of this [`kind`](crate::DeviceInfo::kind), by the shapes alone.
+    /// The plan for a product on a device of these [`Capabilities`], by the shapes alone.
     ///
     /// A sum is cut into parts where the outputs keep too few workgroups busy: a weight gradient's, which is as long as
     /// the batch.
-    pub fn new<'a>(kind: &str, a: impl Into<Factor<'a>>, b: impl Into<Factor<'a>>) -> Self {
+    pub fn new<'a>(capabilities: &Capabilities, a: impl Into<Factor<'a>>, b: impl Into<Factor<'a>>) -> Self {
         let (a, b) = (a.into(), b.into());
         let ([m, k], [_, n]) = (a.shape(), b.shape());
-        if kind == "software" {
-            // A workgroup at a time to each core.
+        let workgroups = capabilities.busy_workgroups;
+        if !capabilities.fast_workgroup_memory {
             let variant = if Variant::Direct4.takes(a, b) { Variant::Direct4 } else { Variant::Direct };
-            return Self::busy(variant, 16, 1024, [m, n, k]);
+            return Self::busy(variant, workgroups, 1024, [m, n, k]);
         }
         let variant = if Variant::Wide.takes(a, b) && Variant::Wide.blocks(m, n) >= 128 {
             Variant::Wide
@@ -121,8 +121,7 @@ impl Plan {
         } else {
             Variant::Small
         };
-        // The CPU path sums however long k is; large GPUs run 256 workgroups at a time.
-        if kind == "cpu" { Self { variant, parts: 1 } } else { Self::busy(variant, 256, 64, [m, n, k]) }
+        Self::busy(variant, workgroups, 64, [m, n, k])
     }
 
     /// Enough parts for so many workgroups, none shorter than `shortest`.
@@ -162,28 +161,41 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::{Plan, Variant};
-    use crate::{Device, Tensor};
+    use crate::DeviceKind::{Cpu, Discrete, Integrated, Other, Software, Virtual};
+    use crate::{Backend, Capabilities, Device, DeviceKind, Tensor};
 
-    fn plan(kind: &str, [m, n, k]: [usize; 3]) -> Plan {
+    fn plan(kind: DeviceKind, [m, n, k]: [usize; 3]) -> Plan {
         let device = Device::cpu();
         let (a, b) = (Tensor::zeros(&device, m, k).unwrap(), Tensor::zeros(&device, k, n).unwrap());
-        Plan::new(kind, &a, &b)
+        let backend = if kind == Cpu { Backend::Cpu } else { Backend::Vulkan };
+        Plan::new(&Capabilities::of(kind, backend), &a, &b)
+    }
+
+    #[test]
+    fn every_hardware_adapter_has_the_same_plans() {
+        for shape in [[32, 25, 25], [64, 64, 16], [128, 512, 784], [25, 25, 65_536], [2048, 2048, 64]] {
+            for kind in [Integrated, Virtual, Other] {
+                assert_eq!(plan(kind, shape), plan(Discrete, shape), "{kind}, {shape:?}");
+            }
+        }
     }
 
     #[test]
     fn plans_follow_from_shape_and_kind() {
-        let hardware = |shape| plan("discrete", shape);
+        let hardware = |shape| plan(Discrete, shape);
         assert_eq!(hardware([32, 25, 25]), Plan { variant: Variant::Small, parts: 1 });
         assert_eq!(hardware([64, 64, 16]), Plan { variant: Variant::Tiled, parts: 1 });
         assert_eq!(hardware([128, 512, 784]), Plan { variant: Variant::Tiled, parts: 12 });
         assert_eq!(hardware([25, 25, 65_536]), Plan { variant: Variant::Small, parts: 16 });
         assert_eq!(hardware([2048, 2048, 64]), Plan { variant: Variant::Wide, parts: 1 });
         assert_eq!(hardware([2046, 2046, 62]), Plan { variant: Variant::Tiled, parts: 1 });
-        assert_eq!(plan("software", [32, 25, 25]), Plan { variant: Variant::Direct, parts: 1 });
-        assert_eq!(plan("software", [128, 512, 784]), Plan { variant: Variant::Direct4, parts: 1 });
-        assert_eq!(plan("software", [128, 512, 786]), Plan { variant: Variant::Direct, parts: 1 });
-        assert_eq!(plan("software", [25, 25, 65_536]), Plan { variant: Variant::Direct, parts: 8 });
-        assert_eq!(plan("cpu", [25, 25, 65_536]), Plan { variant: Variant::Small, parts: 1 });
+        assert_eq!(plan(Software, [32, 25, 25]), Plan { variant: Variant::Direct, parts: 1 });
+        assert_eq!(plan(Software, [128, 512, 784]), Plan { variant: Variant::Direct4, parts: 1 });
+        assert_eq!(plan(Software, [128, 512, 786]), Plan { variant: Variant::Direct, parts: 1 });
+        assert_eq!(plan(Software, [25, 25, 65_536]), Plan { variant: Variant::Direct, parts: 8 });
+        assert_eq!(plan(Cpu, [25, 25, 65_536]), Plan { variant: Variant::Small, parts: 1 });
+        assert_eq!(plan(Cpu, [128, 512, 784]), Plan { variant: Variant::Tiled, parts: 1 });
+        assert_eq!(plan(Cpu, [2048, 2048, 64]), Plan { variant: Variant::Wide, parts: 1 });
     }
 
     #[test]

@@ -1,0 +1,48 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use wgrad::{Call, Device, Kernel, Recording, Tensor};
+
+/// Takes a tenth of a millisecond.
+static SLOW: Kernel = Kernel::new("user.slow", "", "main", [1, 1, 1], |call: Call<'_>| {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_micros(100) {
+        std::hint::spin_loop();
+    }
+    let [out, ..] = call.outputs;
+    out[0] += 1.0;
+});
+
+static DOUBLE: Kernel = Kernel::new("user.double", "", "main", [1, 1, 1], |call: Call<'_>| {
+    let [out, ..] = call.outputs;
+    out[0] = 2.0 * call.inputs[0][0];
+})
+.inputs(1);
+
+#[test]
+fn a_long_run_of_one_thread_lets_others_in_between_its_steps() {
+    const STEPS: u32 = 20_000;
+    let device = Device::cpu();
+    let slow = Tensor::zeros(&device, 1, 1).unwrap();
+    let mut training = Recording::new(&device);
+    training.dispatch(&SLOW, [1, 1], (), &[], &[&slow], 1).unwrap();
+    let (x, y) = (Tensor::zeros(&device, 1, 1).unwrap(), Tensor::zeros(&device, 1, 1).unwrap());
+    let mut prediction = Recording::new(&device);
+    prediction.dispatch(&DOUBLE, [1, 1], (), &[&x], &[&y], 1).unwrap();
+    let trains = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            training.run_steps(0..STEPS).unwrap();
+            trains.store(false, Ordering::Relaxed);
+        });
+        while slow.read().unwrap() == [0.0] {}
+        // Two seconds of training at least, and 3 x 100 turns, each of which waits for a step or two.
+        for i in 0..100 {
+            x.write(&[i as f32]).unwrap();
+            prediction.run().unwrap();
+            assert_eq!(y.read().unwrap(), [2.0 * i as f32]);
+        }
+        assert!(trains.load(Ordering::Relaxed), "a hundred predictions took as long as all of the training");
+    });
+    assert_eq!(slow.read().unwrap(), [STEPS as f32]);
+}
