@@ -45,6 +45,7 @@
 pub mod data;
 mod device;
 mod error;
+mod files;
 mod fuse;
 mod graph;
 pub mod metrics;

@@ -163,6 +163,9 @@ pub struct Parameters {
     /// What [`Module::describe`] said.
     #[cfg(feature = "safetensors")]
     architecture: Option<String>,
+    /// All that the model listed: what modules share is there several times.
+    #[cfg(feature = "safetensors")]
+    listed: Vec<(String, Parameter)>,
     named: Vec<(String, Parameter)>,
     values: Tensor,
     gradients: Tensor,
@@ -182,7 +185,8 @@ impl Parameters {
     /// # Errors
     /// A model without parameters, an empty parameter, or one that does not fit the device.
     pub fn new(device: &Device, model: &dyn Module, seed: u64) -> Result<Self> {
-        let mut named = model.named_parameters();
+        let listed = model.named_parameters();
+        let mut named = listed.clone();
         let mut seen = HashSet::new();
         named.retain(|(_, parameter)| seen.insert(Arc::as_ptr(&parameter.0)));
         let mut starts = Vec::new();
@@ -224,7 +228,9 @@ impl Parameters {
             device: device.clone(),
             // A description does not say that modules share parameters.
             #[cfg(feature = "safetensors")]
-            architecture: model.describe().filter(|_| named.len() == model.named_parameters().len()),
+            architecture: model.describe().filter(|_| named.len() == listed.len()),
+            #[cfg(feature = "safetensors")]
+            listed,
             named,
             values,
             gradients,
@@ -244,6 +250,12 @@ impl Parameters {
             *end += parameter.padded_len();
             Some((name.as_str(), parameter, start..start + parameter.0.shape.iter().product::<usize>()))
         })
+    }
+
+    /// All names that the model listed, with their parameters.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn listed(&self) -> &[(String, Parameter)] {
+        &self.listed
     }
 
     /// What the model said that it is.

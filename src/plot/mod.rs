@@ -22,6 +22,7 @@ use crate::data::Dataset;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::ConfusionMatrix;
 use format::Format;
+pub use format::check_path;
 use plane::Plane;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
