@@ -88,7 +88,10 @@ fn numbers_that_cannot_be_right_are_refused_by_name_and_change_nothing() {
             Err(error) => error,
         };
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{what}: {error}");
-        assert!(error.to_string().contains(&format!("checkpoint/{}", what.split(':').next().unwrap())), "{what}: {error}");
+        assert!(
+            error.to_string().contains(&format!("checkpoint/{}", what.split(':').next().unwrap())),
+            "{what}: {error}"
+        );
         assert_same_training(what, reader, &untouched);
     };
 
@@ -120,7 +123,8 @@ fn numbers_that_cannot_be_right_are_refused_by_name_and_change_nothing() {
         parts.tensors.retain(|(found, ..)| *found != format!("checkpoint/{name}"));
         refused(&mut reader, &format!("{name}: none"), parts);
         let size = if name == "epochs" { 8 } else { 4 };
-        for (shape, len) in [(json!([20]), 20), (json!([0]), 0), (json!([2, 7, 1]), 14), (json!([2, 5]), 10), (json!([]), 1)]
+        for (shape, len) in
+            [(json!([20]), 20), (json!([0]), 0), (json!([2, 7, 1]), 14), (json!([2, 5]), 10), (json!([]), 1)]
         {
             let mut parts = whole.clone();
             let (found, bytes) = parts.tensor(name);
@@ -184,4 +188,18 @@ fn a_checkpoint_before_the_first_epoch_is_one() {
     let mut whole = new(3);
     whole.fit(&data(), Fit::new(2, 30)).unwrap();
     assert_same_training("from the start", &reader, &whole);
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_is_told_before_training() {
+    let nowhere = path("none").join("no such folder").join("file");
+    let data = data();
+    let mut trainer = Trainer::new(&Device::cpu(), Linear::new(2, 1), Mse::new(), Adam::new(0.01), 0).unwrap();
+    for fit in [Fit::new(1, 30).checkpoint(&nowhere, 1), Fit::new(1, 30).validation(&data).checkpoint_best(&nowhere)] {
+        let error = trainer.fit(&data, fit).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.to_string().contains("there is no folder"), "{error}");
+        assert!(trainer.history().epochs.is_empty());
+        assert_eq!(trainer.optimizer().steps(), 0);
+    }
 }

@@ -240,7 +240,9 @@ fn what_is_no_safetensors_file_is_told() {
     ];
     for (bytes, part) in files {
         fs::write(&path, &bytes).unwrap();
-        for result in [model.load(&path), Sequential::load(&path).map(|_| ()), Sequential::from_bytes(&bytes).map(|_| ())] {
+        for result in
+            [model.load(&path), Sequential::load(&path).map(|_| ()), Sequential::from_bytes(&bytes).map(|_| ())]
+        {
             let error = result.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Io, "{error}");
             assert!(error.to_string().contains(part), "{error}");

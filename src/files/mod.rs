@@ -33,7 +33,7 @@ pub(crate) fn write(operation: &str, path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Whether [`write`] would find a regular file or none at the path, and a folder that takes new files.
-#[cfg(any(feature = "plot", test))]
+#[cfg(any(feature = "plot", feature = "safetensors", test))]
 pub(crate) fn check(operation: &str, path: &Path) -> Result<()> {
     let try_out = || {
         let (path, _) = destination(path)?;

@@ -132,13 +132,20 @@ impl Ranged for Axis {
 }
 
 /// Draws axes, and returns the chart between them.
-pub(super) fn chart<'a, 'b>(area: &'a Area<'b>, [x, y]: [Axis; 2], [x_label, y_label]: [&str; 2]) -> Result<Chart<'a, 'b>> {
+pub(super) fn chart<'a, 'b>(
+    area: &'a Area<'b>,
+    [x, y]: [Axis; 2],
+    [x_label, y_label]: [&str; 2],
+) -> Result<Chart<'a, 'b>> {
     let (width, height) = area.dim_in_pixel();
     let y = y.with_ticks((height as usize / LINE).clamp(2, MOST));
     let left = DESCRIPTION + y.longest_label() * DIGIT;
     let x = x.across((width as usize).saturating_sub(left + 2 * MARGIN as usize));
+    // The last tick's label is centred below the end of the axis.
+    let right = MARGIN.max((x.longest_label() * DIGIT / 2) as u32);
     let mut chart = ChartBuilder::on(area)
         .margin(MARGIN)
+        .margin_right(right)
         .x_label_area_size(BELOW)
         .y_label_area_size(left as u32)
         .build_cartesian_2d(x, y)

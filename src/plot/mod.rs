@@ -15,8 +15,6 @@ mod png;
 #[cfg(test)]
 mod tests;
 mod ticks;
-#[cfg(test)]
-mod look;
 
 use std::path::Path;
 

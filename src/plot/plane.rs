@@ -73,7 +73,8 @@ impl<'a> Plane<'a> {
     pub(super) fn panel(&self, area: &Area<'_>) -> Result<()> {
         let wrong = self.right.iter().filter(|right| !**right).count();
         let caption = format!("predicted classes, and {} points ({wrong} predicted wrong, ringed)", self.points.len());
-        let mut chart = chart(area, [&self.x, &self.y].map(|range| Axis::new(range.clone(), false, false)), [&caption, ""])?;
+        let mut chart =
+            chart(area, [&self.x, &self.y].map(|range| Axis::new(range.clone(), false, false)), [&caption, ""])?;
         let plane = chart.plotting_area().strip_coord_spec();
         let (width, height) = plane.dim_in_pixel();
         let pixel = |cell: usize, size: u32| (cell * size as usize / CELLS) as i32;

@@ -75,8 +75,19 @@ pub(super) fn linear(range: &Range<f64>, most: usize, whole: bool) -> Vec<Tick> 
     let first = (shifted(low, -power) / step as f64).ceil() as i128 - 1;
     let count = most.max(1) + 4;
     let decimals: Vec<_> = (0..count as i128).map(|i| Decimal((first + i) * step, power - shift)).collect();
-    let ticks = labelled(range, &decimals);
-    if ticks.len() > 1 { ticks } else { ends() }
+    let mut ticks = labelled(range, &decimals);
+    if ticks.len() < 2 {
+        return ends();
+    }
+    if whole {
+        // Epochs begin with 1, at the left end of the axis.
+        let start = Tick { at: range.start, label: shortest(range.start) };
+        let room = ticks[0].at - start.at;
+        if room >= 0.6 * (ticks[1].at - ticks[0].at) && start.at.fract() == 0.0 {
+            ticks.insert(0, start);
+        }
+    }
+    ticks
 }
 
 /// Ticks of a logarithmic axis between numbers above 0: powers of ten; in a short range others, too.
@@ -99,7 +110,8 @@ pub(super) fn logarithmic(range: &Range<f64>, most: usize) -> Vec<Tick> {
 
 /// Those within the range and apart from each other, all of them with an exponent or none.
 fn labelled(range: &Range<f64>, decimals: &[Decimal]) -> Vec<Tick> {
-    let within = |decimal: &Decimal| Some((*decimal, decimal.value()?)).filter(|(_, v)| *v >= range.start && *v <= range.end);
+    let within =
+        |decimal: &Decimal| Some((*decimal, decimal.value()?)).filter(|(_, v)| *v >= range.start && *v <= range.end);
     let mut found: Vec<_> = decimals.iter().filter_map(within).collect();
     found.dedup_by(|(_, a), (_, b)| a == b);
     let longest = |labels: &[String]| labels.iter().map(String::len).max().unwrap_or(0);
@@ -154,6 +166,7 @@ mod tests {
             }
         }
         assert_eq!(labels(&linear(&(1.0..3.0), 9, true)), ["1", "2", "3"]);
+        assert_eq!(labels(&linear(&(1.0..60.0), 6, true)), ["1", "10", "20", "30", "40", "50", "60"]);
         assert_eq!(labels(&logarithmic(&(0.002..40.0), 6)), ["0.01", "0.1", "1", "10"].map(String::from));
         assert_eq!(labels(&logarithmic(&(0.2..3.0), 6)), ["0.2", "0.5", "1", "2"]);
         assert_eq!(labels(&logarithmic(&(1e-9..3.0), 6)), ["1e-8", "1e-6", "1e-4", "1e-2", "1e0"]);
@@ -180,6 +193,9 @@ mod tests {
                 for most in [1, 2, 5, 10] {
                     let range = *low..*high;
                     let mut all = vec![linear(&range, most, false)];
+                    if low.fract() == 0.0 && high.fract() == 0.0 {
+                        all.push(linear(&range, most, true));
+                    }
                     if *low > 0.0 {
                         all.push(logarithmic(&range, most));
                     }

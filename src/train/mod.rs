@@ -2,6 +2,8 @@
 
 #[cfg(feature = "safetensors")]
 mod checkpoint;
+#[cfg(feature = "plot")]
+mod curves;
 mod epoch;
 mod evaluation;
 mod fit;
