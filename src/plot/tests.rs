@@ -79,7 +79,7 @@ fn bands_are_drawn_or_refused() {
         for b in LADDER {
             let band = Curve::over_runs("runs", [[(0.0, a), (1.0, b)], [(0.0, b), (1.0, b)]]).unwrap();
             for axes in [Axes::new("x", "y"), Axes::new("x", "y").log_y()] {
-                if let Err(error) = curves(&path, "title", axes, &[band.clone()]) {
+                if let Err(error) = curves(&path, "title", axes, std::slice::from_ref(&band)) {
                     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{a:e}, {b:e}: {error}");
                     let extreme = [a, b].iter().any(|v| v.abs() > 1e150 || *v <= 0.0);
                     assert!(extreme, "{a:e}, {b:e}: {error}");
