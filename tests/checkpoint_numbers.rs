@@ -1,4 +1,4 @@
-//! A checkpoint whose numbers can't be right is refused by their names, and the trainer is as it was.
+//! A checkpoint with a number out of range is refused by that number's name, and leaves the trainer unchanged.
 
 mod common;
 
@@ -76,7 +76,7 @@ fn set<const N: usize>(bytes: &mut [u8], i: usize, value: [u8; N]) {
 }
 
 #[test]
-fn numbers_that_cannot_be_right_are_refused_by_name_and_change_nothing() {
+fn numbers_out_of_range_are_refused_by_name_and_change_nothing() {
     let (whole, damaged) = (path("whole"), path("damaged"));
     trained(1).save_checkpoint(&whole).unwrap();
     let whole = Parts::read(&whole);
@@ -191,7 +191,7 @@ fn a_checkpoint_before_the_first_epoch_is_one() {
 }
 
 #[test]
-fn a_checkpoint_that_cannot_be_written_is_told_before_training() {
+fn an_unwritable_checkpoint_path_fails_before_training() {
     let nowhere = path("none").join("no such folder").join("file");
     let data = data();
     let mut trainer = Trainer::new(&Device::cpu(), Linear::new(2, 1), Mse::new(), Adam::new(0.01), 0).unwrap();

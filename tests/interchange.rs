@@ -92,7 +92,7 @@ fn a_double_too_large_for_single_precision_is_an_error() {
 }
 
 #[test]
-fn prefixes_of_pytorch_are_told_with_the_call_that_takes_them_off() {
+fn the_error_names_the_call_that_strips_pytorch_prefixes() {
     let parameters = placed(&network());
     parameters.load(fixture("f32-pt")).unwrap();
     let expected = values(&parameters);
@@ -124,7 +124,7 @@ impl Module for Deeper {
 }
 
 #[test]
-fn other_differences_of_all_names_are_told_too_and_no_others() {
+fn advice_covers_other_prefixes_and_is_absent_where_none_helps() {
     let path = path("names");
     let advice = |model: &dyn Module, names: [&str; 2]| {
         write(&path, &[(names[0], &[1, 2], &[1.0, 2.0]), (names[1], &[1], &[3.0])]);
@@ -219,7 +219,7 @@ fn names_that_a_file_cannot_keep_apart_are_not_written() {
 }
 
 #[test]
-fn what_is_no_safetensors_file_is_told() {
+fn files_of_other_formats_are_recognised() {
     let path = path("other");
     let model = placed(&network());
     let huge = |len: u64, header: &str| [&len.to_le_bytes(), header.as_bytes()].concat();

@@ -94,7 +94,7 @@ fn write_to(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The regular file that the path leads to, or that would be made there.
 fn destination(path: &Path) -> io::Result<(PathBuf, Option<Metadata>)> {
     if path.as_os_str().as_encoded_bytes().last().is_some_and(|last| path::is_separator(char::from(*last))) {
-        return Err(io::Error::new(Io::InvalidInput, "it names a folder; give the path of a file"));
+        return Err(io::Error::new(Io::InvalidInput, "it is the path of a folder; give the path of a file"));
     }
     let mut path = path.to_path_buf();
     for _ in 0..MAX_LINKS {

@@ -30,7 +30,7 @@ pub(super) fn check(matrix: &ConfusionMatrix) -> Result<()> {
     if matrix.classes() <= MAX_CLASSES {
         return Ok(());
     }
-    let detail = format!("a table of {} classes; it has room for {MAX_CLASSES}", matrix.classes());
+    let detail = format!("{} classes; at most {MAX_CLASSES} fit in a table", matrix.classes());
     Err(Error::input("confusion_matrix", detail))
 }
 

@@ -1,4 +1,4 @@
-//! Numbers of a checkpoint, checked: an error names the one that can't be right.
+//! A checkpoint's numbers, validated: an error names the one that is out of range.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -36,7 +36,7 @@ impl Contained<'_> {
         match tensor.shape[..] {
             [found] if tensor.dtype == Dtype::F32 && len.is_none_or(|len| found == len) => self.floats(name),
             _ => {
-                let wanted = len.map_or(String::new(), |len| format!("; of this model it is F32 [{len}]"));
+                let wanted = len.map_or(String::new(), |len| format!(", expected F32 [{len}]"));
                 Err(self.no_checkpoint(name, &format!("is {} {:?}{wanted}", tensor.dtype, tensor.shape)))
             }
         }
@@ -46,7 +46,7 @@ impl Contained<'_> {
     pub(crate) fn rows<const N: usize>(&self, name: &str) -> Result<Vec<[f64; N]>> {
         let tensor = self.tensor(name).ok_or_else(|| self.no_checkpoint(name, &"is missing"))?;
         if tensor.dtype != Dtype::F64 || !matches!(tensor.shape[..], [_, cols] if cols == N) {
-            let found = format!("is {} {:?}; it has {N} numbers of F64 for each", tensor.dtype, tensor.shape);
+            let found = format!("is {} {:?}, expected F64 [n, {N}]", tensor.dtype, tensor.shape);
             return Err(self.no_checkpoint(name, &found));
         }
         Ok(self.doubles(name)?.chunks_exact(N).filter_map(|row| row.try_into().ok()).collect())

@@ -120,7 +120,7 @@ impl<'a> Contained<'a> {
         let header: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(&error))?;
         let (tensors, rest) = (header.data_len() as u64, len - start);
         if tensors != rest {
-            return Err(damaged(&format!("{rest} bytes of tensors where the header tells of {tensors}")));
+            return Err(damaged(&format!("{rest} bytes of tensor data, but the header describes {tensors}")));
         }
         Ok(Self { path: path.into(), header, start, source: RefCell::new(Box::new(source)) })
     }

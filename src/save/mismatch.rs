@@ -12,7 +12,7 @@ use crate::nn::Parameter;
 /// How a file's tensors differ from a model's parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-#[must_use = "it lists what was not loaded; all of the model may be missing"]
+#[must_use = "it lists the parameters that were not loaded, which may be all of them"]
 pub struct Mismatch {
     /// Parameters that the file lacks.
     pub missing: Vec<String>,
@@ -20,7 +20,7 @@ pub struct Mismatch {
     pub unexpected: Vec<String>,
     /// Parameters that the file has in another shape or type, with both: `0.weight [3, 2] (the model's is [25, 2])`.
     pub misshapen: Vec<String>,
-    /// What to call where the names alone differ, by a prefix of all of them.
+    /// The call that loads the file, where only a prefix of the names differs.
     pub advice: Option<String>,
 }
 
@@ -114,24 +114,22 @@ fn advice(mismatch: &Mismatch) -> Option<String> {
         let renamed: Vec<_> = unexpected.iter().map(|name| rename(name)).collect();
         missing.iter().all(|name| renamed.contains(name))
     };
-    let called = |what: &str, closure: String| {
-        Some(format!("{what}; call load_renamed(path, {closure}), or load_partial with the same"))
-    };
+    let called = |what: &str, closure: String| Some(format!("{what}; load it with load_renamed(path, {closure})"));
     let writer = |prefix: &str| match (prefix.contains("module."), prefix.contains("_orig_mod.")) {
-        (false, false) => "the file's",
-        (true, false) => "PyTorch's DataParallel's",
-        (_, true) => "torch.compile's",
+        (false, false) => "",
+        (true, false) => " (added by PyTorch's DataParallel)",
+        (_, true) => " (added by torch.compile)",
     };
     for prefix in unexpected.iter().filter_map(|name| name.strip_suffix(first.as_str())) {
         if !prefix.is_empty() && fits(&|name| name.strip_prefix(prefix).unwrap_or(name).to_string()) {
-            let what = format!("the names have {} prefix '{prefix}'", writer(prefix));
+            let what = format!("the file's names have the prefix '{prefix}'{}", writer(prefix));
             return called(&what, format!("|name| name.replacen({prefix:?}, \"\", 1)"));
         }
     }
     // A part of the model that was compiled: encoder._orig_mod.weight.
     for part in ["_orig_mod.", "module."] {
         if other.contains(part) && fits(&|name| name.replace(part, "")) {
-            let what = format!("the names contain {} '{part}'", writer(part));
+            let what = format!("the file's names contain '{part}'{}", writer(part));
             return called(&what, format!("|name| name.replace({part:?}, \"\")"));
         }
     }
@@ -139,5 +137,5 @@ fn advice(mismatch: &Mismatch) -> Option<String> {
     if !fits(&|name| format!("{prefix}{name}")) {
         return None;
     }
-    called(&format!("the names lack the model's prefix '{prefix}'"), format!("|name| format!(\"{prefix}{{name}}\")"))
+    called(&format!("the file's names lack the prefix '{prefix}'"), format!("|name| format!(\"{prefix}{{name}}\")"))
 }

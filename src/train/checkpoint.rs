@@ -119,7 +119,8 @@ fn history(file: &Contained<'_>) -> Result<History> {
     let name = key("epochs");
     let rows = file.rows::<COLUMNS>(&name)?;
     let records = rows.into_iter().enumerate().map(|(i, row)| {
-        record(i + 1, row).ok_or_else(|| file.no_checkpoint(&name, &format!("tells of epoch {}: {row:?}", i + 1)))
+        record(i + 1, row)
+            .ok_or_else(|| file.no_checkpoint(&name, &format!("has an invalid row for epoch {}: {row:?}", i + 1)))
     });
     let epochs = records.collect::<Result<Vec<_>>>()?;
     let name = key("step_losses");
