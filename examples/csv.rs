@@ -55,6 +55,9 @@ fn main() -> ExitCode {
 
 /// Trains as told, and returns the test accuracy.
 fn run(options: &Options) -> Result<f64> {
+    if let Some(path) = &options.plot {
+        plot::check_path(path)?;
+    }
     let device = match &options.device {
         Some(name) => Device::named(name)?,
         None => Device::auto()?,

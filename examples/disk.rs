@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{Linear, Mse, ReLU, Sequential, Tanh};
 use wgrad::optim::{Schedule, Sgd};
-use wgrad::plot::{self, Curve};
+use wgrad::plot::{self, Axes};
 use wgrad::{Device, EpochRecord, Fit, Metrics, Result, Trainer};
 
 /// A network that has learnt nothing is right about half of the points.
@@ -63,6 +63,9 @@ fn main() -> ExitCode {
 
 /// Trains as told, and returns the test accuracy.
 fn run(options: &Options) -> Result<f32> {
+    if let Some(path) = &options.plot {
+        plot::check_path(path)?;
+    }
     let device = match &options.device {
         Some(name) => Device::named(name)?,
         None => Device::auto()?,
@@ -141,11 +144,14 @@ fn fit(trainer: &mut Trainer, options: &Options, train: &Dataset, test: &Dataset
 }
 
 fn draw(path: &Path, trainer: &Trainer, test: &Dataset, result: Metrics) -> Result<()> {
-    let curve = |label: &str, of: fn(&EpochRecord) -> Option<Metrics>| {
-        let epochs = trainer.history().epochs.iter();
-        Curve::new(label, epochs.filter_map(|record| Some((record.epoch as f64, f64::from(of(record)?.loss)))))
-    };
-    let curves = [curve("training", |record| record.train), curve("test", |record| record.validation)];
+    let curves = trainer.history().loss_curves();
     let title = format!("The disk problem on {}: test accuracy {:.3}", trainer.device().name(), result.accuracy);
-    plot::decision_boundary(path, &title, |points| trainer.predict(points, 2), test, ["epoch", "loss"], &curves)
+    plot::decision_boundary(
+        path,
+        &title,
+        |points| trainer.predict(points, 2),
+        test,
+        Axes::new("epoch", "loss").log_y(),
+        &curves,
+    )
 }

@@ -66,7 +66,7 @@ fn run(options: &Options) -> Result<f32> {
         .add(Linear::new(8, 3))
         .add(Softmax);
     let network = Predictor::new(&device, model)?;
-    network.parameters().load(&options.model, true)?;
+    network.parameters().load(&options.model)?;
 
     let (inputs, expected) = expected(options)?;
     let outputs = network.predict(&inputs, 4)?;

@@ -57,6 +57,9 @@ fn function(x: f32) -> f32 {
 
 /// Fits as told, and returns R² on points not learnt from.
 fn run(options: &Options) -> Result<f64> {
+    if let Some(path) = &options.plot {
+        plot::check_path(path)?;
+    }
     let device = match &options.device {
         Some(name) => Device::named(name)?,
         None => Device::auto()?,

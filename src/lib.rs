@@ -45,6 +45,7 @@
 pub mod data;
 mod device;
 mod error;
+mod files;
 mod gradient;
 mod graph;
 mod lower;

@@ -23,6 +23,9 @@ fn sizes(width: usize, depth: usize) -> Vec<usize> {
 }
 
 pub(crate) fn run(device: &Device, fused: bool, patience: f64, figure: Option<&Path>) -> Result<()> {
+    if let Some(path) = figure {
+        plot::check_path(path)?;
+    }
     let peak = peak(device)?;
     println!("{}", device.describe());
     println!("The best matrix product runs at {peak:.1} GFLOP/s.\n");

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::{Dataset, rows};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files;
 
 /// Brings columns to mean 0 and standard deviation 1 by what it has seen of the training data: scikit-learn's
 /// `StandardScaler`.
@@ -121,11 +122,7 @@ impl Standardize {
     /// # Errors
     /// A file that can't be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        std::fs::write(path, self.to_string()).map_err(|error| {
-            let detail = format!("{} can't be written: {error}; give another path", path.display());
-            Error::new(ErrorKind::Io, "standardize", detail)
-        })
+        files::write("standardize", path.as_ref(), self.to_string().as_bytes())
     }
 
     /// Reads what [`Standardize::save`] wrote.

@@ -246,7 +246,8 @@ impl Device {
         }
     }
 
-    /// Waits for what may be awaited, too. In a page the CPU path's futures alone are ready at once, as they have to be.
+    /// Waits for what may be awaited, too. In a page only what is ready at once can be had this way: the CPU path's futures,
+    /// and what a GPU only has to be told.
     #[cfg_attr(not(target_arch = "wasm32"), expect(clippy::unused_self, unused_variables, reason = "blocks"))]
     pub(crate) fn block_on<T>(
         &self,
@@ -259,11 +260,9 @@ impl Device {
         #[cfg(target_arch = "wasm32")]
         {
             use std::task::{Context, Poll, Waker};
-            if self.info().backend == Backend::Cpu {
-                let polled = std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop()));
-                if let Poll::Ready(result) = polled {
-                    return result;
-                }
+            let polled = std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop()));
+            if let Poll::Ready(result) = polled {
+                return result;
             }
             Err(Error::input(operation, format!("a page may not block on a GPU; await {instead}")))
         }

@@ -33,6 +33,9 @@ pub struct Parameters {
     /// What [`Module::describe`] said.
     #[cfg(feature = "safetensors")]
     architecture: Option<String>,
+    /// All that the model listed: what modules share is there several times.
+    #[cfg(feature = "safetensors")]
+    listed: Vec<(String, Parameter)>,
     named: Vec<(String, Parameter)>,
 }
 
@@ -85,10 +88,8 @@ impl Parameters {
 
     fn place(device: &Device, model: &dyn Module, seed: u64, seed_matters: bool) -> Result<Self> {
         let listed = model.named_parameters();
-        #[cfg(feature = "safetensors")]
-        let listed_len = listed.len();
         let mut seen = HashSet::new();
-        let mut named = listed;
+        let mut named = listed.clone();
         named.retain(|(_, parameter)| seen.insert(parameter.id()));
         if named.is_empty() {
             let detail = "the model has no parameters: nothing to train (modules list theirs in named_parameters)";
@@ -98,7 +99,9 @@ impl Parameters {
             device: device.clone(),
             // A description does not say that modules share parameters.
             #[cfg(feature = "safetensors")]
-            architecture: model.describe().filter(|_| named.len() == listed_len),
+            architecture: model.describe().filter(|_| named.len() == listed.len()),
+            #[cfg(feature = "safetensors")]
+            listed,
             named,
         };
         let _placing = PLACING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -207,6 +210,12 @@ impl Parameters {
         self.named.iter().map(|(_, parameter)| parameter.padded_len()).sum()
     }
 
+    /// All names that the model listed, with their parameters.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn listed(&self) -> &[(String, Parameter)] {
+        &self.listed
+    }
+
     /// What the model said that it is.
     #[cfg(feature = "safetensors")]
     pub(crate) fn architecture(&self) -> Option<&str> {
@@ -264,7 +273,7 @@ impl Parameters {
     /// # Errors
     /// A lost device.
     pub fn read(&self) -> Result<Vec<f32>> {
-        pollster::block_on(self.read_async())
+        self.device.block_on("read", "Parameters::read_async", self.read_async())
     }
 
     /// [`Parameters::read`], awaited.

@@ -71,7 +71,7 @@ impl Predictor {
     /// # Errors
     /// Inputs that make no whole rows or are not finite, or of another width than the model's; a lost device.
     pub fn predict(&self, inputs: &[f32], input_cols: usize) -> Result<Vec<f32>> {
-        pollster::block_on(self.predict_async(inputs, input_cols))
+        self.parameters.device().block_on("predict", "Predictor::predict_async", self.predict_async(inputs, input_cols))
     }
 
     /// [`Predictor::predict`], awaited.
@@ -83,7 +83,7 @@ impl Predictor {
         let mut outputs = Vec::new();
         let mut pending: VecDeque<PendingRead> = VecDeque::new();
         for chunk in inputs.chunks(CHUNK_ROWS.min(rows) * input_cols) {
-            pending.push_back(self.queue(chunk, [chunk.len() / input_cols, input_cols])?);
+            pending.push_back(self.queue(chunk, [chunk.len() / input_cols, input_cols]).await?);
             while pending.len() >= IN_FLIGHT {
                 let Some(read) = pending.pop_front() else { break };
                 outputs.extend(read.await?);
@@ -96,7 +96,7 @@ impl Predictor {
     }
 
     /// Has a chunk go through the model; what comes back are its outputs.
-    fn queue(&self, chunk: &[f32], shape: Shape) -> Result<PendingRead> {
+    async fn queue(&self, chunk: &[f32], shape: Shape) -> Result<PendingRead> {
         // Taken while it is in use, so that threads don't share one.
         let kept = {
             let mut networks = self.kept();
@@ -108,7 +108,7 @@ impl Predictor {
             None => Network::new(self.parameters.device(), &self.model, shape)?,
         };
         network.input.write(chunk)?;
-        network.forward.run()?;
+        network.forward.run_steps_async(0..1).await?;
         let outputs = network.output.read_async()?;
         let mut networks = self.kept();
         networks.push_front(network);

@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Area, COLOURS, FONT, GRID, drawing};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::metrics::ConfusionMatrix;
 
 /// The title above the panel.
@@ -14,6 +14,25 @@ const GAP: i32 = 12;
 const LINE: i32 = 22;
 const LETTER: i32 = 9;
 const CELL_HEIGHT: i32 = 56;
+/// Nobody reads a larger table, and its cells are a square of that.
+const MAX_CLASSES: usize = 100;
+/// Longer names are cut.
+const MAX_LETTERS: usize = 24;
+
+fn shown(name: &str) -> String {
+    if name.chars().count() <= MAX_LETTERS {
+        return name.into();
+    }
+    name.chars().take(MAX_LETTERS - 1).chain(['…']).collect()
+}
+
+pub(super) fn check(matrix: &ConfusionMatrix) -> Result<()> {
+    if matrix.classes() <= MAX_CLASSES {
+        return Ok(());
+    }
+    let detail = format!("{} classes; at most {MAX_CLASSES} fit in a table", matrix.classes());
+    Err(Error::input("confusion_matrix", detail))
+}
 
 /// Where the cells begin, and how wide they are.
 struct Layout {
@@ -25,7 +44,7 @@ struct Layout {
 impl Layout {
     fn new(matrix: &ConfusionMatrix) -> Self {
         let letters =
-            matrix.names().iter().map(|name| name.chars().count()).fold("true class".len(), usize::max) as i32;
+            matrix.names().iter().map(|name| shown(name).chars().count()).fold("true class".len(), usize::max) as i32;
         let names = letters * LETTER;
         Self { left: GAP + names + GAP, top: LINE + GAP, cell_width: names.max(CELL_HEIGHT) + GAP }
     }
@@ -61,9 +80,9 @@ pub(super) fn panel(area: &Area<'_>, matrix: &ConfusionMatrix) -> Result<()> {
         }
     }
     let below = y(classes) + GAP;
-    for (class, name) in matrix.names().iter().enumerate() {
-        write(name, (layout.left - GAP, y(class) + CELL_HEIGHT / 2), 15, &BLACK, HPos::Right)?;
-        write(name, (x(class) + layout.cell_width / 2, below), 15, &BLACK, HPos::Center)?;
+    for (class, name) in matrix.names().iter().map(|name| shown(name)).enumerate() {
+        write(&name, (layout.left - GAP, y(class) + CELL_HEIGHT / 2), 15, &BLACK, HPos::Right)?;
+        write(&name, (x(class) + layout.cell_width / 2, below), 15, &BLACK, HPos::Center)?;
     }
     write("true class", (layout.left - GAP, layout.top - GAP), 16, &BLACK, HPos::Right)?;
     write("predicted class", ((x(0) + x(classes)) / 2, below + LINE), 16, &BLACK, HPos::Center)

@@ -4,7 +4,28 @@ use std::path::Path;
 
 #[cfg(feature = "png")]
 use super::png;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::files;
+
+/// Whether a picture can be written there: the file's extension names a format, and its folder takes new files. To be
+/// called before a training whose picture would be lost.
+///
+/// ```
+/// use wgrad::plot::check_path;
+///
+/// # let folder = std::env::temp_dir();
+/// check_path(folder.join("loss.svg"))?;
+/// assert!(check_path(folder.join("loss.jpg")).is_err());
+/// assert!(check_path(folder.join("no such folder/loss.svg")).is_err());
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// What the drawing functions would refuse after the training: a file of another format, or one that can't be written.
+pub fn check_path(path: impl AsRef<Path>) -> Result<()> {
+    Format::of(path.as_ref())?;
+    files::check("plot", path.as_ref())
+}
 
 /// What a picture is written as.
 pub(super) enum Format {
@@ -29,21 +50,17 @@ impl Format {
     }
 
     pub(super) fn write(self, path: &Path, svg: String) -> Result<()> {
-        let written = match self {
-            Self::Svg => std::fs::write(path, svg),
+        match self {
+            Self::Svg => files::write("plot", path, svg.as_bytes()),
             #[cfg(feature = "png")]
-            Self::Png => std::fs::write(path, png::painted(&svg)?),
-        };
-        written.map_err(|error| {
-            let detail = format!("{} can't be written: {error}; give another path", path.display());
-            Error::new(ErrorKind::Io, "plot", detail)
-        })
+            Self::Png => files::write("plot", path, &png::painted(&svg)?),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Curve, curves};
+    use super::super::{Curve, check_path, curves};
     use crate::error::ErrorKind;
 
     #[test]
@@ -55,9 +72,11 @@ mod tests {
         let known = if cfg!(feature = "png") { &["x.svg", "x.SVG", "x.png", "x.Png"][..] } else { &["x.svg", "x.SVG"] };
         for name in known {
             assert_eq!(draw(name).kind(), ErrorKind::Io, "{name}");
+            check_path(std::env::temp_dir().join(name)).unwrap();
         }
         for name in ["x.jpg", "x", "svg", "x.svg.gz", "x."] {
             let error = draw(name);
+            assert_eq!(check_path(std::env::temp_dir().join(name)).unwrap_err().kind(), ErrorKind::InvalidInput);
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}");
             assert!(
                 error.to_string().ends_with(&format!("{name} names no format; give a file that ends in .svg or .png"))

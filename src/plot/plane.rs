@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use plotters::prelude::*;
 
-use super::{Area, COLOURS, axes_on, drawing, range};
+use super::axis::{Axis, chart, range, wider};
+use super::{Area, COLOURS, drawing};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::ops::metrics::argmax;
@@ -72,7 +73,8 @@ impl<'a> Plane<'a> {
     pub(super) fn panel(&self, area: &Area<'_>) -> Result<()> {
         let wrong = self.right.iter().filter(|right| !**right).count();
         let caption = format!("predicted classes, and {} points ({wrong} predicted wrong, ringed)", self.points.len());
-        let mut chart = axes_on(area, self.x.clone(), self.y.clone(), [&caption, ""])?;
+        let mut chart =
+            chart(area, [&self.x, &self.y].map(|range| Axis::new(range.clone(), false, false)), [&caption, ""])?;
         let plane = chart.plotting_area().strip_coord_spec();
         let (width, height) = plane.dim_in_pixel();
         let pixel = |cell: usize, size: u32| (cell * size as usize / CELLS) as i32;
@@ -109,8 +111,9 @@ fn extent(points: &Dataset, column: usize) -> Range<f64> {
     if own.start >= 0.0 && own.end <= 1.0 && own.end - own.start > 0.5 {
         return 0.0..1.0;
     }
-    let margin = 0.04 * (own.end - own.start);
-    own.start - margin..own.end + margin
+    // The model takes single precision.
+    let Range { start, end } = wider(&own, 0.04);
+    start.max(f64::from(f32::MIN))..end.min(f64::from(f32::MAX))
 }
 
 fn class(row: &[f32], threshold: f32) -> usize {

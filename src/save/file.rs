@@ -1,16 +1,21 @@
-//! safetensors files: read whole, written at once or not at all.
+//! safetensors files: the header is read and checked first, then of the tensors what is asked for.
 
 use std::borrow::Cow;
-use std::ffi::OsString;
+use std::cell::RefCell;
 use std::fmt::Display;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::{Dtype, View};
 
+use super::numbers;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files;
+
+/// Bytes of a header at most: some hundred thousand tensors.
+const MAX_HEADER: u64 = 1 << 24;
 
 /// What is to be written: tensors, and texts about them.
 #[derive(Default)]
@@ -55,96 +60,108 @@ impl Contents {
         self.texts.push((name.into(), text.to_string()));
     }
 
-    /// Writes a file beside `path`, which then takes the place of what was there: whatever happens meanwhile, `path`
-    /// holds the old contents or the new.
+    /// Writes the file: see [`files::write`].
     pub(crate) fn write(self, path: &Path) -> Result<()> {
         let texts = (!self.texts.is_empty()).then(|| self.texts.into_iter().collect());
         let bytes = safetensors::serialize(self.tensors, texts)
             .map_err(|error| Error::input("save", format!("{}: {error}", path.display())))?;
-        let temporary = temporary(path)?;
-        let written = replace(path, &temporary, &bytes);
-        written.map_err(|error| {
-            // What could not be written is of no use, and there may be nothing to remove.
-            let _ = fs::remove_file(&temporary);
-            io_error("save", path, &error)
-        })
+        files::write("save", path, &bytes)
     }
 }
 
-/// One name for each file, so that what a killed process leaves behind is overwritten the next time.
-fn temporary(path: &Path) -> Result<PathBuf> {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().ok_or_else(|| io_error("save", path, &"not the name of a file"))?);
-    name.push(".tmp");
-    Ok(path.with_file_name(name))
-}
+trait Source: Read + Seek {}
 
-fn replace(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(temporary)?;
-    file.write_all(bytes)?;
-    // On the disk before it gets the name, or a power failure could leave the name with nothing behind it.
-    file.sync_all()?;
-    drop(file);
-    fs::rename(temporary, path)?;
-    #[cfg(unix)]
-    if let Some(folder) = path.parent() {
-        // The folder holds the name. Some file systems can't sync one, and the file itself is safe by now.
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    }
-    Ok(())
-}
+impl<T: Read + Seek> Source for T {}
 
-fn io_error(operation: &str, path: &Path, error: &dyn Display) -> Error {
-    Error::new(ErrorKind::Io, operation, format!("{}: {error}", path.display()))
-}
-
-/// A file's bytes, in memory.
-pub(crate) struct Bytes(Vec<u8>);
-
-/// A file that was read.
+/// A file that is open for reading.
 pub(crate) struct Contained<'a> {
     path: PathBuf,
-    tensors: SafeTensors<'a>,
-    texts: Vec<(String, String)>,
+    header: Metadata,
+    /// Where the tensors begin.
+    start: u64,
+    source: RefCell<Box<dyn Source + 'a>>,
 }
 
-impl Bytes {
-    pub(crate) fn read(path: &Path) -> Result<Self> {
-        fs::read(path).map(Self).map_err(|error| io_error("load", path, &error))
-    }
-
-    pub(crate) fn parse(&self, path: &Path) -> Result<Contained<'_>> {
-        Contained::parse(&self.0, path)
+impl Contained<'static> {
+    /// The file at this path.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let unreadable = |error| io_error(path, &error);
+        let len = files::readable_len(path).map_err(unreadable)?;
+        Self::new(File::open(path).map_err(unreadable)?, len, path)
     }
 }
 
 impl<'a> Contained<'a> {
-    /// What the bytes hold; errors call them by the path.
-    pub(crate) fn parse(bytes: &'a [u8], path: &Path) -> Result<Self> {
-        let damaged =
-            |error| io_error("load", path, &format!("{error}; it is damaged, cut short, or no safetensors file"));
-        let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-        let texts = header.metadata().iter().flatten().map(|(name, text)| (name.clone(), text.clone())).collect();
-        Ok(Self { path: path.into(), tensors, texts })
+    /// A file's bytes.
+    pub(crate) fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
+        Self::new(Cursor::new(bytes), bytes.len() as u64, Path::new("bytes"))
+    }
+
+    /// A source of `len` bytes; errors call it by the path.
+    fn new(mut source: impl Source + 'a, len: u64, path: &Path) -> Result<Self> {
+        let unreadable = |error| io_error(path, &error);
+        let damaged = |detail: &dyn Display| io_error(path, &format!("{detail}; it is damaged or cut short"));
+        let mut first = [0; 8];
+        let known = first.len().min(len as usize);
+        source.read_exact(first.get_mut(..known).unwrap_or_default()).map_err(unreadable)?;
+        if let Some(other) = other_format(&first) {
+            return Err(io_error(path, &other));
+        }
+        let header_len = u64::from_le_bytes(first);
+        let start = header_len.saturating_add(8);
+        if start > len {
+            let detail = "no safetensors file, or one whose header is cut short";
+            return Err(io_error(path, &format!("{detail}: {len} bytes, of which the first are {first:?}")));
+        }
+        if header_len > MAX_HEADER {
+            return Err(damaged(&format!("a header of {header_len} bytes, of {MAX_HEADER} at most")));
+        }
+        let header = read(&mut source, header_len, path)?;
+        let header: Metadata = serde_json::from_slice(&header).map_err(|error| damaged(&error))?;
+        let (tensors, rest) = (header.data_len() as u64, len - start);
+        if tensors != rest {
+            return Err(damaged(&format!("{rest} bytes of tensor data, but the header describes {tensors}")));
+        }
+        Ok(Self { path: path.into(), header, start, source: RefCell::new(Box::new(source)) })
     }
 
     /// The names of all tensors, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.tensors.names().into_iter().map(str::to_string).collect();
+        let mut names = self.header.offset_keys();
         names.sort();
         names
     }
 
-    /// The tensor of this name.
-    pub(crate) fn tensor(&self, name: &str) -> Option<TensorView<'a>> {
-        self.tensors.tensor(name).ok()
+    /// Type and shape of the tensor of this name.
+    pub(crate) fn tensor(&self, name: &str) -> Option<&TensorInfo> {
+        self.header.info(name)
+    }
+
+    /// The values of the tensor of this name in single precision.
+    pub(crate) fn floats(&self, name: &str) -> Result<Vec<f32>> {
+        let (info, bytes) = self.read(name)?;
+        numbers::to_f32(info.dtype, &bytes).map_err(|fault| self.error(format!("{name}: {fault}")))
+    }
+
+    /// The values of an F64 tensor.
+    pub(crate) fn doubles(&self, name: &str) -> Result<Vec<f64>> {
+        match self.read(name)? {
+            (info, bytes) if info.dtype == Dtype::F64 => Ok(numbers::doubles(&bytes)),
+            (info, _) => Err(self.error(format!("{name} is {}, not F64", info.dtype))),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<(&TensorInfo, Vec<u8>)> {
+        let info = self.tensor(name).ok_or_else(|| self.error(format!("{name} is missing")))?;
+        let (start, end) = info.data_offsets;
+        let mut source = self.source.borrow_mut();
+        source.seek(SeekFrom::Start(self.start + start as u64)).map_err(|error| io_error(&self.path, &error))?;
+        Ok((info, read(&mut **source, (end - start) as u64, &self.path)?))
     }
 
     /// A text about the tensors.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.texts.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
+        self.header.metadata().as_ref()?.get(name).map(String::as_str)
     }
 
     /// An error that names the file.
@@ -153,12 +170,32 @@ impl<'a> Contained<'a> {
     }
 }
 
-/// The values of an F32 tensor.
-pub(crate) fn floats(tensor: &TensorView<'_>) -> Vec<f32> {
-    tensor.data().chunks_exact(4).filter_map(|bytes| bytes.try_into().ok().map(f32::from_le_bytes)).collect()
+/// The next bytes of a file that is known to have them.
+fn read(source: &mut (impl Read + ?Sized), len: u64, path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let fits = usize::try_from(len).is_ok_and(|len| bytes.try_reserve_exact(len).is_ok());
+    if !fits {
+        let detail = format!("{}: no memory for {len} bytes", path.display());
+        return Err(Error::new(ErrorKind::OutOfMemory, "load", detail));
+    }
+    let found = source.take(len).read_to_end(&mut bytes).map_err(|error| io_error(path, &error))?;
+    if found as u64 == len { Ok(bytes) } else { Err(io_error(path, &"it became shorter while it was read")) }
 }
 
-/// The values of an F64 tensor.
-pub(crate) fn doubles(tensor: &TensorView<'_>) -> Vec<f64> {
-    tensor.data().chunks_exact(8).filter_map(|bytes| bytes.try_into().ok().map(f64::from_le_bytes)).collect()
+fn io_error(path: &Path, error: &dyn Display) -> Error {
+    Error::new(ErrorKind::Io, "load", format!("{}: {error}", path.display()))
+}
+
+/// What people take for a safetensors file, by its first bytes.
+fn other_format(first: &[u8; 8]) -> Option<&'static str> {
+    let formats: [(&[u8], &str); 5] = [
+        (b"version ", "a pointer of Git LFS, not the file itself; fetch it with git lfs pull"),
+        (b"PK\x03\x04", "a file of torch.save; in Python, write safetensors.torch.save_file(model.state_dict(), path)"),
+        (b"\x80", "a pickle; in Python, write safetensors.torch.save_file(model.state_dict(), path)"),
+        (b"\x89HDF", "an HDF5 file (Keras's), no safetensors file"),
+        (b"<", "a web page or XML, no safetensors file; download the file itself"),
+    ];
+    // A header's length in bytes begins like that, too: then zeros follow.
+    let is_length = first[4..] == [0; 4];
+    formats.into_iter().find(|(start, _)| !is_length && first.starts_with(start)).map(|(_, what)| what)
 }

@@ -1,16 +1,19 @@
 //! Models in files: safetensors, with PyTorch's names and layout.
 
 mod architecture;
+mod checked;
 mod file;
+mod mismatch;
+mod numbers;
 
-use std::fmt;
 use std::path::Path;
 
-use safetensors::Dtype;
-
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::{Module, Parameter, Parameters, Sequential};
-pub(crate) use file::{Bytes, Contained, Contents, doubles, floats};
+pub(crate) use checked::{is_amount, whole};
+pub(crate) use file::{Contained, Contents};
+pub use mismatch::Mismatch;
+use mismatch::compare;
 
 /// The text that says what the model is.
 const ARCHITECTURE: &str = "architecture";
@@ -18,40 +21,18 @@ const ARCHITECTURE: &str = "architecture";
 /// How the names of a checkpoint's own tensors begin; the others are the model's.
 pub(crate) const CHECKPOINT: &str = "checkpoint/";
 
-/// How a file's tensors differ from a model's parameters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Mismatch {
-    /// Parameters that the file lacks.
-    pub missing: Vec<String>,
-    /// The file's tensors that are no parameters of the model.
-    pub unexpected: Vec<String>,
-    /// Parameters that the file has in another shape or type, with both: `0.weight [3, 2] (the model's is [25, 2])`.
-    pub misshapen: Vec<String>,
-}
-
-impl Mismatch {
-    /// Whether file and model fit.
-    pub fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.unexpected.is_empty() && self.misshapen.is_empty()
-    }
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lists = [("missing", &self.missing), ("unexpected", &self.unexpected), ("misshapen", &self.misshapen)];
-        let lists = lists.into_iter().filter(|(_, names)| !names.is_empty());
-        let lists: Vec<_> = lists.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect();
-        f.write_str(&lists.join("; "))
-    }
-}
+/// What safetensors keeps for its texts.
+const METADATA: &str = "__metadata__";
 
 impl Parameters {
     /// Writes the values to a safetensors file, under their names and in PyTorch's layout: weights [out, in], biases
     /// one-dimensional. Where all modules are of this crate, the architecture goes with them.
     ///
-    /// Whatever interrupts it, the file is the old one or the new one. In PyTorch,
-    /// `model.load_state_dict(safetensors.torch.load_file(path))` takes it.
+    /// A parameter that several modules share is written under each of its names, as `state_dict` lists it. In PyTorch,
+    /// `model.load_state_dict(safetensors.torch.load_file(path))` takes the file.
+    ///
+    /// Whatever interrupts it and whoever else writes there, the file is the old one or the new one. A symbolic link is
+    /// followed, and an existing file's mode kept.
     ///
     /// ```
     /// use wgrad::nn::{Linear, Predictor, Sequential, Tanh};
@@ -69,17 +50,27 @@ impl Parameters {
     /// ```
     ///
     /// # Errors
-    /// A file that can't be written; a lost device.
+    /// A file that can't be written, or a path that leads to anything but a regular file; two parameters of one name; a
+    /// lost device.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        pollster::block_on(self.contents())?.write(path.as_ref())
+        self.device().block_on("save", "Session::save_checkpoint", self.contents())?.write(path.as_ref())
     }
 
     /// The values and the architecture.
     pub(crate) async fn contents(&self) -> Result<Contents> {
         let mut contents = Contents::default();
         let values = self.read_async().await?;
-        for (name, parameter, range) in self.ranges() {
-            contents.push(name, parameter.file_shape(), &values[range]);
+        let mut written = std::collections::BTreeSet::new();
+        for (names, parameter, range) in self.all_names() {
+            for name in names {
+                let reserved = name.starts_with(CHECKPOINT) || name == METADATA;
+                if reserved || !written.insert(name) {
+                    let fault = if reserved { "is a name that files keep for themselves" } else { "is there twice" };
+                    let detail = format!("the parameter's name '{name}' {fault}; change it in named_parameters");
+                    return Err(Error::input("save", detail));
+                }
+                contents.push(name, parameter.file_shape(), &values[range.clone()]);
+            }
         }
         if let Some(architecture) = self.architecture() {
             contents.push_text(ARCHITECTURE, architecture);
@@ -87,31 +78,95 @@ impl Parameters {
         Ok(contents)
     }
 
-    /// Replaces the values by those of a safetensors file, PyTorch's or wgrad's. If `strict`, file and model must have
-    /// the same names and shapes; else what fits is loaded, and the answer lists the rest.
+    /// Replaces the values by those of a safetensors file, PyTorch's or wgrad's, which must have the same names and
+    /// shapes. Numbers of 16 bits (F16, BF16) and doubles (F64) are converted.
     ///
     /// # Errors
-    /// A file that can't be read or is damaged; if `strict`, a mismatch: the message lists every missing, unexpected
-    /// and misshapen tensor, and nothing is loaded.
-    pub fn load(&self, path: impl AsRef<Path>, strict: bool) -> Result<Mismatch> {
-        let path = path.as_ref();
-        let bytes = Bytes::read(path)?;
-        let (values, mismatch) = pollster::block_on(self.values_of(&bytes.parse(path)?, strict))?;
-        self.write(&values)?;
+    /// A file that can't be read or is damaged; a mismatch: the message lists every missing, unexpected and misshapen
+    /// tensor, and the call that helps where the names differ by a prefix. A double too large for single precision.
+    /// Nothing is loaded then.
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.load_renamed(path, str::to_string)
+    }
+
+    /// As [`Parameters::load`], with a function from the file's names to the model's.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Parameters, Sequential};
+    /// use wgrad::Device;
+    ///
+    /// # let path = std::env::temp_dir().join("wgrad-renamed.safetensors");
+    /// # let inner = Sequential::new().add(Linear::new(2, 3));
+    /// # let wrapped = wgrad::nn::prefixed("module", &inner);
+    /// # struct Wrapped(Sequential);
+    /// # impl wgrad::nn::Module for Wrapped {
+    /// #     fn forward(&self, graph: &mut wgrad::Graph, x: wgrad::Var) -> wgrad::Result<wgrad::Var> {
+    /// #         self.0.forward(graph, x)
+    /// #     }
+    /// #     fn named_parameters(&self) -> Vec<(String, wgrad::nn::Parameter)> {
+    /// #         wgrad::nn::prefixed("module", &self.0)
+    /// #     }
+    /// # }
+    /// # Parameters::new(&Device::cpu(), &Wrapped(inner), 0)?.save(&path)?;
+    /// // PyTorch's DataParallel wrote module.0.weight for 0.weight.
+    /// let parameters = Parameters::new(&Device::cpu(), &Sequential::new().add(Linear::new(2, 3)), 0)?;
+    /// parameters.load_renamed(&path, |name| name.replacen("module.", "", 1))?;
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Parameters::load`]; two tensors that are given one name.
+    pub fn load_renamed(&self, path: impl AsRef<Path>, rename: impl Fn(&str) -> String) -> Result<()> {
+        let (found, _) = self.found_in(&Contained::open(path.as_ref())?, true, &rename)?;
+        self.replace(found)
+    }
+
+    /// Loads what fits, and lists the rest: for a model of which a part was trained elsewhere. The function gives the
+    /// model's names for the file's: `str::to_string` if they are the same.
+    ///
+    /// # Errors
+    /// A file that can't be read or is damaged, two tensors that are given one name, a double too large for single
+    /// precision. Nothing is loaded then.
+    pub fn load_partial(&self, path: impl AsRef<Path>, rename: impl Fn(&str) -> String) -> Result<Mismatch> {
+        let (found, mismatch) = self.found_in(&Contained::open(path.as_ref())?, false, &rename)?;
+        self.replace(found)?;
         Ok(mismatch)
     }
 
-    /// The values as they will be with those of a file.
-    pub(crate) async fn values_of(&self, file: &Contained<'_>, strict: bool) -> Result<(Vec<f32>, Mismatch)> {
-        let named: Vec<_> = self.named().collect();
-        let (found, mismatch) = compare(&named, file, strict)?;
+    /// The values that a file has for the parameters, in their order.
+    pub(crate) fn found_in(
+        &self,
+        file: &Contained<'_>,
+        strict: bool,
+        rename: &dyn Fn(&str) -> String,
+    ) -> Result<(Vec<Option<Vec<f32>>>, Mismatch)> {
+        let named: Vec<_> = self.all_names().map(|(names, parameter, _)| (names, parameter)).collect();
+        compare(&named, file, strict, rename)
+    }
+
+    /// The values as they will be with those that were found.
+    pub(crate) async fn with_found(&self, found: Vec<Option<Vec<f32>>>) -> Result<Vec<f32>> {
         let mut values = self.read_async().await?;
         for ((_, _, range), found) in self.ranges().zip(found) {
             if let Some(found) = found {
                 values[range].copy_from_slice(&found);
             }
         }
-        Ok((values, mismatch))
+        Ok(values)
+    }
+
+    fn replace(&self, found: Vec<Option<Vec<f32>>>) -> Result<()> {
+        let values = self.device().block_on("load", "Session::resume", self.with_found(found))?;
+        self.write(&values)
+    }
+
+    /// The parameters with all the names that modules who share them have for them, and where each lies.
+    fn all_names(&self) -> impl Iterator<Item = (Vec<&str>, &Parameter, std::ops::Range<usize>)> {
+        self.ranges().map(|(_, parameter, range)| {
+            let names = self.listed().iter().filter(|(_, listed)| listed == parameter);
+            (names.map(|(name, _)| name.as_str()).collect(), parameter, range)
+        })
     }
 }
 
@@ -123,8 +178,7 @@ impl Sequential {
     /// A file that can't be read, is damaged or does not say what the model is: another program's, or one of a model
     /// with modules of your own. For those, make the model and use [`Parameters::load`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Self::from_contents(&Bytes::read(path)?.parse(path)?)
+        Self::from_contents(&Contained::open(path.as_ref())?)
     }
 
     /// The same from the bytes of such a file: `include_bytes!` makes the model a part of the program.
@@ -145,7 +199,7 @@ impl Sequential {
     /// # Errors
     /// As [`Sequential::load`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::from_contents(&Contained::parse(bytes, Path::new("bytes"))?)
+        Self::from_contents(&Contained::from_bytes(bytes)?)
     }
 
     fn from_contents(file: &Contained<'_>) -> Result<Self> {
@@ -154,40 +208,11 @@ impl Sequential {
         })?;
         let model = architecture::parse(architecture).map_err(|fault| file.error(fault))?;
         let named = model.named_parameters();
-        let named: Vec<_> = named.iter().map(|(name, parameter)| (name.as_str(), parameter)).collect();
-        let (found, _) = compare(&named, file, true)?;
+        let named: Vec<_> = named.iter().map(|(name, parameter)| (vec![name.as_str()], parameter)).collect();
+        let (found, _) = compare(&named, file, true, &str::to_string)?;
         for ((_, parameter), values) in named.iter().zip(found.into_iter().flatten()) {
             parameter.set_loaded(values);
         }
         Ok(model)
     }
-}
-
-/// The values that a file has for each parameter, where they fit.
-fn compare(
-    parameters: &[(&str, &Parameter)],
-    file: &Contained<'_>,
-    strict: bool,
-) -> Result<(Vec<Option<Vec<f32>>>, Mismatch)> {
-    let mut mismatch = Mismatch::default();
-    let found = parameters.iter().map(|(name, parameter)| {
-        let Some(tensor) = file.tensor(name) else {
-            mismatch.missing.push(name.to_string());
-            return None;
-        };
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != parameter.file_shape() {
-            let dtype = if tensor.dtype() == Dtype::F32 { String::new() } else { format!(" of {}", tensor.dtype()) };
-            let (theirs, ours) = (tensor.shape(), parameter.file_shape());
-            mismatch.misshapen.push(format!("{name} {theirs:?}{dtype} (the model's is {ours:?})"));
-            return None;
-        }
-        Some(floats(&tensor))
-    });
-    let found = found.collect();
-    let known = |name: &String| parameters.iter().any(|(known, _)| known == name);
-    mismatch.unexpected = file.names().into_iter().filter(|n| !n.starts_with(CHECKPOINT) && !known(n)).collect();
-    if strict && !mismatch.is_empty() {
-        return Err(file.error(format!("it does not fit the model; {mismatch}")));
-    }
-    Ok((found, mismatch))
 }

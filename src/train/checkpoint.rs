@@ -1,14 +1,11 @@
 //! Training that goes on where it was interrupted.
 
 use std::path::Path;
-use std::str::FromStr;
-
-use safetensors::Dtype;
 
 use super::monitor::Best;
 use super::{EpochRecord, History, Metrics, Monitor, Session};
 use crate::error::Result;
-use crate::save::{Bytes, CHECKPOINT, Contained, doubles, floats};
+use crate::save::{CHECKPOINT, Contained, is_amount, whole};
 
 /// Raised when a file of one version can't be read by another.
 const VERSION: u32 = 1;
@@ -81,38 +78,33 @@ impl Session {
     /// A file that can't be read, is damaged or is no checkpoint; one of another model, or of another
     /// [`Algorithm`](crate::optim::Algorithm). The trainer then is as it was.
     pub async fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let bytes = Bytes::read(path)?;
-        let file = Checkpoint(bytes.parse(path)?);
-        let version: u32 = file.text("version")?;
+        let file = Contained::open(path.as_ref())?;
+        let version: u32 = file.parsed(&key("version"))?;
         if version != VERSION {
-            return Err(file.0.error(format!("a checkpoint of version {version}; this wgrad reads version {VERSION}")));
+            return Err(file.error(format!("a checkpoint of version {version}; this wgrad reads version {VERSION}")));
         }
-        let (values, _) = self.parameters.values_of(&file.0, true).await?;
+        let (found, _) = self.parameters.found_in(&file, true, &str::to_string)?;
+        let values = self.parameters.with_found(found).await?;
         // The first files did not name their algorithm.
-        let (rule, own_rule) = (file.0.text(&key("optimizer.rule")), self.optimizer.algorithm_name());
+        let (rule, own_rule) = (file.text(&key("optimizer.rule")), self.optimizer.algorithm_name());
         if let Some(rule) = rule.filter(|rule| *rule != own_rule) {
             let detail = format!("a training with {rule}; this trainer has {own_rule}: make one with {rule} to go on");
-            return Err(file.0.error(detail));
+            return Err(file.error(detail));
         }
         let states = self.optimizer.state().len();
-        let found = file.0.names().iter().filter(|name| name.starts_with(&key("optimizer."))).count();
+        let found = file.names().iter().filter(|name| name.starts_with(&key("optimizer."))).count();
         if found != states {
             let detail =
                 format!("the state of an algorithm that keeps {found} numbers for a parameter; this one {states}");
-            return Err(file.0.error(detail));
+            return Err(file.error(detail));
         }
-        let states = (0..states).map(|i| file.floats(&format!("optimizer.{i}"), Some(values.len())));
+        let states = (0..states).map(|i| file.vector(&key(&format!("optimizer.{i}")), Some(values.len())));
         let states = states.collect::<Result<Vec<_>>>()?;
-        let history = History {
-            epochs: file.epochs()?,
-            step_losses: file.floats("step_losses", None)?,
-            seconds: file.text("seconds")?,
-        };
-        let best = file.best(values.len())?;
-        let (steps, epoch, rate) =
-            (file.text("optimizer.steps")?, file.text("optimizer.epoch")?, file.text("optimizer.rate")?);
-        let seed = file.text("seed")?;
+        let history = history(&file)?;
+        let best = best(&file, values.len(), history.epochs.len())?;
+        let (steps, epoch) = (file.count(&key("optimizer.steps"))?, file.count(&key("optimizer.epoch"))? as usize);
+        let rate = file.amount(&key("optimizer.rate"))?;
+        let seed = file.parsed(&key("seed"))?;
 
         self.optimizer.set_learning_rate(rate)?;
         self.optimizer.go_to(steps, epoch);
@@ -125,39 +117,40 @@ impl Session {
     }
 }
 
-/// A file that should be a checkpoint.
-struct Checkpoint<'a>(Contained<'a>);
-
-impl Checkpoint<'_> {
-    fn text<T: FromStr>(&self, name: &str) -> Result<T> {
-        let value = self.0.text(&key(name)).and_then(|text| text.parse().ok());
-        value.ok_or_else(|| self.0.error(format!("no checkpoint of a training: it has no {name}")))
+fn history(file: &Contained<'_>) -> Result<History> {
+    let name = key("epochs");
+    let rows = file.rows::<COLUMNS>(&name)?;
+    let records = rows.into_iter().enumerate().map(|(i, row)| {
+        record(i + 1, row)
+            .ok_or_else(|| file.no_checkpoint(&name, &format!("has an invalid row for epoch {}: {row:?}", i + 1)))
+    });
+    let epochs = records.collect::<Result<Vec<_>>>()?;
+    let name = key("step_losses");
+    let step_losses = file.vector(&name, None)?;
+    let steps: usize = epochs.iter().map(|record| record.steps).fold(0, usize::saturating_add);
+    if step_losses.len() != steps {
+        let fault = format!("has {} values; the epochs have {steps} steps", step_losses.len());
+        return Err(file.no_checkpoint(&name, &fault));
     }
-
-    fn floats(&self, name: &str, len: Option<usize>) -> Result<Vec<f32>> {
-        let tensor = self.0.tensor(&key(name)).filter(|t| t.dtype() == Dtype::F32).map(|tensor| floats(&tensor));
-        tensor
-            .filter(|values| len.is_none_or(|len| values.len() == len))
-            .ok_or_else(|| self.0.error(format!("no checkpoint of this training: {name} is missing or does not fit")))
+    if let Some(step) = step_losses.iter().position(|loss| !loss.is_finite()) {
+        return Err(file.no_checkpoint(&name, &format!("has {} for step {}", step_losses[step], step + 1)));
     }
+    Ok(History { epochs, step_losses, seconds: file.amount(&key("seconds"))? })
+}
 
-    fn epochs(&self) -> Result<Vec<EpochRecord>> {
-        let rows = self.0.tensor(&key("epochs")).filter(|t| t.dtype() == Dtype::F64).map(|tensor| doubles(&tensor));
-        let rows = rows.ok_or_else(|| self.0.error("no checkpoint of a training: it has no epochs"))?;
-        let rows = rows.chunks_exact(COLUMNS).filter_map(|row| row.try_into().ok());
-        Ok(rows.enumerate().map(|(i, row)| record(i + 1, row)).collect())
+/// The best of so many epochs, whose parameters are `len` numbers.
+fn best(file: &Contained<'_>, len: usize, epochs: usize) -> Result<Option<Best>> {
+    if file.tensor(&key("best")).is_none() {
+        return Ok(None);
     }
-
-    fn best(&self, len: usize) -> Result<Option<Best>> {
-        if self.0.tensor(&key("best")).is_none() {
-            return Ok(None);
-        }
-        let name: String = self.text("best.monitor")?;
-        let monitor = Monitor::ALL.into_iter().find(|monitor| format!("{monitor:?}") == name);
-        let monitor = monitor.ok_or_else(|| self.0.error(format!("'{name}' is not known to tell the best epoch")))?;
-        let (epoch, value) = (self.text("best.epoch")?, self.text("best.value")?);
-        Ok(Some(Best { monitor, epoch, value, values: self.floats("best", Some(len))? }))
+    let name: String = file.parsed(&key("best.monitor"))?;
+    let monitor = Monitor::ALL.into_iter().find(|monitor| format!("{monitor:?}") == name);
+    let monitor = monitor.ok_or_else(|| file.error(format!("'{name}' is not known to tell the best epoch")))?;
+    let (epoch, value) = (file.parsed(&key("best.epoch"))?, file.parsed(&key("best.value"))?);
+    if !(1..=epochs).contains(&epoch) {
+        return Err(file.no_checkpoint(&key("best.epoch"), &format!("is {epoch}, of {epochs} epochs")));
     }
+    Ok(Some(Best { monitor, epoch, value, values: file.vector(&key("best"), Some(len))? }))
 }
 
 fn numbers(record: &EpochRecord) -> [f64; COLUMNS] {
@@ -169,10 +162,16 @@ fn numbers(record: &EpochRecord) -> [f64; COLUMNS] {
     [record.steps as f64, loss, a, b, c, d, record.seconds]
 }
 
-fn record(epoch: usize, [steps, loss, a, b, c, d, seconds]: [f64; COLUMNS]) -> EpochRecord {
+/// The record of these numbers; none where they can't be one.
+fn record(epoch: usize, [steps, loss, a, b, c, d, seconds]: [f64; COLUMNS]) -> Option<EpochRecord> {
     let metrics = |loss: f64, accuracy: f64| {
         (!accuracy.is_nan()).then_some(Metrics { loss: loss as f32, accuracy: accuracy as f32 })
     };
+    let steps = whole(steps).filter(|steps| *steps > 0)?;
+    let shares = [b, d].iter().all(|share| share.is_nan() || (0.0..=1.0).contains(share));
+    if !(loss as f32).is_finite() || !is_amount(seconds) || !shares {
+        return None;
+    }
     let (train, validation) = (metrics(a, b), metrics(c, d));
-    EpochRecord { epoch, steps: steps as usize, loss: loss as f32, train, validation, seconds }
+    Some(EpochRecord { epoch, steps, loss: loss as f32, train, validation, seconds })
 }

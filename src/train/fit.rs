@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use super::{EarlyStopping, EpochRecord, Monitor};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+#[cfg(feature = "safetensors")]
+use crate::files;
 
 type OnEpoch<'a> = Box<dyn FnMut(&EpochRecord) + Send + 'a>;
 type Controller<'a> = Box<dyn FnMut(&EpochRecord) -> Control + Send + 'a>;
@@ -204,6 +206,10 @@ impl<'a> Fit<'a> {
         if batch_size == 0 || batch_size > samples {
             let detail = format!("a batch size of {batch_size} for {samples} samples; give 1 to {samples}");
             return Err(Error::input("fit", detail));
+        }
+        #[cfg(feature = "safetensors")]
+        for path in self.checkpoint.iter().map(|(path, _)| path).chain(&self.checkpoint_best) {
+            files::check("fit", path)?;
         }
         if self.looks_for_best() && self.monitor.needs_validation() && self.validation.is_none() {
             let detail = format!(

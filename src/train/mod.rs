@@ -3,6 +3,8 @@
 #[cfg(feature = "safetensors")]
 mod checkpoint;
 mod clock;
+#[cfg(feature = "plot")]
+mod curves;
 mod epoch;
 mod evaluation;
 mod fit;
@@ -19,8 +21,6 @@ use std::fmt;
 #[cfg(feature = "safetensors")]
 use std::path::Path;
 use std::sync::Arc;
-
-use pollster::block_on;
 
 use crate::data::Dataset;
 use crate::device::Device;
@@ -82,7 +82,8 @@ impl Trainer {
     /// NaN or infinite ([`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite)); a checkpoint that can't be written; a lost
     /// device.
     pub fn fit(&mut self, train: &Dataset, fit: Fit<'_>) -> Result<History> {
-        block_on(self.0.fit(train, fit))
+        let device = self.device().clone();
+        device.block_on("fit", "Session::fit", self.0.fit(train, fit))
     }
 
     /// The device it trains on.
@@ -111,7 +112,7 @@ impl Trainer {
     /// # Errors
     /// Data of another shape than the model's, or targets that the loss does not take; a lost device.
     pub fn evaluate(&self, data: &Dataset) -> Result<Metrics> {
-        block_on(self.0.evaluate(data))
+        self.device().block_on("evaluate", "Session::evaluate", self.0.evaluate(data))
     }
 
     /// The model's outputs for these inputs [n, i], row by row.
@@ -126,7 +127,7 @@ impl Trainer {
     /// # Errors
     /// Inputs that make no whole rows or are not finite, or of another width than the model's; a lost device.
     pub fn predict(&self, inputs: &[f32], input_cols: usize) -> Result<Vec<f32>> {
-        block_on(self.0.predict(inputs, input_cols))
+        self.device().block_on("predict", "Session::predict", self.0.predict(inputs, input_cols))
     }
 
     /// A predictor that shares the model: it predicts with what has been trained, now and later, in any thread.
@@ -150,7 +151,7 @@ impl Trainer {
     /// See [`Session::save_checkpoint`].
     #[cfg(feature = "safetensors")]
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
-        block_on(self.0.save_checkpoint(path))
+        self.device().block_on("save_checkpoint", "Session::save_checkpoint", self.0.save_checkpoint(path))
     }
 
     /// See [`Session::resume`].
@@ -159,7 +160,8 @@ impl Trainer {
     /// See [`Session::resume`].
     #[cfg(feature = "safetensors")]
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        block_on(self.0.resume(path))
+        let device = self.device().clone();
+        device.block_on("resume", "Session::resume", self.0.resume(path))
     }
 }
 

@@ -167,11 +167,11 @@ impl<'a> Pass<'a> {
             if let Some(full) = &self.full {
                 let end = end.min(full_steps) as u32;
                 for first in (first as u32..end).step_by(steps_per_submit as usize) {
-                    full.run_steps(first..end.min(first.saturating_add(steps_per_submit)))?;
+                    full.run_steps_async(first..end.min(first.saturating_add(steps_per_submit))).await?;
                 }
             }
             match &self.rest {
-                Some(rest) if end == steps => rest.run_steps(full_steps as u32..steps as u32)?,
+                Some(rest) if end == steps => rest.run_steps_async(full_steps as u32..steps as u32).await?,
                 _ => {}
             }
         }

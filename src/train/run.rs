@@ -76,12 +76,12 @@ impl Session {
         self.best = self.best.take().filter(|best| goes_on && best.monitor == fit.monitor);
         let mut stop = self.is_patience_out(&fit);
         let runs_ahead = self.parameters.count() <= MAX_AHEAD;
-        let snapshots = Snapshots::new(self, if runs_ahead { 2 } else { 1 })?;
+        let snapshots = Snapshots::new(self, if runs_ahead { 2 } else { 1 }).await?;
         let mut running = Running { session: self, snapshots, queued: already };
         let mut pending = VecDeque::new();
         while running.queued < last && !stop {
             let (session, epoch) = (&mut *running.session, running.queued + 1);
-            running.snapshots.save(session, epoch - 1)?;
+            running.snapshots.save(session, epoch - 1).await?;
             running.queued = epoch;
             session.clock.write(&[f32::from_bits(session.optimizer.steps() as u32)])?;
             session.optimizer.begin_epoch(plan.pass.step_rows.len())?;

@@ -20,7 +20,7 @@ struct Slot {
 
 impl Snapshots {
     /// Room for so many epochs.
-    pub(super) fn new(session: &Session, slots: usize) -> Result<Self> {
+    pub(super) async fn new(session: &Session, slots: usize) -> Result<Self> {
         let stretches = session.parameters.all();
         let values = stretches.iter().map(|stretch| stretch.values()).collect::<Result<Vec<_>>>()?;
         let live: Vec<Tensor> = values.into_iter().chain(session.optimizer.state().iter().cloned()).collect();
@@ -33,7 +33,12 @@ impl Snapshots {
             }
             Ok(Slot { save, restore, epoch: usize::MAX, steps: 0, optimizer_epoch: 0 })
         };
-        Ok(Self { slots: (0..slots).map(slot).collect::<Result<_>>()? })
+        let slots = (0..slots).map(slot).collect::<Result<Vec<_>>>()?;
+        for slot in &slots {
+            // Going back must not have to wait for anything.
+            slot.restore.prepare().await?;
+        }
+        Ok(Self { slots })
     }
 
     fn slot(&mut self, epoch: usize) -> &mut Slot {
@@ -42,10 +47,10 @@ impl Snapshots {
     }
 
     /// Keeps the state as it is after this epoch.
-    pub(super) fn save(&mut self, session: &Session, epoch: usize) -> Result<()> {
+    pub(super) async fn save(&mut self, session: &Session, epoch: usize) -> Result<()> {
         let (steps, optimizer_epoch) = (session.optimizer.steps(), session.optimizer.epoch());
         let slot = self.slot(epoch);
-        slot.save.run()?;
+        slot.save.run_steps_async(0..1).await?;
         (slot.epoch, slot.steps, slot.optimizer_epoch) = (epoch, steps, optimizer_epoch);
         Ok(())
     }
