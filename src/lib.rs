@@ -53,6 +53,7 @@ pub mod ops;
 pub mod optim;
 #[cfg(feature = "plot")]
 pub mod plot;
+mod random;
 #[cfg(feature = "safetensors")]
 mod save;
 mod tape;

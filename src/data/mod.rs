@@ -9,7 +9,7 @@ mod idx;
 mod standardize;
 
 #[cfg(feature = "csv")]
-pub use csv::{Column, Csv};
+pub use csv::{Column, Csv, Missing};
 pub use disk::{Labels, disk};
 pub use idx::idx;
 pub use standardize::Standardize;
