@@ -62,8 +62,18 @@ mod tests {
     #[test]
     fn every_stream_is_its_own_and_repeats() {
         let first = |mut rng: ChaCha8Rng| rng.next_u64();
-        let streams =
-            |seed| [parameters(seed), epoch_order(seed, 1), epoch_order(seed, 2), disk(seed), split(seed), shuffle(seed), folds(seed)].map(first);
+        let streams = |seed| {
+            [
+                parameters(seed),
+                epoch_order(seed, 1),
+                epoch_order(seed, 2),
+                disk(seed),
+                split(seed),
+                shuffle(seed),
+                folds(seed),
+            ]
+            .map(first)
+        };
         assert_eq!(streams(7), streams(7));
         let mut all: Vec<u64> = streams(7).into_iter().chain(streams(8)).collect();
         all.sort_unstable();

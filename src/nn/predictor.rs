@@ -78,7 +78,7 @@ pub(crate) fn predict(
     inputs: &[f32],
     input_cols: usize,
 ) -> Result<Vec<f32>> {
-    let rows = data::rows("inputs", inputs, input_cols)?;
+    let rows = data::rows("predict", "inputs", inputs, input_cols)?;
     let mut outputs = Vec::new();
     for chunk in inputs.chunks(CHUNK_ROWS.min(rows) * input_cols) {
         let shape = [chunk.len() / input_cols, input_cols];

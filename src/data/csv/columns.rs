@@ -70,7 +70,10 @@ impl<'a> Columns<'a> {
         for (column, number) in &csv.subtracted {
             let i = find(column)?;
             if matches!(roles[i], Role::Label | Role::Ignored) || !number.is_finite() {
-                let detail = format!("{number} can't be subtracted from column {}; give a number and a column of numbers", name(i));
+                let detail = format!(
+                    "{number} can't be subtracted from column {}; give a number and a column of numbers",
+                    name(i)
+                );
                 return Err(source.error(&detail));
             }
             subtracted[i] = *number;
@@ -106,7 +109,10 @@ impl<'a> Columns<'a> {
             let (found, expected) = (row.fields.len(), self.roles.len());
             return Err(source.error_at(
                 row.line,
-                &format!("{found} values, but line {} has {expected}; {hint}correct or remove the row", self.first_line),
+                &format!(
+                    "{found} values, but line {} has {expected}; {hint}correct or remove the row",
+                    self.first_line
+                ),
             ));
         }
         if self.csv.missing == Missing::DropRow && self.has_gap(row) {
@@ -138,7 +144,9 @@ impl<'a> Columns<'a> {
         if rows == 0 {
             let detail = match dropped {
                 0 => "there is no row below the header; give at least one".into(),
-                _ => format!("a value is missing in each of the {dropped} rows; ignore(...) the columns that have none"),
+                _ => {
+                    format!("a value is missing in each of the {dropped} rows; ignore(...) the columns that have none")
+                }
             };
             return Err(source.error(&detail));
         }
@@ -299,7 +307,8 @@ fn has_header(csv: &Csv, source: &Source<'_>, first: &Row<'_>, below: &Rows<'_>,
 }
 
 fn missing_label(field: &str) -> String {
-    let class = if field.is_empty() { String::new() } else { format!(", or name '{field}' in classes(...) if it is one") };
+    let class =
+        if field.is_empty() { String::new() } else { format!(", or name '{field}' in classes(...) if it is one") };
     format!(
         "the label is missing{}; fill it in, leave out such rows with missing(Missing::DropRow){class}",
         shown(field)
@@ -309,4 +318,3 @@ fn missing_label(field: &str) -> String {
 fn shown(field: &str) -> String {
     if field.is_empty() { String::new() } else { format!(" ('{field}')") }
 }
-

@@ -92,7 +92,8 @@ impl<'a> Rows<'a> {
         let mut end = 0;
         loop {
             let Some(quote) = inside[end..].find('"') else {
-                let detail = "a quote opens here and is never closed; close it, or remove it if it is part of the value";
+                let detail =
+                    "a quote opens here and is never closed; close it, or remove it if it is part of the value";
                 return Err((opened, detail.into()));
             };
             end += quote + 1;
@@ -179,7 +180,10 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(rows(text, comma), Ok(owned(expected)), "{text:?}");
         }
-        assert_eq!(rows("a\t\t1 b\n\t\n", Delimiter::Character('\t')), Ok(owned(&[(1, &["a", "", "1 b"]), (2, &["", ""])])));
+        assert_eq!(
+            rows("a\t\t1 b\n\t\n", Delimiter::Character('\t')),
+            Ok(owned(&[(1, &["a", "", "1 b"]), (2, &["", ""])]))
+        );
         let runs = "  1.5   2 \t \"a b\"  \n3\t4 c\n";
         assert_eq!(rows(runs, Delimiter::Whitespace), Ok(owned(&[(1, &["1.5", "2", "a b"]), (2, &["3", "4", "c"])])));
         assert_eq!(rows("a,1\n\"b,2\nc,3", comma).map_err(|e| e.0), Err(2));

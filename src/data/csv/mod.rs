@@ -302,7 +302,9 @@ impl Csv {
         }
         for (i, (name, mark)) in marks.iter().enumerate() {
             if matches!(mark, '"' | '\n' | '\r') || (*name != "delimiter" && mark.is_alphanumeric()) {
-                return Err(source.error(&format!("{name}({mark:?}): this character has a meaning of its own; give another")));
+                return Err(
+                    source.error(&format!("{name}({mark:?}): this character has a meaning of its own; give another"))
+                );
             }
             let is_twin = |(other, twin): &&(&str, char)| {
                 twin == mark && !(*other == "delimiter" && matches!(*name, "decimal" | "thousands"))

@@ -2,8 +2,8 @@
 
 /// Marks of a missing value: those of pandas, and the question mark of the UCI tables.
 const MISSING: [&str; 20] = [
-    "", "?", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
-    "NULL", "NaN", "None", "n/a", "nan", "null",
+    "", "?", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
+    "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 ];
 
 /// How numbers are written.
@@ -84,7 +84,9 @@ impl Format {
             '.' if comma => "if the comma marks decimals, call decimal(',')".into(),
             '.' if as_if(',', Some('.')) => "if commas mark decimals, call decimal(',') and thousands('.')".into(),
             '.' if thousands => "if commas separate thousands, call thousands(',')".into(),
-            decimal if as_if('.', self.thousands) => format!("the decimal mark was set to '{decimal}'; call decimal('.')"),
+            decimal if as_if('.', self.thousands) => {
+                format!("the decimal mark was set to '{decimal}'; call decimal('.')")
+            }
             _ => "correct it, remove the row, or leave the column out with ignore(...)".into(),
         }
     }
