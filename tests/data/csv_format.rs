@@ -47,7 +47,7 @@ fn delimiters_of_every_kind() {
     // Two tabs in a row are one missing value, unless blanks come in runs.
     let seeds = "15.26\t14.84\t0.871\t1\n14.88\t14.57\t\t0.8811\t1\n11.23\t12.63\t0.884\t2\n";
     assert_eq!(read(Csv::labels(3).whitespace(), seeds).len(), 3);
-    let error = Csv::labels(3).delimiter('\t').read_from(seeds.as_bytes()).unwrap_err().to_string();
+    let error = Csv::labels(3).delimiter('\t').header(false).read_from(seeds.as_bytes()).unwrap_err().to_string();
     assert!(
         error.starts_with("csv: line 2: 5 values, but line 1 has 4; ") && error.contains("call whitespace()"),
         "{error}"

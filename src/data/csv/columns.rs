@@ -59,6 +59,9 @@ impl<'a> Columns<'a> {
             Targets::Labels(column) => vec![(column, Role::Label)],
             Targets::Values(columns) => columns.iter().zip((0..).map(Role::Target)).collect(),
         };
+        if targets.is_empty() {
+            return Err(source.error("no column of targets is asked for; give at least one"));
+        }
         for (column, role) in targets.into_iter().chain(csv.ignored.iter().map(|column| (column, Role::Ignored))) {
             let i = find(column)?;
             if roles[i] != Role::Input {

@@ -45,8 +45,8 @@ impl Labels {
         format: &Format,
         given: &[String],
     ) -> Result<(Vec<f32>, Vec<String>)> {
-        // Larger numbers share an f64 with others.
-        let number = |label: &str| format.number(label).filter(|number| number.abs() <= 9_007_199_254_740_992.0);
+        // From 2^53 on, several whole numbers share an f64.
+        let number = |label: &str| format.number(label).filter(|number| number.abs() < 9_007_199_254_740_992.0);
         let names = |of: &dyn Fn(&str) -> bool| match given {
             [] => self.spellings.iter().all(|(label, _)| of(label)),
             given => given.iter().all(|label| of(label)),

@@ -1,5 +1,7 @@
 //! A field's number.
 
+use std::borrow::Cow;
+
 /// Marks of a missing value: those of pandas, and the question mark of the UCI tables.
 const MISSING: [&str; 20] = [
     "", "?", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
@@ -32,10 +34,14 @@ impl Format {
 
     /// The field in a column of numbers.
     pub(super) fn read(&self, field: &str) -> Field {
+        let number = self.number(field).or_else(|| boolean(field));
+        if let (Some(number), true) = (number.filter(|number| number.is_finite()), self.missing.is_empty()) {
+            return Field::Number(number);
+        }
         if self.is_missing(field) || MISSING.iter().any(|mark| field.eq_ignore_ascii_case(mark)) {
             return Field::Missing;
         }
-        let Some(number) = self.number(field).or_else(|| boolean(field)) else {
+        let Some(number) = number else {
             return Field::Wrong(format!("'{field}' is not a number; {}", self.advice(field)));
         };
         if !number.is_finite() {
@@ -50,7 +56,10 @@ impl Format {
 
     /// The number, if it is one; infinities are.
     pub(super) fn number(&self, field: &str) -> Option<f64> {
-        let plain = self.thousands.map_or(Some(field.to_string()), |mark| self.without_thousands(field, mark))?;
+        let plain = match self.thousands {
+            Some(mark) => Cow::Owned(self.without_thousands(field, mark)?),
+            None => Cow::Borrowed(field),
+        };
         if self.decimal == '.' {
             return plain.parse().ok();
         }
