@@ -1,6 +1,8 @@
 //! Tables however they are written: line ends, quotes, delimiters, marks.
 
-use wgrad::data::Csv;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use wgrad::data::{Csv, Missing};
 
 use crate::csv::read;
 
@@ -96,4 +98,70 @@ fn comments_and_truth_values() {
     assert_eq!((commented.inputs(), commented.targets()), (&[1.0, 3.0][..], &[2.0, 4.0][..]));
     let truths = read(Csv::values(["b"]), "a,b\r1,True\r2,FALSE\r0,true\r");
     assert_eq!(truths.targets(), [1.0, 0.0, 1.0]);
+}
+
+/// Draws a number below `n`.
+fn below(rng: &mut ChaCha8Rng, n: usize) -> usize {
+    rng.random_range(0..n)
+}
+
+/// A field as a program might write it, and blanks around it.
+fn written(rng: &mut ChaCha8Rng, value: &str, delimiter: char) -> String {
+    let must = value.contains([delimiter, '"', '\n', '\r', '#', ' ']) || value.is_empty();
+    let quoted = if must || below(rng, 4) == 0 { format!("\"{}\"", value.replace('"', "\"\"")) } else { value.into() };
+    let blanks = ["", "", " ", "  "];
+    format!("{}{quoted}{}", blanks[below(rng, 4)], blanks[below(rng, 4)])
+}
+
+#[test]
+fn tables_written_at_random_read_back() {
+    const LABELS: [&str; 6] = ["a", "b, c", "d \"e\"", "f\ng", "#h;", "1\t2"];
+    for seed in 0..300 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let delimiter = [',', ';', '\t', '|'][below(&mut rng, 4)];
+        let end = ["\n", "\r\n", "\r"][below(&mut rng, 3)];
+        let mut table =
+            String::from(["", "\u{feff}"][below(&mut rng, 2)]) + "x" + &delimiter.to_string() + "label" + end;
+        let (mut values, mut labels, mut lines) = (Vec::new(), Vec::new(), 1);
+        for _ in 0..1 + below(&mut rng, 20) {
+            if below(&mut rng, 5) == 0 {
+                let line = ["", "  ", "# a \"comment, and more"][below(&mut rng, 3)];
+                table += &format!("{line}{end}");
+                lines += 1;
+            }
+            values.push(rng.random_range(-1e3f32..1e3));
+            labels.push(LABELS[below(&mut rng, LABELS.len())]);
+            let number = format!("{:?}", values[values.len() - 1]);
+            let label = labels[labels.len() - 1].replace('\n', end);
+            let number = written(&mut rng, &number, delimiter);
+            table += &format!("{number}{delimiter}{}{end}", written(&mut rng, &label, delimiter));
+            lines += 1 + usize::from(label.contains(end));
+        }
+        let csv = Csv::labels("label").delimiter(delimiter).comment('#');
+        let data = read(csv.clone(), &table);
+        assert_eq!(data.inputs(), values, "{table:?}");
+        let found = data.targets().iter().map(|class| data.class_names()[*class as usize].replace(end, "\n"));
+        assert_eq!(found.collect::<Vec<_>>(), labels, "{table:?}");
+        let error = csv.read_from(format!("{table}oops{delimiter}a").as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("csv: line {}, column 'x': 'oops'", lines + 1)), "{error} in {table:?}");
+    }
+}
+
+#[test]
+fn no_text_makes_it_panic() {
+    const PIECES: [&str; 16] =
+        ["\"", "\"\"", ",", ";", "\t", "\n", "\r", "\r\n", " ", "1", "é,", "1,234", "NA", "#", "\u{feff}", "sep=;\n"];
+    for seed in 0..3000 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let table: String = (0..below(&mut rng, 30)).map(|_| PIECES[below(&mut rng, PIECES.len())]).collect();
+        let csv = if seed % 2 == 0 { Csv::labels(0) } else { Csv::values([0]) };
+        for csv in [
+            csv.clone(),
+            csv.clone().whitespace().header(false).comment('#'),
+            csv.clone().delimiter(';').decimal(',').thousands('.').missing(Missing::DropRow).header(true),
+            csv.na_values(["1"]).thousands(',').subtract(1, 1.0),
+        ] {
+            let _ = csv.read_from(table.as_bytes());
+        }
+    }
 }

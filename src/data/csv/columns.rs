@@ -1,5 +1,7 @@
 //! What the columns of a table are for, and the values taken from them.
 
+use std::borrow::Cow;
+
 use super::labels::Labels;
 use super::lines::{Delimiter, Row, Rows};
 use super::number::Field;
@@ -82,11 +84,8 @@ impl<'a> Columns<'a> {
             subtracted[i] = *number;
         }
         if !roles.contains(&Role::Input) {
-            let hint = match better_delimiter(&first.fields.join(""), delimiter) {
-                Some(hint) if roles.len() == 1 => format!("; {hint}"),
-                _ => "; ignore fewer".into(),
-            };
-            return Err(source.error(&format!("no column is left for the inputs{hint}")));
+            let hint = better_reading(csv, &first.fields, delimiter).unwrap_or("ignore fewer".into());
+            return Err(source.error(&format!("no column is left for the inputs; {hint}")));
         }
         let has_header = match csv.header {
             Some(said) => said,
@@ -234,13 +233,23 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// The call that would help where the first line was not taken apart as it should have been.
+fn better_reading(csv: &Csv, first: &[Cow<'_, str>], delimiter: Delimiter) -> Option<String> {
+    match first {
+        [line, ..] if line.starts_with('#') && csv.comment.is_none() => {
+            Some("the first line looks like a comment: call comment('#')".into())
+        }
+        [line] => better_delimiter(line, delimiter),
+        _ => None,
+    }
+}
+
 /// Where a column stands.
 fn index(csv: &Csv, source: &Source<'_>, first: &Row<'_>, delimiter: Delimiter, column: &Column) -> Result<usize> {
     let fields = &first.fields;
-    // A line that was not parted was written with another delimiter.
-    let hint = || match better_delimiter(&fields.join(""), delimiter) {
-        Some(hint) if fields.len() == 1 => format!("; {hint}"),
-        _ => String::new(),
+    let hint = || match better_reading(csv, fields, delimiter) {
+        Some(hint) => format!("; {hint}"),
+        None => String::new(),
     };
     let name = match column {
         Column::Number(number) if *number < fields.len() => return Ok(*number),

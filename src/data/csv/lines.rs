@@ -10,6 +10,9 @@ pub(super) enum Delimiter {
     Whitespace,
 }
 
+/// The number of a line, and what is wrong there.
+pub(super) type Fault = (usize, String);
+
 /// A row, and where it begins.
 #[derive(Debug, PartialEq)]
 pub(super) struct Row<'a> {
@@ -33,8 +36,8 @@ impl<'a> Rows<'a> {
         Self { rest: text, line, delimiter, comment }
     }
 
-    /// The next row, none at the end; or a line, and what is wrong there.
-    pub(super) fn next(&mut self) -> Result<Option<Row<'a>>, (usize, String)> {
+    /// The next row; none at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Row<'a>>, Fault> {
         loop {
             // A tab that separates is a value, not a blank.
             let trimmed = self.rest.trim_start_matches(|c: char| self.is_blank(c));
@@ -51,7 +54,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn row(&mut self) -> Result<Row<'a>, (usize, String)> {
+    fn row(&mut self) -> Result<Row<'a>, Fault> {
         let line = self.line;
         let mut fields = Vec::new();
         loop {
@@ -86,7 +89,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Takes a field in quotes; two quotes within it stand for one.
-    fn quoted(&mut self) -> Result<Cow<'a, str>, (usize, String)> {
+    fn quoted(&mut self) -> Result<Cow<'a, str>, Fault> {
         let opened = self.line;
         let inside = &self.rest[1..];
         let mut end = 0;
@@ -149,7 +152,10 @@ pub(super) fn line_ends(text: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn rows(text: &str, delimiter: Delimiter) -> Result<Vec<(usize, Vec<String>)>, (usize, String)> {
+    /// Rows with the lines they begin on.
+    type Numbered = Vec<(usize, Vec<String>)>;
+
+    fn rows(text: &str, delimiter: Delimiter) -> Result<Numbered, Fault> {
         let mut rows = Rows::new(text, 1, delimiter, Some('#'));
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
@@ -158,14 +164,16 @@ mod tests {
         Ok(found)
     }
 
-    fn owned(rows: &[(usize, &[&str])]) -> Vec<(usize, Vec<String>)> {
+    type Expected<'a> = &'a [(usize, &'a [&'a str])];
+
+    fn owned(rows: Expected<'_>) -> Numbered {
         rows.iter().map(|(line, fields)| (*line, fields.iter().map(|f| f.to_string()).collect())).collect()
     }
 
     #[test]
     fn fields_lines_and_quotes() {
         let comma = Delimiter::Character(',');
-        let cases: [(&str, &[(usize, &[&str])]); 10] = [
+        let cases: [(&str, Expected<'_>); 10] = [
             ("a,b\n1,2", &[(1, &["a", "b"]), (2, &["1", "2"])]),
             ("a,b\r\n\r\n1,2\r\n", &[(1, &["a", "b"]), (3, &["1", "2"])]),
             ("a,b\r\r1,2\r", &[(1, &["a", "b"]), (3, &["1", "2"])]),

@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::Path;
 
 use self::columns::{Columns, Values};
-use self::lines::{Delimiter, Rows};
+use self::lines::{Delimiter, Fault, Rows};
 use self::number::Format;
 use self::source::Source;
 use super::Dataset;
@@ -277,7 +277,7 @@ impl Csv {
         let delimiter = self.delimiter.or(named).unwrap_or(Delimiter::Character(','));
         self.check_marks(source, delimiter)?;
         let mut rows = Rows::new(text, line, delimiter, self.comment);
-        let at = |(line, detail): (usize, String)| source.error_at(line, &detail);
+        let at = |(line, detail): Fault| source.error_at(line, &detail);
         let first = rows.next().map_err(at)?;
         let first = first.ok_or_else(|| source.error("the table is empty; give at least one row"))?;
         let columns = Columns::new(self, source, &first, &rows, delimiter)?;
@@ -310,7 +310,11 @@ impl Csv {
                 twin == mark && !(*other == "delimiter" && matches!(*name, "decimal" | "thousands"))
             };
             if let Some((other, _)) = marks[i + 1..].iter().find(is_twin) {
-                return Err(source.error(&format!("{name} and {other} are both {mark:?}; give two characters")));
+                let way_out = match (*name, *mark) {
+                    ("decimal", '.') => "; where points separate thousands, say what marks decimals: decimal(',')",
+                    _ => "; give two characters",
+                };
+                return Err(source.error(&format!("{name} and {other} are both {mark:?}{way_out}")));
             }
         }
         Ok(())
