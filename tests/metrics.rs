@@ -71,9 +71,11 @@ fn classes_that_are_never_predicted_or_never_there() {
 
 #[test]
 fn a_prediction_means_the_same_whatever_it_is_measured_on() {
+    /// Decision, predictions, targets, columns, accuracy.
+    type Case<'a> = (Decision, &'a [f32], &'a [f32], usize, f64);
     let logits = Decision::logits();
-    // (decision, predictions, targets, columns, accuracy): the classes of the data do not move the threshold.
-    let cases: [(Decision, &[f32], &[f32], usize, f64); 9] = [
+    // The classes of the data do not move the threshold.
+    let cases: [Case<'_>; 9] = [
         (logits, &[0.3, -0.2, 0.4, 1.0], &[1.0, 0.0, 1.0, 1.0], 1, 1.0),
         (logits, &[3.0; 4], &[1.0; 4], 1, 1.0),
         (logits, &[-3.0; 4], &[1.0; 4], 1, 0.0),

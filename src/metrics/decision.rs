@@ -156,11 +156,8 @@ impl Decision {
         Ok(cols)
     }
 
-    /// Whether this data can tell what is right of so many outputs: what there is to check before predictions are there.
-    ///
-    /// # Errors
-    /// As [`Decision::accuracy`].
-    pub fn check_targets(&self, operation: &str, outputs: usize, data: &Dataset) -> Result<()> {
+    /// Whether this data tells what is right of so many outputs, which can be known before there are predictions.
+    pub(crate) fn check_targets(&self, operation: &str, outputs: usize, data: &Dataset) -> Result<()> {
         self.check_outputs(operation, outputs)?;
         match (self, data.target_cols()) {
             (Self::Regression, _) => Ok(()),

@@ -112,6 +112,8 @@ fn another_delimiter_is_recognised() {
             assert!(message.ends_with(&format!(": call {call}")), "{message}");
         }
     }
+    // A decimal comma parts the first line, too.
+    assert!(error(&Csv::values([2]).header(false), "7,4;1,9;5\n").ends_with("call delimiter(';')"));
     assert!(error(&y(), "# measured in May\na,y\n1,2\n").ends_with("call comment('#')"));
     assert!(error(&y().thousands('.'), "a,y\n1.234,2\n").ends_with("decimal(',')"));
     assert!(error(&y().delimiter(';'), "a,b,y\n1,2,3\n").ends_with("call delimiter(',')"));

@@ -88,6 +88,9 @@ impl Format {
     fn advice(&self, field: &str) -> String {
         let as_if = |decimal, thousands| Self { decimal, thousands, missing: Vec::new() }.number(field).is_some();
         let (comma, thousands) = (as_if(',', None), as_if('.', Some(',')));
+        if let Some(mark) = [';', '\t', '|'].into_iter().find(|mark| field.contains(*mark)) {
+            return format!("if the values are separated by {mark:?}, call delimiter({mark:?})");
+        }
         match self.decimal {
             '.' if comma && thousands => "call decimal(',') or thousands(','), whichever the comma is".into(),
             '.' if comma => "if the comma marks decimals, call decimal(',')".into(),
