@@ -13,8 +13,9 @@ use wgrad::nn::{CrossEntropy, Linear, ReLU, Sequential};
 use wgrad::optim::Adam;
 use wgrad::{Device, Fit, Result, Trainer, plot};
 
-/// Always naming the same species is right for a third.
-const LEARNT: f64 = 0.9;
+/// Always naming the same species is right for a third; scikit-learn's MLPClassifier, trained likewise on 30 splits, is right
+/// for 0.96 on average and for 0.889 at worst, which is 40 of the 45 test rows.
+const LEARNT: f64 = 0.85;
 
 /// Trains a multi-layer perceptron on a table with a column of labels.
 #[derive(Parser)]
