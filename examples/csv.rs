@@ -1,5 +1,5 @@
-//! Trains a network to tell three species of iris by their sepals and petals: a CSV file, read, split, standardised,
-//! learnt, and measured by flowers that it has not seen.
+//! Trains a network to classify three species of iris by their sepals and petals: reads a CSV file, splits and
+//! standardises it, trains, and measures on flowers that the network has not seen.
 //!
 //! `cargo run --release --example csv -- --plot confusion.svg`
 
@@ -8,13 +8,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use wgrad::data::{Csv, Standardize};
-use wgrad::metrics::ConfusionMatrix;
+use wgrad::metrics::{ConfusionMatrix, Decision};
 use wgrad::nn::{CrossEntropy, Linear, ReLU, Sequential};
 use wgrad::optim::Adam;
-use wgrad::{Device, Fit, Result, Trainer, metrics, plot};
+use wgrad::{Device, Fit, Result, Trainer, plot};
 
-/// One who takes every flower for the same species is right about a third.
-const LEARNT: f64 = 0.9;
+/// Always naming the same species is right for a third; scikit-learn's MLPClassifier, trained likewise on 30 splits, is right
+/// for 0.96 on average and for 0.889 at worst, which is 40 of the 45 test rows.
+const LEARNT: f64 = 0.85;
 
 /// Trains a multi-layer perceptron on a table with a column of labels.
 #[derive(Parser)]
@@ -65,7 +66,9 @@ fn run(options: &Options) -> Result<f64> {
     println!("device: {}", device.describe());
 
     let table = Csv::labels(options.labels.as_str()).read(&options.table)?;
-    let (train, test) = table.split(0.7, options.seed)?;
+    println!("classes: {}", table.class_names().join(", "));
+    // The same share of every class in both parts.
+    let (train, test) = table.split_stratified(0.7, options.seed)?;
     println!("{} rows to learn from, {} to test", train.len(), test.len());
     // What the model is given is scaled as the rows that it learns from; a program that uses it saves the scale, too.
     let scale = Standardize::fit(&train);
@@ -77,7 +80,7 @@ fn run(options: &Options) -> Result<f64> {
     trainer.fit(&train, Fit::new(options.epochs, 16.min(train.len())).evaluate_every(0))?;
 
     let logits = trainer.predict(test.inputs(), test.input_cols())?;
-    let matrix = ConfusionMatrix::new(&logits, &test)?;
+    let matrix = ConfusionMatrix::new(&logits, &test, Decision::Argmax)?;
     println!("\n{matrix}");
     for (name, scores) in matrix.names().iter().zip(matrix.scores()) {
         println!("{name}: precision {:.3}, recall {:.3}, F1 {:.3}", scores.precision, scores.recall, scores.f1);
@@ -91,7 +94,7 @@ fn run(options: &Options) -> Result<f64> {
     // A row of one's own: scale, predict, name.
     let row = scale.invert(&test.inputs()[..test.input_cols()])?;
     let logits = trainer.predict(&scale.apply(&row)?, row.len())?;
-    let class = metrics::classes(&logits, classes)?[0];
+    let class = Decision::Argmax.classes(&logits, classes)?[0];
     println!("{row:.1?} is taken for {}", table.class_names()[class]);
     Ok(matrix.accuracy())
 }

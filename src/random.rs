@@ -1,28 +1,89 @@
-//! Every stream of random numbers, and who draws from it. Both generators give the same numbers on every system.
+//! All streams of the random generator: whatever is drawn from a seed has a stream of its own, so that one seed can serve
+//! a whole program.
 //!
-//! ChaCha8 with the user's seed draws on the host: stream 0 the parameters' initial values, stream n from 1 on the order of
-//! the samples in epoch n. On the device, dropout hashes its key, the number of the step and the element's place.
+//! | stream | what is drawn from it |
+//! |---|---|
+//! | 0 | initial parameters |
+//! | 1, 2, ... | the order of the samples in epoch 1, 2, ... |
+//! | `u64::MAX` | the points of [`disk`](crate::data::disk) |
+//! | `u64::MAX - 1` | the parts of a split |
+//! | `u64::MAX - 2` | the order of a shuffled dataset |
+//! | `u64::MAX - 3` | the folds of a cross-validation |
+//!
+//! Dropout masks need random numbers on the device and hash a counter there: see `shaders/dropout.wgsl`.
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use rand::seq::SliceRandom;
 
-/// The generator of the parameters' initial values.
-pub(crate) fn parameters(seed: u64) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(seed)
-}
-
-/// The order of the samples in an epoch, counted from 1. It follows from the seed and the epoch's number alone: training
-/// that goes on from a checkpoint needs to know no more.
-pub(crate) fn epoch_order(seed: u64, epoch: usize, samples: usize) -> Vec<u32> {
+fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(epoch as u64);
-    let mut order: Vec<u32> = (0..samples as u32).collect();
-    order.shuffle(&mut rng);
-    order
+    rng.set_stream(stream);
+    rng
 }
 
-/// A seed as the device takes it.
+/// Initial values of parameters.
+pub(crate) fn parameters(seed: u64) -> ChaCha8Rng {
+    stream(seed, 0)
+}
+
+/// The order of the samples in an epoch; epochs count from 1. It follows from the seed and the epoch's number alone, so
+/// training that goes on from a checkpoint needs to know no more.
+pub(crate) fn epoch_order(seed: u64, epoch: usize) -> ChaCha8Rng {
+    stream(seed, epoch as u64)
+}
+
+/// A seed as the device takes it, for dropout.
 pub(crate) fn fold(seed: u64) -> u32 {
     (seed ^ (seed >> 32)) as u32
+}
+
+/// The points of the disk problem.
+pub(crate) fn disk(seed: u64) -> ChaCha8Rng {
+    stream(seed, u64::MAX)
+}
+
+/// Which samples go into which part of a split.
+pub(crate) fn split(seed: u64) -> ChaCha8Rng {
+    stream(seed, u64::MAX - 1)
+}
+
+/// The order of a shuffled dataset.
+pub(crate) fn shuffle(seed: u64) -> ChaCha8Rng {
+    stream(seed, u64::MAX - 2)
+}
+
+/// Which samples go into which fold of a cross-validation.
+pub(crate) fn folds(seed: u64) -> ChaCha8Rng {
+    stream(seed, u64::MAX - 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::Rng;
+
+    use super::*;
+
+    #[test]
+    fn every_stream_is_its_own_and_repeats() {
+        let first = |mut rng: ChaCha8Rng| rng.next_u64();
+        let streams = |seed| {
+            [
+                parameters(seed),
+                epoch_order(seed, 1),
+                epoch_order(seed, 2),
+                disk(seed),
+                split(seed),
+                shuffle(seed),
+                folds(seed),
+            ]
+            .map(first)
+        };
+        assert_eq!(streams(7), streams(7));
+        let mut all: Vec<u64> = streams(7).into_iter().chain(streams(8)).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 14);
+        // What parameters have always been drawn from.
+        assert_eq!(first(parameters(7)), ChaCha8Rng::seed_from_u64(7).next_u64());
+    }
 }

@@ -1,12 +1,10 @@
-//! Metrics against values worked out by hand, and what they refuse.
+//! Metrics against values worked out by hand and by scikit-learn 1.9.1, and what they refuse.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
 
-use wgrad::data::{Dataset, Labels, disk};
-use wgrad::metrics::{self, ConfusionMatrix};
-use wgrad::nn::{Linear, Mse};
-use wgrad::optim::Sgd;
-use wgrad::{Device, ErrorKind, Trainer};
+use wgrad::ErrorKind;
+use wgrad::data::Dataset;
+use wgrad::metrics::{self, ConfusionMatrix, Decision};
 
 /// Data of these targets; the inputs do not matter.
 fn data(targets: &[f32], cols: usize) -> Dataset {
@@ -30,10 +28,12 @@ fn three_classes_by_hand() {
     // Predicted: 0 0 1 2 1 1 0 2 2 0
     let truth = data(&[0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0], 1);
     let predictions = choosing(&[0, 0, 1, 2, 1, 1, 0, 2, 2, 0], 3);
-    let matrix = ConfusionMatrix::new(&predictions, &truth).unwrap();
+    let matrix = ConfusionMatrix::new(&predictions, &truth, Decision::Argmax).unwrap();
     let counts: Vec<Vec<_>> = (0..3).map(|t| (0..3).map(|p| matrix.count(t, p)).collect()).collect();
     assert_eq!(counts, [[2, 1, 1], [1, 2, 0], [1, 0, 2]]);
     assert_eq!(matrix.accuracy(), 0.6);
+    // scikit-learn: balanced_accuracy_score.
+    assert_near(matrix.balanced_accuracy(), 0.611111111111111);
     let expected = [
         (2.0 / 4.0, 2.0 / 4.0, 4.0 / 8.0, 4),
         (2.0 / 3.0, 2.0 / 3.0, 4.0 / 6.0, 3),
@@ -47,13 +47,16 @@ fn three_classes_by_hand() {
     assert_near(mean.f1, (0.5 + 4.0 / 3.0) / 3.0);
     assert_eq!(mean.samples, 10);
     // Class numbers and their one-hot rows say the same.
-    assert_eq!(ConfusionMatrix::new(&predictions, &truth.one_hot(3).unwrap()).unwrap(), matrix);
+    assert_eq!(ConfusionMatrix::new(&predictions, &truth.one_hot(3).unwrap(), Decision::Argmax).unwrap(), matrix);
 }
 
 #[test]
 fn classes_that_are_never_predicted_or_never_there() {
     // Class 1 is there and never predicted, class 2 predicted and never there, class 3 neither.
-    let matrix = ConfusionMatrix::new(&choosing(&[0, 0, 2, 0], 4), &data(&[0.0, 1.0, 1.0, 0.0], 1)).unwrap();
+    let matrix =
+        ConfusionMatrix::new(&choosing(&[0, 0, 2, 0], 4), &data(&[0.0, 1.0, 1.0, 0.0], 1), Decision::Argmax).unwrap();
+    // scikit-learn: balanced_accuracy_score.
+    assert_near(matrix.balanced_accuracy(), 0.5);
     let scores = matrix.scores();
     assert_eq!((scores[1].precision, scores[1].recall, scores[1].f1, scores[1].samples), (0.0, 0.0, 0.0, 2));
     assert_eq!((scores[2].precision, scores[2].recall, scores[2].f1, scores[2].samples), (0.0, 0.0, 0.0, 0));
@@ -67,20 +70,98 @@ fn classes_that_are_never_predicted_or_never_there() {
 }
 
 #[test]
-fn single_columns_and_ties_follow_the_accuracy_on_the_device() {
-    // -1 and 1: the middle is 0, and 0 itself is not above it.
-    let matrix = ConfusionMatrix::new(&[0.2, 0.0, -0.1, 3.0], &data(&[1.0, 1.0, -1.0, -1.0], 1)).unwrap();
-    let counts = [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(t, p)| matrix.count(t, p));
-    assert_eq!(counts, [1, 1, 1, 1]);
-    assert_eq!(metrics::classes(&[0.5, 0.5, 0.1, 0.3, 0.7, 0.7], 3).unwrap(), [0, 1]);
-    for labels in [Labels::OneHot, Labels::PlusMinusOneHot, Labels::ZeroOne, Labels::PlusMinusOne] {
-        let points = disk(500, 3, labels).unwrap();
-        let model = Linear::new(2, points.target_cols());
-        let trainer = Trainer::new(&Device::cpu(), model, Mse::new(), Sgd::new(0.1), 5).unwrap();
-        let predictions = trainer.predict(points.inputs(), 2).unwrap();
-        let measured = trainer.evaluate(&points).unwrap().accuracy;
-        assert_eq!(metrics::accuracy(&predictions, &points).unwrap() as f32, measured, "{labels:?}");
+fn a_prediction_means_the_same_whatever_it_is_measured_on() {
+    /// Decision, predictions, targets, columns, accuracy.
+    type Case<'a> = (Decision, &'a [f32], &'a [f32], usize, f64);
+    let logits = Decision::logits();
+    // The classes of the data do not move the threshold.
+    let cases: [Case<'_>; 9] = [
+        (logits, &[0.3, -0.2, 0.4, 1.0], &[1.0, 0.0, 1.0, 1.0], 1, 1.0),
+        (logits, &[3.0; 4], &[1.0; 4], 1, 1.0),
+        (logits, &[-3.0; 4], &[1.0; 4], 1, 0.0),
+        (logits, &[-3.0], &[0.0], 1, 1.0),
+        (Decision::between(0.0, 1.0), &[0.9, 0.8], &[1.0, 1.0], 1, 1.0),
+        (Decision::between(0.0, 1.0), &[0.4, 0.2], &[0.0, 0.0], 1, 1.0),
+        (Decision::between(-1.0, 1.0), &[0.2, -0.2, 0.1], &[1.0, 1.0, 1.0], 1, 2.0 / 3.0),
+        // Independent labels: scikit-learn's accuracy_score of all in one row.
+        (logits, &[2.0, -1.0, -3.0, -0.1, -0.5, 0.5, -2.0, 1.0], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0], 2, 0.625),
+        (Decision::Argmax, &[0.5, 0.5, 0.2, 0.8], &[0.0, 1.0], 1, 1.0),
+    ];
+    for (decision, predictions, targets, cols, expected) in cases {
+        let data = data(targets, cols);
+        assert_eq!(decision.accuracy(predictions, &data).unwrap(), Some(expected), "{decision:?} {predictions:?}");
+        assert_eq!(metrics::accuracy(predictions, &data, decision).unwrap(), expected);
+        if cols == 1 {
+            assert_eq!(ConfusionMatrix::new(predictions, &data, decision).unwrap().accuracy(), expected);
+        }
     }
+    let numbers = data(&[1.5, -2.0], 1);
+    assert_eq!(Decision::Regression.accuracy(&[1.5, -2.0], &numbers).unwrap(), None);
+    assert!(metrics::accuracy(&[1.5, -2.0], &numbers, Decision::Regression).is_err());
+    // -1 and 1: the middle is 0, and 0 itself is not above it.
+    let sides = data(&[1.0, 1.0, -1.0, -1.0], 1);
+    let matrix = ConfusionMatrix::new(&[0.2, 0.0, -0.1, 3.0], &sides, Decision::between(-1.0, 1.0)).unwrap();
+    assert_eq!([(0, 0), (0, 1), (1, 0), (1, 1)].map(|(t, p)| matrix.count(t, p)), [1, 1, 1, 1]);
+    assert_eq!(Decision::between(3e38, 3.2e38), Decision::Threshold { output: 3.1e38, target: 3.1e38 });
+}
+
+#[test]
+fn rows_are_read_one_by_one() {
+    let (logits, argmax) = (Decision::logits(), Decision::Argmax);
+    assert_eq!(argmax.classes(&[0.5, 0.5, 0.1, 0.3, 0.7, 0.7], 3).unwrap(), [0, 1]);
+    assert_eq!(logits.classes(&[0.1, -0.1, 0.0], 1).unwrap(), [1, 0, 0]);
+    assert_eq!((logits.class_of(&[1.0, 2.0]), Decision::Regression.class_of(&[1.0])), (None, None));
+    // NaN is of no class, and never right.
+    for decision in [logits, argmax, Decision::between(0.0, 1.0)] {
+        let row: &[f32] = if decision == argmax { &[f32::NAN, 0.0] } else { &[f32::NAN] };
+        assert_eq!(decision.class_of(row), None);
+        for target in [0.0, 1.0] {
+            assert_eq!(decision.is_right(row, &[target]), Some(false));
+            assert_eq!(decision.count_right(row, &[target]), 0);
+        }
+        assert_eq!(decision.classes(row, row.len()).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+    assert_eq!(argmax.class_of_target(&[2.0]), Some(2));
+    assert_eq!((argmax.class_of_target(&[-1.0]), argmax.class_of_target(&[0.5])), (None, None));
+    assert_eq!(argmax.class_of_target(&[0.0, 1.0]), Some(1));
+    assert_eq!((logits.answers(3), argmax.answers(3), Decision::Regression.answers(3)), (3, 1, 0));
+    assert_eq!(logits.count_right(&[1.0, -1.0, 1.0], &[1.0, 1.0, 0.0]), 1);
+    assert_eq!(logits.is_right(&[1.0, -1.0], &[1.0, 0.0]), Some(true));
+    assert_eq!(Decision::Regression.is_right(&[1.0], &[1.0]), None);
+    assert!(logits.classes(&[1.0, 2.0], 2).unwrap_err().to_string().contains("Decision::Argmax"));
+    assert!(argmax.classes(&[1.0, 2.0], 1).unwrap_err().to_string().contains("Decision::logits()"));
+}
+
+#[test]
+fn scores_and_probabilities_as_scikit_learn_measures_them() {
+    let near = |value: f64, expected: f64| assert!((value - expected).abs() <= 1e-6, "{value}, not {expected}");
+    let y = data(&[0.0, 1.0, 2.0, 2.0, 0.0, 1.0], 1);
+    let p = [[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.5, 0.3], [0.3, 0.3, 0.4], [0.25, 0.5, 0.25], [0.05, 0.15, 0.8]];
+    // roc_auc_score, with ties; of classes against the rest (multi_class="ovr"); of independent labels.
+    let ties = data(&[0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0], 1);
+    assert_near(metrics::roc_auc(&[0.1, 0.4, 0.4, 0.8, 0.4, 0.2, 0.9, 0.05], &ties).unwrap(), 0.8125);
+    assert_near(metrics::roc_auc(p.as_flattened(), &y).unwrap(), 0.6875);
+    assert_near(metrics::roc_auc(p.as_flattened(), &y.one_hot(3).unwrap()).unwrap(), 0.6875);
+    let two = data(&[1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0], 2);
+    assert_near(metrics::roc_auc(&[0.9, 0.2, 0.3, 0.4, 0.3, 0.3, 0.4, 0.1], &two).unwrap(), 0.8125);
+    // log_loss.
+    near(metrics::log_loss(p.as_flattened(), &y).unwrap(), 1.0451964139938354);
+    near(metrics::log_loss(p.as_flattened(), &y.one_hot(3).unwrap()).unwrap(), 1.0451964139938354);
+    near(metrics::log_loss(&[0.1, 0.9, 0.4, 0.6], &data(&[0.0, 1.0, 1.0, 0.0], 1)).unwrap(), 0.5108256340026855);
+    near(metrics::log_loss(&[0.0, 1.0, 0.0], &data(&[0.0, 1.0, 1.0], 1)).unwrap(), 5.314128398895264);
+    // top_k_accuracy_score.
+    let q = [[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.5, 0.3], [0.29, 0.31, 0.4], [0.2, 0.5, 0.3], [0.05, 0.15, 0.8]];
+    let y = data(&[0.0, 1.0, 2.0, 0.0, 0.0, 1.0], 1);
+    assert_near(metrics::top_k_accuracy(q.as_flattened(), &y, 2).unwrap(), 2.0 / 3.0);
+    assert_near(metrics::top_k_accuracy(q.as_flattened(), &y, 1).unwrap(), 1.0 / 3.0);
+    assert_near(metrics::accuracy(q.as_flattened(), &y, Decision::Argmax).unwrap(), 1.0 / 3.0);
+    // Of equals the first count.
+    assert_eq!(metrics::top_k_accuracy(&[0.5; 6], &data(&[1.0, 2.0], 1), 2).unwrap(), 0.5);
+    // mean_absolute_percentage_error.
+    let targets = data(&[3.0, -0.5, 2.0, 7.0], 1);
+    assert_near(metrics::mape(&[2.5, 0.0, 2.0, 8.0], &targets).unwrap(), 0.3273809523809524);
+    let two = data(&[0.5, 1.0, -1.0, 1.0, 7.0, -6.0], 2);
+    assert_near(metrics::mape(&[0.0, 2.0, -1.0, 2.0, 8.0, -5.0], &two).unwrap(), 0.5515873015873016);
 }
 
 #[test]
@@ -112,15 +193,39 @@ fn what_cannot_be_measured_is_an_error() {
     assert_eq!(kind(&[1.0], &data(&[1.0, 2.0], 1)), ErrorKind::Shape);
     assert_eq!(kind(&[1.0, f32::NAN], &data(&[1.0, 2.0], 1)), ErrorKind::InvalidInput);
 
-    let kind = |predictions: &[f32], data: &Dataset| ConfusionMatrix::new(predictions, data).unwrap_err().kind();
-    let two = data(&[0.0, 1.0], 1);
-    assert_eq!(kind(&[], &two), ErrorKind::Shape);
-    assert_eq!(kind(&[1.0, 0.0, 1.0], &two), ErrorKind::Shape);
-    assert_eq!(kind(&[0.0, f32::INFINITY], &two), ErrorKind::InvalidInput);
-    // Columns: 3 against 2; a class number of 5 for 2; three values in a single column; three names for two classes.
-    assert_eq!(kind(&[0.0; 6], &data(&[0.0, 1.0, 1.0, 0.0], 2)), ErrorKind::Shape);
-    assert_eq!(kind(&[0.0; 4], &data(&[0.0, 5.0], 1)), ErrorKind::InvalidInput);
-    assert_eq!(kind(&[0.0; 3], &data(&[0.0, 1.0, 2.0], 1)), ErrorKind::InvalidInput);
-    assert_eq!(kind(&[0.0; 4], &two.clone().with_class_names(["a", "b", "c"])), ErrorKind::Shape);
-    assert_eq!(metrics::classes(&[0.0; 3], 2).unwrap_err().kind(), ErrorKind::Shape);
+    let kind = |predictions: &[f32], data: &Dataset, decision| {
+        let error = ConfusionMatrix::new(predictions, data, decision).unwrap_err();
+        assert!(error.to_string().starts_with("confusion_matrix: "), "{error}");
+        error.kind()
+    };
+    let (two, logits, argmax) = (data(&[0.0, 1.0], 1), Decision::logits(), Decision::Argmax);
+    assert_eq!(kind(&[], &two, logits), ErrorKind::Shape);
+    assert_eq!(kind(&[1.0, 0.0, 1.0], &two, logits), ErrorKind::Shape);
+    assert_eq!(kind(&[0.0, f32::INFINITY], &two, logits), ErrorKind::InvalidInput);
+    assert_eq!(kind(&[0.0, f32::NAN], &two, logits), ErrorKind::InvalidInput);
+    // Columns: 3 against 2; a class number of 5 for 2; three values in a single column; three names for two classes; the
+    // largest of one; several answers; none.
+    assert_eq!(kind(&[0.0; 6], &data(&[0.0, 1.0, 1.0, 0.0], 2), argmax), ErrorKind::Shape);
+    assert_eq!(kind(&[0.0; 4], &data(&[0.0, 5.0], 1), argmax), ErrorKind::InvalidInput);
+    assert_eq!(kind(&[0.0; 3], &data(&[0.0, 1.0, 2.0], 1), logits), ErrorKind::InvalidInput);
+    assert_eq!(kind(&[0.0; 4], &two.clone().with_class_names(["a", "b", "c"]), argmax), ErrorKind::Shape);
+    assert_eq!(kind(&[0.0; 2], &two, argmax), ErrorKind::Shape);
+    assert_eq!(kind(&[0.0; 4], &data(&[0.0, 1.0, 1.0, 0.0], 2), logits), ErrorKind::Shape);
+    assert_eq!(kind(&[0.0; 2], &two, Decision::Regression), ErrorKind::InvalidInput);
+    assert_eq!(argmax.classes(&[0.0; 3], 2).unwrap_err().kind(), ErrorKind::Shape);
+
+    let told = |result: wgrad::Result<f64>| result.unwrap_err().to_string();
+    assert!(told(metrics::log_loss(&[0.3, 1.7], &two)).contains("take logits through Sigmoid or Softmax first"));
+    assert!(told(metrics::log_loss(&[0.5, 0.9, 0.5, 0.5], &two)).contains("sums to 1.3"));
+    assert!(told(metrics::log_loss(&[0.5, 0.5], &data(&[-1.0, 1.0], 1))).contains("the target -1 in row 0"));
+    assert!(told(metrics::roc_auc(&[0.3, 0.7], &data(&[1.0, 1.0], 1))).contains("samples of both kinds are needed"));
+    assert!(told(metrics::roc_auc(&[0.3, 0.7, 0.1], &data(&[0.0, 1.0, 2.0], 1))).contains("the target 1 in row 1"));
+    assert!(told(metrics::roc_auc(&[0.3, f32::NAN], &two)).contains("NaN"));
+    assert!(told(metrics::mape(&[1.0, 1.0], &two)).contains("the target in row 0, column 0 is 0"));
+    for k in [0, 2] {
+        assert!(told(metrics::top_k_accuracy(&[0.0; 4], &two, k)).ends_with("give 1 to 1"));
+    }
+    for error in [metrics::mae(&[f32::NAN, 0.0], &two), metrics::rmse(&[f32::NAN, 0.0], &two)] {
+        assert!(told(error).contains("the predictions hold NaN in row 0"));
+    }
 }

@@ -1,13 +1,13 @@
 //! The disk problem.
 
-use rand::rngs::ChaCha8Rng;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 
 use super::Dataset;
 use crate::device::MAX_ELEMENTS;
 use crate::error::{Error, Result};
+use crate::random;
 
-/// How the two classes of [`disk`] are told.
+/// The targets of [`disk`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Labels {
@@ -40,9 +40,10 @@ pub fn disk(n: usize, seed: u64, labels: Labels) -> Result<Dataset> {
     if n > MAX_ELEMENTS / 2 {
         return Err(Error::input("disk", format!("{n} points; give at most {}", MAX_ELEMENTS / 2)));
     }
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    // A trainer of the same seed draws parameters and shuffles from the first streams: these are independent of both.
-    rng.set_stream(u64::MAX);
+    if n == 0 {
+        return Err(Error::input("disk", "0 points; give at least 1"));
+    }
+    let mut rng = random::disk(seed);
     let inputs: Vec<f32> = (0..2 * n).map(|_| rng.random()).collect();
     let (target_cols, [outside, inside]): (usize, [[f32; 2]; 2]) = match labels {
         Labels::OneHot => (2, [[1.0, 0.0], [0.0, 1.0]]),

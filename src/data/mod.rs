@@ -6,19 +6,17 @@ mod array;
 mod csv;
 mod disk;
 mod idx;
+mod resample;
 mod standardize;
 
 #[cfg(feature = "csv")]
-pub use csv::{Column, Csv};
+pub use csv::{Column, Csv, Missing};
 pub use disk::{Labels, disk};
 pub use idx::idx;
 pub use standardize::Standardize;
 
-use rand::SeedableRng;
-use rand::rngs::ChaCha8Rng;
-use rand::seq::SliceRandom;
-
-use crate::error::{Error, Result};
+use crate::device::MAX_ELEMENTS;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Samples to train on or to be measured by: a matrix of inputs [n, i] and one of targets [n, t], row by row.
 ///
@@ -51,8 +49,8 @@ impl Dataset {
     /// # Errors
     /// No rows or columns, rows that are not whole, different numbers of rows, a NaN or an infinity.
     pub fn new(inputs: Vec<f32>, input_cols: usize, targets: Vec<f32>, target_cols: usize) -> Result<Self> {
-        let input_rows = rows("inputs", &inputs, input_cols)?;
-        let target_rows = rows("targets", &targets, target_cols)?;
+        let input_rows = rows("dataset", "inputs", &inputs, input_cols)?;
+        let target_rows = rows("dataset", "targets", &targets, target_cols)?;
         if input_rows != target_rows {
             return Err(Error::shape(
                 "dataset",
@@ -97,45 +95,24 @@ impl Dataset {
         self
     }
 
-    /// The same samples, shuffled, in two parts: `fraction` of them (to the nearest whole sample) and the rest. The
-    /// same seed gives the same parts.
+    /// The same data with each target changed, such as classes that count from 1.
     ///
     /// ```
-    /// use wgrad::data::{Labels, disk};
+    /// use wgrad::data::Dataset;
     ///
-    /// let (train, validation) = disk(1000, 0, Labels::OneHot)?.split(0.8, 0)?;
-    /// assert_eq!((train.len(), validation.len()), (800, 200));
+    /// let from_1 = Dataset::from_rows(&[[0.1], [0.2]], &[[3.0], [1.0]])?;
+    /// let error = from_1.one_hot(3).unwrap_err().to_string();
+    /// assert!(error.ends_with("if they begin with 1, shift them: data.map_targets(|class| class - 1.0)?"), "{error}");
+    /// assert_eq!(from_1.map_targets(|class| class - 1.0)?.targets(), [2.0, 0.0]);
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     ///
     /// # Errors
-    /// A fraction that leaves one part empty.
-    pub fn split(&self, fraction: f64, seed: u64) -> Result<(Self, Self)> {
-        let samples = self.len();
-        let first = (fraction * samples as f64).round();
-        if !(first >= 1.0 && first < samples as f64) {
-            return Err(Error::input(
-                "split",
-                format!("a fraction of {fraction} leaves a part of {samples} samples empty; give one between 0 and 1"),
-            ));
-        }
-        let mut order: Vec<usize> = (0..samples).collect();
-        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        let (first, rest) = order.split_at(first as usize);
-        Ok((self.select(first), self.select(rest)))
-    }
-
-    /// The samples of these numbers, each less than [`Dataset::len`].
-    fn select(&self, samples: &[usize]) -> Self {
-        let rows = |values: &[f32], cols: usize| {
-            samples.iter().flat_map(|row| values[row * cols..][..cols].iter().copied()).collect()
-        };
-        Self {
-            inputs: rows(&self.inputs, self.input_cols),
-            targets: rows(&self.targets, self.target_cols),
-            class_names: self.class_names.clone(),
-            ..*self
-        }
+    /// A target that becomes NaN or infinite.
+    pub fn map_targets(mut self, change: impl Fn(f32) -> f32) -> Result<Self> {
+        self.targets.iter_mut().for_each(|target| *target = change(*target));
+        rows("map_targets", "targets", &self.targets, self.target_cols)?;
+        Ok(self)
     }
 
     /// The same data with class numbers [n, 1] as rows of `classes` values: 1 in the class's column, 0 elsewhere.
@@ -151,30 +128,59 @@ impl Dataset {
     /// ```
     ///
     /// # Errors
-    /// Targets of several columns, or that are no whole numbers from 0 to `classes - 1`.
+    /// Targets of several columns, or that are not whole numbers from 0 to `classes - 1`; more values than fit a matrix.
     pub fn one_hot(&self, classes: usize) -> Result<Self> {
         let numbers = self.class_numbers("one_hot", classes)?;
-        let mut targets = vec![0.0; numbers.len() * classes];
+        let len = numbers.len().checked_mul(classes).filter(|len| *len <= MAX_ELEMENTS);
+        let too_large = || {
+            let detail = format!(
+                "{} rows of {classes} classes do not fit in memory; CrossEntropy takes class numbers",
+                self.len()
+            );
+            Error::new(ErrorKind::OutOfMemory, "one_hot", detail)
+        };
+        let len = len.ok_or_else(too_large)?;
+        let mut targets = Vec::new();
+        targets.try_reserve_exact(len).map_err(|_| too_large())?;
+        targets.resize(len, 0.0);
         for (row, class) in targets.chunks_exact_mut(classes).zip(numbers) {
             row[class] = 1.0;
         }
-        Ok(Self { targets, target_cols: classes, ..self.clone() })
+        Ok(Self {
+            inputs: self.inputs.clone(),
+            targets,
+            target_cols: classes,
+            class_names: self.class_names.clone(),
+            ..*self
+        })
     }
 
-    /// The targets as class numbers.
+    /// The targets as class numbers, for an operation that wants them.
     pub(crate) fn class_numbers(&self, operation: &str, classes: usize) -> Result<Vec<usize>> {
         if self.target_cols != 1 {
-            let detail = format!("targets of {} columns; class numbers have 1", self.target_cols);
+            let detail = format!(
+                "the targets have {} columns, but class numbers have 1; rows of 0 and 1 are one-hot already",
+                self.target_cols
+            );
             return Err(Error::shape(operation, detail));
         }
-        let number = |(row, target): (usize, &f32)| match *target {
-            class if class >= 0.0 && class < classes as f32 && class.fract() == 0.0 => Ok(class as usize),
-            other => Err(Error::input(
-                operation,
-                format!("row {row} has the class {other}; {classes} classes count from 0 in whole numbers"),
-            )),
+        // Below 2^24 an f32 holds every whole number.
+        let is_class = |class: f32| class >= 0.0 && (class as usize) < classes && class.fract() == 0.0;
+        let Some(row) = self.targets.iter().position(|class| !is_class(*class)) else {
+            return Ok(self.targets.iter().map(|class| *class as usize).collect());
         };
-        self.targets.iter().enumerate().map(number).collect()
+        let begin_with_1 = self.targets.iter().all(|class| is_class(class - 1.0));
+        let way_out = if begin_with_1 {
+            "; if they begin with 1, shift them: data.map_targets(|class| class - 1.0)?"
+        } else {
+            ""
+        };
+        let last = classes.saturating_sub(1);
+        let detail = format!(
+            "row {row} has the class {}; {classes} classes (outputs) count from 0 to {last} in whole numbers{way_out}",
+            self.targets[row]
+        );
+        Err(Error::input(operation, detail))
     }
 
     /// The number of samples.
@@ -208,7 +214,9 @@ impl Dataset {
         &self.class_names
     }
 
-    /// Halfway between the smallest and the largest target: what parts two classes told by a single column.
+    /// Halfway between the smallest and the largest target, which is no rule for a class: `metrics::Decision` is. To be
+    /// removed with its last callers, in training and plots.
+    #[doc(hidden)]
     pub fn threshold(&self) -> f32 {
         let low = self.targets.iter().fold(f32::INFINITY, |low, t| low.min(*t));
         let high = self.targets.iter().fold(f32::NEG_INFINITY, |high, t| high.max(*t));
@@ -229,17 +237,17 @@ fn flat(what: &str, rows: &[impl AsRef<[f32]>]) -> Result<(Vec<f32>, usize)> {
     Ok((rows.iter().flat_map(|row| row.as_ref().iter().copied()).collect(), cols))
 }
 
-/// How many rows of `cols` finite values there are.
-pub(crate) fn rows(what: &str, values: &[f32], cols: usize) -> Result<usize> {
+/// How many rows of `cols` finite values there are, for an operation that was given them.
+pub(crate) fn rows(operation: &str, what: &str, values: &[f32], cols: usize) -> Result<usize> {
     if cols == 0 || values.is_empty() || !values.len().is_multiple_of(cols) {
         return Err(Error::shape(
-            "dataset",
+            operation,
             format!("{} values of {what} make no whole rows of {cols} columns; give at least one row", values.len()),
         ));
     }
     if let Some(i) = values.iter().position(|v| !v.is_finite()) {
         return Err(Error::input(
-            "dataset",
+            operation,
             format!("the {what} hold {} in row {}, column {}; remove or replace it", values[i], i / cols, i % cols),
         ));
     }

@@ -88,7 +88,7 @@ impl Standardize {
     /// # Errors
     /// Values that make no whole rows or are not finite, or that are not when divided.
     pub fn apply(&self, values: &[f32]) -> Result<Vec<f32>> {
-        self.each(values, |v, column| (v - column.mean) / column.std)
+        self.each("apply", values, scaled)
     }
 
     /// `x * std + mean`: what [`Standardize::apply`] was given.
@@ -96,7 +96,7 @@ impl Standardize {
     /// # Errors
     /// As [`Standardize::apply`].
     pub fn invert(&self, values: &[f32]) -> Result<Vec<f32>> {
-        self.each(values, |v, column| v * column.std + column.mean)
+        self.each("invert", values, |v, column| v * column.std + column.mean)
     }
 
     /// The same data with these inputs standardised.
@@ -104,8 +104,12 @@ impl Standardize {
     /// # Errors
     /// Another number of columns than it was fitted to.
     pub fn apply_to_inputs(&self, data: &Dataset) -> Result<Dataset> {
-        self.check_cols("inputs", data.input_cols())?;
-        Ok(Dataset { inputs: self.apply(data.inputs())?, ..data.clone() })
+        Ok(Dataset {
+            inputs: self.checked("apply_to_inputs", "inputs", data.inputs(), data.input_cols())?,
+            targets: data.targets.clone(),
+            class_names: data.class_names.clone(),
+            ..*data
+        })
     }
 
     /// The same data with these targets standardised.
@@ -113,8 +117,12 @@ impl Standardize {
     /// # Errors
     /// Another number of columns than it was fitted to.
     pub fn apply_to_targets(&self, data: &Dataset) -> Result<Dataset> {
-        self.check_cols("targets", data.target_cols())?;
-        Ok(Dataset { targets: self.apply(data.targets())?, ..data.clone() })
+        Ok(Dataset {
+            inputs: data.inputs.clone(),
+            targets: self.checked("apply_to_targets", "targets", data.targets(), data.target_cols())?,
+            class_names: data.class_names.clone(),
+            ..*data
+        })
     }
 
     /// Writes the text form into a file.
@@ -122,7 +130,7 @@ impl Standardize {
     /// # Errors
     /// A file that can't be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        files::write("standardize", path.as_ref(), self.to_string().as_bytes())
+        files::write("Standardize::save", path.as_ref(), self.to_string().as_bytes())
     }
 
     /// Reads what [`Standardize::save`] wrote.
@@ -133,33 +141,41 @@ impl Standardize {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|error| {
             let detail = format!("{} can't be read: {error}", path.display());
-            Error::new(ErrorKind::Io, "standardize", detail)
+            Error::new(ErrorKind::Io, "Standardize::load", detail)
         })?;
-        parse(&text).map_err(|detail| Error::input("standardize", format!("{}: {detail}", path.display())))
+        parse(&text).map_err(|detail| Error::input("Standardize::load", format!("{}: {detail}", path.display())))
     }
 
-    fn check_cols(&self, what: &str, cols: usize) -> Result<()> {
-        if cols == self.columns.len() {
-            return Ok(());
+    fn checked(&self, method: &str, what: &str, values: &[f32], cols: usize) -> Result<Vec<f32>> {
+        if cols != self.columns.len() {
+            let detail = format!("{what} of {cols} columns, but it was fitted to {}; give as many", self.columns.len());
+            return Err(Error::shape(format!("Standardize::{method}"), detail));
         }
-        Err(Error::shape(
-            "standardize",
-            format!("{what} of {cols} columns; it was fitted to {} and takes as many", self.columns.len()),
-        ))
+        self.each(method, values, scaled)
     }
 
-    fn each(&self, values: &[f32], f: impl Fn(f64, &Column) -> f64) -> Result<Vec<f32>> {
-        rows("values", values, self.columns.len())?;
+    fn each(&self, method: &str, values: &[f32], f: impl Fn(f64, &Column) -> f64) -> Result<Vec<f32>> {
+        let operation = format!("Standardize::{method}");
+        rows(&operation, "values", values, self.columns.len())?;
         let columns = self.columns.iter().cycle();
         let result: Vec<f32> = values.iter().zip(columns).map(|(v, column)| f(f64::from(*v), column) as f32).collect();
         match result.iter().position(|v| !v.is_finite()) {
-            Some(i) => Err(Error::input(
-                "standardize",
-                format!("{} in column {} is out of an f32's range then", values[i], i % self.columns.len()),
-            )),
+            Some(i) => {
+                let (cols, value) = (self.columns.len(), values[i]);
+                let detail = format!(
+                    "{value} in row {}, column {} becomes too large for an f32; is this the scale of other data?",
+                    i / cols,
+                    i % cols
+                );
+                Err(Error::input(operation, detail))
+            }
             None => Ok(result),
         }
     }
+}
+
+fn scaled(value: f64, column: &Column) -> f64 {
+    (value - column.mean) / column.std
 }
 
 impl fmt::Display for Standardize {
@@ -173,23 +189,26 @@ impl FromStr for Standardize {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        parse(text).map_err(|detail| Error::input("standardize", detail))
+        parse(text).map_err(|detail| Error::input("Standardize::from_str", detail))
     }
 }
 
 fn parse(text: &str) -> Result<Standardize, String> {
-    let mut lines = text.lines();
-    if lines.next() != Some(HEADER) {
+    // Editors leave a byte order mark, Windows line ends, empty lines.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut lines = (1..).zip(text.lines()).map(|(i, line)| (i, line.trim())).filter(|(_, line)| !line.is_empty());
+    if lines.next().is_none_or(|(_, line)| line != HEADER) {
         return Err(format!("the first line is not '{HEADER}'; give a text that a Standardize was written as"));
     }
     let column = |(i, line): (usize, &str)| {
-        let numbers = line.split_once(',').and_then(|(mean, std)| Some((mean.parse().ok()?, std.parse().ok()?)));
+        let number = |text: &str| text.trim().parse().ok().filter(|number| f64::is_finite(*number));
+        let numbers = line.split_once(',').and_then(|(mean, std)| Some((number(mean)?, number(std)?)));
         match numbers {
-            Some((mean, std)) if f64::is_finite(mean) && f64::is_finite(std) && std > 0.0 => Ok(Column { mean, std }),
-            _ => Err(format!("line {}: '{line}' is no mean and positive standard deviation", i + 2)),
+            Some((mean, std)) if std > 0.0 => Ok(Column { mean, std }),
+            _ => Err(format!("line {i}: '{line}' is not a mean and a positive standard deviation")),
         }
     };
-    let columns: Vec<_> = lines.enumerate().map(column).collect::<Result<_, _>>()?;
+    let columns: Vec<_> = lines.map(column).collect::<Result<_, _>>()?;
     if columns.is_empty() {
         return Err("there is no column; give a text that a Standardize was written as".into());
     }

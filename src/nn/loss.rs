@@ -1,7 +1,7 @@
 //! Losses as modules of two operands.
 
 use crate::data::Dataset;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Graph, Var};
 use crate::nn::Reduction;
 use crate::ops::loss::Elementwise;
@@ -154,16 +154,8 @@ impl Loss for CrossEntropy {
     }
 
     fn check_targets(&self, data: &Dataset, outputs: usize) -> Result<()> {
-        let is_class = |t: f32| t >= 0.0 && t < outputs as f32 && t.fract() == 0.0;
-        match data.targets().iter().position(|t| !is_class(*t)) {
-            Some(row) if data.target_cols() == 1 => Err(Error::input(
-                "cross_entropy",
-                format!(
-                    "row {row} has the class {}, but the model has {outputs} outputs; classes count from 0 to {}",
-                    data.targets()[row],
-                    outputs.saturating_sub(1)
-                ),
-            )),
+        match data.target_cols() {
+            1 => data.class_numbers("cross_entropy", outputs).map(drop),
             _ => Ok(()),
         }
     }

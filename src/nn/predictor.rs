@@ -79,7 +79,7 @@ impl Predictor {
     /// # Errors
     /// See [`Predictor::predict`].
     pub async fn predict_async(&self, inputs: &[f32], input_cols: usize) -> Result<Vec<f32>> {
-        let rows = data::rows("predict", inputs, input_cols)?;
+        let rows = data::rows("predict", "inputs", inputs, input_cols)?;
         let mut outputs = Vec::new();
         let mut pending: VecDeque<PendingRead> = VecDeque::new();
         for chunk in inputs.chunks(CHUNK_ROWS.min(rows) * input_cols) {

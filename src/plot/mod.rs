@@ -123,14 +123,14 @@ pub fn decision_boundary(
 ///
 /// ```
 /// use wgrad::data::Dataset;
-/// use wgrad::metrics::ConfusionMatrix;
+/// use wgrad::metrics::{ConfusionMatrix, Decision};
 /// use wgrad::plot::confusion_matrix;
 /// # let folder = std::env::temp_dir().join("wgrad-doc-confusion");
 /// # std::fs::create_dir_all(&folder).unwrap();
 /// # let path = folder.join("pets.svg");
 ///
 /// let pets = Dataset::from_rows(&[[1.0], [2.0], [3.0]], &[[0.0], [1.0], [1.0]])?.with_class_names(["cat", "dog"]);
-/// let matrix = ConfusionMatrix::new(&[0.9, 0.1, 0.2, 0.8, 0.6, 0.4], &pets)?;
+/// let matrix = ConfusionMatrix::new(&[0.9, 0.1, 0.2, 0.8, 0.6, 0.4], &pets, Decision::Argmax)?;
 /// confusion_matrix(&path, "Pets", &matrix)?;
 /// # let svg = std::fs::read_to_string(&path).unwrap();
 /// # assert_eq!(svg.matches("dog").count(), 2);

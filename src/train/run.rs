@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use rand::seq::SliceRandom;
+
 use super::clock::Clock;
 use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
 use super::history::combine;
@@ -85,7 +87,8 @@ impl Session {
             running.queued = epoch;
             session.clock.write(&[f32::from_bits(session.optimizer.steps() as u32)])?;
             session.optimizer.begin_epoch(plan.pass.step_rows.len())?;
-            let order = random::epoch_order(session.seed, epoch, train.len());
+            let mut order: Vec<u32> = (0..train.len() as u32).collect();
+            order.shuffle(&mut random::epoch_order(session.seed, epoch));
             plan.pass.run(Some(&order), fit.steps_per_submit).await?;
             let measure = epoch == last || (fit.evaluate_every > 0 && epoch.is_multiple_of(fit.evaluate_every));
             pending.push_back(PendingEpoch {

@@ -1,0 +1,147 @@
+//! A field's number.
+
+use std::borrow::Cow;
+
+/// Marks of a missing value: those of pandas, and the question mark of the UCI tables.
+const MISSING: [&str; 20] = [
+    "", "?", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
+    "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+];
+
+/// How numbers are written.
+#[derive(Clone, Debug)]
+pub(super) struct Format {
+    pub(super) decimal: char,
+    pub(super) thousands: Option<char>,
+    /// Marks of a missing value besides [`MISSING`].
+    pub(super) missing: Vec<String>,
+}
+
+/// What a field holds in a column of numbers.
+#[derive(Debug, PartialEq)]
+pub(super) enum Field {
+    Number(f64),
+    Missing,
+    /// What is wrong with it.
+    Wrong(String),
+}
+
+impl Format {
+    /// Whether the field marks a missing label. Lower-case words such as `none` may be labels.
+    pub(super) fn is_missing(&self, field: &str) -> bool {
+        MISSING.contains(&field) || self.missing.iter().any(|mark| mark == field)
+    }
+
+    /// The field in a column of numbers.
+    pub(super) fn read(&self, field: &str) -> Field {
+        let number = self.number(field).or_else(|| boolean(field));
+        if let (Some(number), true) = (number.filter(|number| number.is_finite()), self.missing.is_empty()) {
+            return Field::Number(number);
+        }
+        if self.is_missing(field) || MISSING.iter().any(|mark| field.eq_ignore_ascii_case(mark)) {
+            return Field::Missing;
+        }
+        let Some(number) = number else {
+            return Field::Wrong(format!("'{field}' is not a number; {}", self.advice(field)));
+        };
+        if !number.is_finite() {
+            return Field::Wrong(format!("'{field}' is infinite; correct it or remove the row"));
+        }
+        // A mark such as -999 stands for -999.0, too.
+        if self.missing.iter().any(|mark| self.number(mark) == Some(number)) {
+            return Field::Missing;
+        }
+        Field::Number(number)
+    }
+
+    /// The number, if it is one; infinities are.
+    pub(super) fn number(&self, field: &str) -> Option<f64> {
+        let plain = match self.thousands {
+            Some(mark) => Cow::Owned(self.without_thousands(field, mark)?),
+            None => Cow::Borrowed(field),
+        };
+        if self.decimal == '.' {
+            return plain.parse().ok();
+        }
+        if plain.contains('.') {
+            return None;
+        }
+        plain.replace(self.decimal, ".").parse().ok()
+    }
+
+    /// Without the marks between thousands, if they are where such marks stand: `1,234,567`, in India `12,34,567`.
+    fn without_thousands(&self, field: &str, mark: char) -> Option<String> {
+        let end = field.find([self.decimal, 'e', 'E']).unwrap_or(field.len());
+        let (whole, rest) = field.split_at(end);
+        let groups: Vec<&str> = whole.trim_start_matches(['+', '-']).split(mark).collect();
+        let last = groups.len() - 1;
+        let fits = |(i, group): (usize, &&str)| match i {
+            0 => (1..=3).contains(&group.len()),
+            i if i == last => group.len() == 3,
+            _ => (2..=3).contains(&group.len()),
+        };
+        let grouped = last == 0 || groups.iter().enumerate().all(fits);
+        (grouped && !rest.contains(mark)).then(|| whole.replace(mark, "") + rest)
+    }
+
+    /// What may help where a field is no number.
+    fn advice(&self, field: &str) -> String {
+        let as_if = |decimal, thousands| Self { decimal, thousands, missing: Vec::new() }.number(field).is_some();
+        let (comma, thousands) = (as_if(',', None), as_if('.', Some(',')));
+        if let Some(mark) = [';', '\t', '|'].into_iter().find(|mark| field.contains(*mark)) {
+            return format!("if the values are separated by {mark:?}, call delimiter({mark:?})");
+        }
+        match self.decimal {
+            '.' if comma && thousands => "call decimal(',') or thousands(','), whichever the comma is".into(),
+            '.' if comma => "if the comma marks decimals, call decimal(',')".into(),
+            '.' if as_if(',', Some('.')) => "if commas mark decimals, call decimal(',') and thousands('.')".into(),
+            '.' if thousands => "if commas separate thousands, call thousands(',')".into(),
+            decimal if as_if('.', self.thousands) => {
+                format!("the decimal mark was set to '{decimal}'; call decimal('.')")
+            }
+            _ => "correct it, remove the row, or leave the column out with ignore(...)".into(),
+        }
+    }
+}
+
+/// 1 and 0 for pandas' true and false.
+pub(super) fn boolean(field: &str) -> Option<f64> {
+    match field {
+        "True" | "TRUE" | "true" => Some(1.0),
+        "False" | "FALSE" | "false" => Some(0.0),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_they_are_written() {
+        let format = |decimal, thousands| Format { decimal, thousands, missing: Vec::new() };
+        let cases = [
+            ('.', None, "1e3", Some(1000.0)),
+            ('.', None, "+.5", Some(0.5)),
+            ('.', None, "1,5", None),
+            ('.', None, "0x10", None),
+            (',', None, "-7,4", Some(-7.4)),
+            (',', None, "7.4", None),
+            (',', None, "1,2,3", None),
+            ('.', Some(','), "1,234", Some(1234.0)),
+            ('.', Some(','), "-12,345,678.25", Some(-12_345_678.25)),
+            ('.', Some(','), "12,34,567", Some(1_234_567.0)),
+            ('.', Some(','), "1234", Some(1234.0)),
+            ('.', Some(','), "7,4", None),
+            ('.', Some(','), "1,2345", None),
+            ('.', Some(','), ",123", None),
+            ('.', Some(','), "1.234,5", None),
+            (',', Some('.'), "1.234,5", Some(1234.5)),
+            (',', Some('.'), "7.4", None),
+            (',', Some('\u{a0}'), "12\u{a0}345,6", Some(12_345.6)),
+        ];
+        for (decimal, thousands, field, expected) in cases {
+            assert_eq!(format(decimal, thousands).number(field), expected, "{field} {decimal} {thousands:?}");
+        }
+    }
+}
