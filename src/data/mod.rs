@@ -213,15 +213,6 @@ impl Dataset {
     pub fn class_names(&self) -> &[String] {
         &self.class_names
     }
-
-    /// Halfway between the smallest and the largest target, which is no rule for a class: `metrics::Decision` is. To be
-    /// removed with its last callers, in training and plots.
-    #[doc(hidden)]
-    pub fn threshold(&self) -> f32 {
-        let low = self.targets.iter().fold(f32::INFINITY, |low, t| low.min(*t));
-        let high = self.targets.iter().fold(f32::NEG_INFINITY, |high, t| high.max(*t));
-        low + (high - low) / 2.0
-    }
 }
 
 /// The values of rows that are of one length, and that length.

@@ -1,8 +1,9 @@
 //! Losses as modules of two operands.
 
 use crate::data::Dataset;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Var};
+use crate::metrics::Decision;
 use crate::nn::Reduction;
 use crate::ops::loss::Elementwise;
 
@@ -36,10 +37,10 @@ pub trait Loss: Send + Sync {
     /// How the loss adds up samples: whether the loss of a whole is the sum of its parts' or their mean.
     fn reduction(&self) -> Reduction;
 
-    /// What a single output is compared with to tell two classes whose targets have this middle: the middle itself,
-    /// unless the outputs are on another scale than the targets, as logits are.
-    fn boundary(&self, middle: f32) -> f32 {
-        middle
+    /// How a prediction is read as a class: what accuracies, monitors and early stopping go by. Unless a loss says
+    /// otherwise, predictions are numbers, none of which is right or wrong, and there is no accuracy.
+    fn decision(&self) -> Decision {
+        Decision::Regression
     }
 
     /// Looks at the targets before training: whether they are what the loss takes, for a model with so many outputs.
@@ -53,23 +54,30 @@ pub trait Loss: Send + Sync {
 
 /// A loss that adds up an error of each element.
 macro_rules! elementwise {
-    ($(#[$doc:meta])* $name:ident, $error:expr, new($($field:ident)?) $(, boundary: $boundary:literal)?) => {
+    ($(#[$doc:meta])* $name:ident, $error:expr, new($($field:ident)?), $decision:expr $(, check: $check:path)?) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq)]
         pub struct $name {
             reduction: Reduction,
+            decision: Decision,
             $($field: f32,)?
         }
 
         impl $name {
             /// The mean over all elements.
             pub fn new($($field: f32)?) -> Self {
-                Self { reduction: Reduction::Mean $(, $field)? }
+                Self { reduction: Reduction::Mean, decision: $decision $(, $field)? }
             }
 
             /// The same with another [`Reduction`].
             pub fn reduction(mut self, reduction: Reduction) -> Self {
                 self.reduction = reduction;
+                self
+            }
+
+            /// The same with another [`Decision`]: how a prediction is read as a class.
+            pub fn decision(mut self, decision: Decision) -> Self {
+                self.decision = decision;
                 self
             }
         }
@@ -84,9 +92,13 @@ macro_rules! elementwise {
                 self.reduction
             }
 
+            fn decision(&self) -> Decision {
+                self.decision
+            }
+
             $(
-                fn boundary(&self, _middle: f32) -> f32 {
-                    $boundary
+                fn check_targets(&self, data: &Dataset, _outputs: usize) -> Result<()> {
+                    $check(data)
                 }
             )?
         }
@@ -94,34 +106,64 @@ macro_rules! elementwise {
 }
 
 elementwise! {
-    /// The squared error `(p - t)²`: PyTorch's `MSELoss`.
+    /// The squared error `(p - t)²`: PyTorch's `MSELoss`. It is one of regression, without an accuracy, unless a
+    /// [`Decision`] says how its predictions are read as classes.
     ///
     /// ```
+    /// use wgrad::metrics::Decision;
     /// use wgrad::nn::{Mse, Reduction};
     /// let mean_of_all = Mse::new();
     /// let sum_over_samples_mean_over_outputs = Mse::new().reduction(Reduction::OutputMean);
+    /// let classes_of_minus_1_and_1 = Mse::new().decision(Decision::between(-1.0, 1.0));
+    /// let one_hot_classes = Mse::new().decision(Decision::Argmax);
     /// ```
-    #[derive(Default)]
-    Mse, |_| Elementwise::Squared, new()
+    Mse, |_| Elementwise::Squared, new(), Decision::Regression
 }
 
 elementwise! {
     /// The absolute error `|p - t|`: PyTorch's `L1Loss`.
-    #[derive(Default)]
-    Mae, |_| Elementwise::Absolute, new()
+    Mae, |_| Elementwise::Absolute, new(), Decision::Regression
 }
 
 elementwise! {
     /// Huber's error: `(p - t)² / 2` up to a difference of delta, a line beyond. PyTorch's `HuberLoss`, whose delta is 1
     /// unless given.
-    Huber, |loss| Elementwise::Huber { delta: loss.delta }, new(delta)
+    Huber, |loss| Elementwise::Huber { delta: loss.delta }, new(delta), Decision::Regression
 }
 
 elementwise! {
-    /// Binary cross-entropy of logits with targets from 0 to 1 (which is not checked): PyTorch's `BCEWithLogitsLoss`.
-    #[derive(Default)]
-    BceWithLogits, |_| Elementwise::BceWithLogits, new(), boundary: 0.0
+    /// Binary cross-entropy of logits with targets from 0 to 1: PyTorch's `BCEWithLogitsLoss`. A logit above 0 is a yes;
+    /// several columns are independent labels.
+    BceWithLogits, |_| Elementwise::BceWithLogits, new(), Decision::logits(), check: check_probabilities
 }
+
+fn check_probabilities(data: &Dataset) -> Result<()> {
+    match data.targets().iter().position(|t| !(0.0..=1.0).contains(t)) {
+        None => Ok(()),
+        Some(at) => Err(Error::input(
+            "bce_with_logits",
+            format!(
+                "row {} has the target {}; targets are probabilities from 0 to 1 (for class numbers use CrossEntropy)",
+                at / data.target_cols(),
+                data.targets()[at]
+            ),
+        )),
+    }
+}
+
+macro_rules! default {
+    ($($name:ident),*) => {
+        $(
+            impl Default for $name {
+                fn default() -> Self {
+                    Self::new()
+                }
+            }
+        )*
+    };
+}
+
+default!(Mse, Mae, BceWithLogits);
 
 /// Cross-entropy of logits [n, c] with class numbers [n, 1] or probabilities [n, c]: PyTorch's `CrossEntropyLoss`.
 ///
@@ -151,6 +193,10 @@ impl Loss for CrossEntropy {
 
     fn reduction(&self) -> Reduction {
         self.reduction
+    }
+
+    fn decision(&self) -> Decision {
+        Decision::Argmax
     }
 
     fn check_targets(&self, data: &Dataset, outputs: usize) -> Result<()> {

@@ -3,7 +3,7 @@
 use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::graph::{Operation, Shape};
-use crate::ops::{GROUP, grid, longest_loop, operands, reduce, same_shape, size};
+use crate::ops::{GROUP, grid, longest_loop, operands, reduce, same_shape, same_shapes, size};
 
 params! {
     struct Params {
@@ -92,20 +92,34 @@ pub(crate) fn class(number: f32, classes: usize) -> Option<usize> {
     (number >= 0.0 && number < classes as f32 && number.fract() == 0.0).then_some(number as usize)
 }
 
-/// `counts[step]` = how many rows are classified right, in place. Operands: the counts, the prediction, the target.
+/// `counts[step]` = how many answers are right, in place: with thresholds of every element, without of the largest in each
+/// row. Operands: the counts, the prediction, the target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CountCorrect {
-    pub(crate) thresholds: [f32; 2],
+    pub(crate) thresholds: Option<[f32; 2]>,
 }
 
 impl Operation for CountCorrect {
     fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
-        let [counts, _, _] = operands("accuracy", inputs)?;
-        Ok(vec![counts])
+        let [counts, prediction, target] = operands("accuracy", inputs)?;
+        match self.thresholds {
+            None if prediction[1] == 1 => Err(Error::shape(
+                "accuracy",
+                "the largest of one output; a Decision::Threshold tells two classes by one output",
+            )),
+            Some(_) => {
+                same_shapes("accuracy", ("the prediction", prediction), ("the target", target)).map(|()| vec![counts])
+            }
+            None => Ok(vec![counts]),
+        }
     }
 
     fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
-        count_correct(recording, inputs[1], inputs[2], self.thresholds, outputs[0])
+        let Some(thresholds) = self.thresholds else {
+            return count_correct(recording, inputs[1], inputs[2], [0.0; 2], outputs[0]);
+        };
+        let [prediction, target] = [inputs[1], inputs[2]].map(|each| each.view(0, each.len(), 1));
+        count_correct(recording, &prediction?, &target?, thresholds, outputs[0])
     }
 
     fn in_place(&self) -> Vec<(usize, usize)> {

@@ -23,7 +23,7 @@ use plotters::prelude::*;
 
 use crate::data::Dataset;
 use crate::error::{Error, ErrorKind, Result};
-use crate::metrics::ConfusionMatrix;
+use crate::metrics::{ConfusionMatrix, Decision};
 pub use axis::Axes;
 use axis::Axis;
 pub use curve::Curve;
@@ -76,11 +76,12 @@ pub fn curves(path: impl AsRef<Path>, title: &str, axes: impl Into<Axes>, curves
 ///
 /// `predict` is given points of the plane, row by row, and returns the model's outputs for them:
 /// [`Trainer::predict`](crate::Trainer::predict). The plane is coloured by the predicted class, the paler the closer
-/// the call; the points by their true class, those predicted wrong ringed. Class and margin are those of
-/// [`Metrics::accuracy`](crate::Metrics::accuracy): the largest output, or the side of the targets' middle.
+/// the call; the points by their true class, those predicted wrong ringed. `decision` reads outputs and targets as
+/// classes: [`Loss::decision`](crate::nn::Loss::decision) of the loss that the model was trained with.
 ///
 /// ```
 /// use wgrad::data::{Labels, disk};
+/// use wgrad::metrics::Decision;
 /// use wgrad::nn::{Linear, Mse};
 /// use wgrad::optim::Sgd;
 /// use wgrad::plot::decision_boundary;
@@ -91,23 +92,24 @@ pub fn curves(path: impl AsRef<Path>, title: &str, axes: impl Into<Axes>, curves
 ///
 /// let points = disk(100, 0, Labels::OneHot)?;
 /// let trainer = Trainer::new(&Device::cpu(), Linear::new(2, 2), Mse::new(), Sgd::new(0.1), 0)?;
-/// decision_boundary(&path, "Untrained", |xy| trainer.predict(xy, 2), &points, ["epoch", "loss"], &[])?;
+/// decision_boundary(&path, "Untrained", |xy| trainer.predict(xy, 2), Decision::Argmax, &points, ["epoch", "loss"], &[])?;
 /// # assert!(std::fs::read_to_string(&path).unwrap().contains("100 points"));
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 ///
 /// # Errors
-/// Points of other than two inputs, outputs of another width than the targets, what [`curves`] refuses; an error of
+/// Points of other than two inputs, outputs that are no whole rows or of which `decision` reads no class, what [`curves`] refuses; an error of
 /// `predict`; a file that can't be written.
 pub fn decision_boundary(
     path: impl AsRef<Path>,
     title: &str,
     predict: impl Fn(&[f32]) -> Result<Vec<f32>>,
+    decision: Decision,
     points: &Dataset,
     axes: impl Into<Axes>,
     curves: &[Curve],
 ) -> Result<()> {
-    let (plane, axes) = (Plane::new(predict, points)?, axes.into());
+    let (plane, axes) = (Plane::new(predict, decision, points)?, axes.into());
     if curves.is_empty() {
         return draw(path.as_ref(), (585, 608), title, |area| plane.panel(area));
     }

@@ -8,6 +8,7 @@ use super::axis::{Axis, chart, range, wider};
 use super::{Area, COLOURS, drawing};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::metrics::Decision;
 use crate::ops::metrics::argmax;
 
 /// Cells along a side of the plane.
@@ -22,29 +23,29 @@ pub(super) struct Plane<'a> {
     /// Row by row from the top: class, and shade from 0 (undecided) to [`SHADES`].
     cells: Vec<(usize, u8)>,
     points: &'a Dataset,
+    /// The true class of each point.
+    classes: Vec<usize>,
     right: Vec<bool>,
 }
 
 impl<'a> Plane<'a> {
-    pub(super) fn new(predict: impl Fn(&[f32]) -> Result<Vec<f32>>, points: &'a Dataset) -> Result<Self> {
+    pub(super) fn new(
+        predict: impl Fn(&[f32]) -> Result<Vec<f32>>,
+        decision: Decision,
+        points: &'a Dataset,
+    ) -> Result<Self> {
         if points.input_cols() != 2 {
             let detail = format!("points of {} inputs; a plane has 2", points.input_cols());
             return Err(Error::shape("decision_boundary", detail));
         }
-        let outputs = points.target_cols();
-        let checked = |inputs: &[f32]| -> Result<Vec<f32>> {
-            let predicted = predict(inputs)?;
-            if predicted.len() == inputs.len() / 2 * outputs {
-                return Ok(predicted);
+        let checked = |inputs: &[f32]| -> Result<(Vec<f32>, usize)> {
+            let (predicted, rows) = (predict(inputs)?, inputs.len() / 2);
+            let outputs = predicted.len() / rows;
+            if outputs > 0 && predicted.len() == outputs * rows {
+                return Ok((predicted, outputs));
             }
-            Err(Error::shape(
-                "decision_boundary",
-                format!(
-                    "{} predicted values for {} points of {outputs} targets; give one for each target",
-                    predicted.len(),
-                    inputs.len() / 2
-                ),
-            ))
+            let detail = format!("{} predicted values for {rows} points; give as many for each", predicted.len());
+            Err(Error::shape("decision_boundary", detail))
         };
         let (x, y) = (extent(points, 0), extent(points, 1));
         let at = |range: &Range<f64>, i: usize| {
@@ -52,22 +53,35 @@ impl<'a> Plane<'a> {
         };
         let centres: Vec<f32> =
             (0..CELLS * CELLS).flat_map(|cell| [at(&x, cell % CELLS), at(&y, CELLS - 1 - cell / CELLS)]).collect();
-        let threshold = points.threshold();
-        // Half the way between the targets of two classes: a margin of that much is full certainty.
-        let spread = points.targets().iter().fold(0f32, |spread, t| spread.max((t - threshold).abs()));
-        let cells = checked(&centres)?
-            .chunks_exact(outputs)
-            .map(|row| {
-                let certainty = (margin(row, threshold) / spread.max(f32::MIN_POSITIVE)).clamp(0.0, 1.0);
-                (class(row, threshold), (certainty * SHADES).round() as u8)
+        let class = |row: &[f32]| {
+            decision.class_of(row).ok_or_else(|| {
+                let detail = format!(
+                    "{decision:?} reads no class from the outputs {row:?}; a picture of classes takes Decision::Argmax, or a \
+                     threshold for one output, and no NaN"
+                );
+                Error::input("decision_boundary", detail)
             })
-            .collect();
-        let right = checked(points.inputs())?
-            .chunks_exact(outputs)
-            .zip(points.targets().chunks_exact(outputs))
-            .map(|(predicted, target)| class(predicted, threshold) == class(target, threshold))
-            .collect();
-        Ok(Self { x, y, cells, points, right })
+        };
+        let (centres, outputs) = checked(&centres)?;
+        let rows = || centres.chunks_exact(outputs);
+        // The margin of most cells is full certainty: what that is depends on the scale of the outputs.
+        let mut margins: Vec<f32> = rows().map(|row| margin(row, decision)).collect();
+        margins.sort_by(f32::total_cmp);
+        let full = margins[margins.len() * 3 / 4].max(f32::MIN_POSITIVE);
+        let cell = |row: &[f32]| {
+            let certainty = (margin(row, decision) / full).clamp(0.0, 1.0);
+            Ok((class(row)?, (certainty * SHADES).round() as u8))
+        };
+        let cells = rows().map(cell).collect::<Result<_>>()?;
+        let classes = points
+            .targets()
+            .chunks_exact(points.target_cols())
+            .map(|target| decision.class_of_target(target).unwrap_or_default())
+            .collect::<Vec<_>>();
+        let (predicted, outputs) = checked(points.inputs())?;
+        let is_right = |(row, target): (&[f32], &usize)| Ok(class(row)? == *target);
+        let right = predicted.chunks_exact(outputs).zip(&classes).map(is_right).collect::<Result<_>>()?;
+        Ok(Self { x, y, cells, points, classes, right })
     }
 
     pub(super) fn panel(&self, area: &Area<'_>) -> Result<()> {
@@ -90,12 +104,10 @@ impl<'a> Plane<'a> {
                 first = end;
             }
         }
-        let threshold = self.points.threshold();
-        let targets = self.points.targets().chunks_exact(self.points.target_cols());
-        let points = self.points.inputs().chunks_exact(2).zip(targets).zip(&self.right);
-        for ((point, target), right) in points {
+        let points = self.points.inputs().chunks_exact(2).zip(&self.classes).zip(&self.right);
+        for ((point, class), right) in points {
             let at = (f64::from(point[0]), f64::from(point[1]));
-            let colour = COLOURS[class(target, threshold) % COLOURS.len()];
+            let colour = COLOURS[class % COLOURS.len()];
             chart.draw_series([Circle::new(at, 2, colour.filled())]).map_err(drawing)?;
             if !right {
                 chart.draw_series([Circle::new(at, 5, BLACK.stroke_width(1))]).map_err(drawing)?;
@@ -116,17 +128,10 @@ fn extent(points: &Dataset, column: usize) -> Range<f64> {
     start.max(f64::from(f32::MIN))..end.min(f64::from(f32::MAX))
 }
 
-fn class(row: &[f32], threshold: f32) -> usize {
-    match row {
-        [value] => usize::from(*value > threshold),
-        _ => argmax(row),
-    }
-}
-
-/// How far the prediction is from another class: half the distance to the runner-up, or the distance to the middle.
-fn margin(row: &[f32], threshold: f32) -> f32 {
-    if let [value] = row {
-        return (value - threshold).abs();
+/// How far the prediction is from another class: half the distance to the runner-up, or the distance to the threshold.
+fn margin(row: &[f32], decision: Decision) -> f32 {
+    if let (Decision::Threshold { output, .. }, [value]) = (decision, row) {
+        return (value - output).abs();
     }
     let best = argmax(row);
     let others = row.iter().enumerate().filter(|(i, _)| *i != best).map(|(_, v)| *v);

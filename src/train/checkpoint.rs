@@ -13,6 +13,9 @@ const VERSION: u32 = 1;
 /// Numbers of an epoch in the file: steps, loss, loss and accuracy on both datasets, seconds.
 const COLUMNS: usize = 7;
 
+/// In place of an accuracy: measured, but without one.
+const NO_ACCURACY: f64 = -1.0;
+
 fn key(name: &str) -> String {
     format!("{CHECKPOINT}{name}")
 }
@@ -154,21 +157,23 @@ fn best(file: &Contained<'_>, len: usize, epochs: usize) -> Result<Option<Best>>
 }
 
 fn numbers(record: &EpochRecord) -> [f64; COLUMNS] {
-    // An accuracy is a number, so NaN is free to say that nothing was measured.
-    let not_measured = Metrics { loss: f32::NAN, accuracy: f32::NAN };
-    let [train, validation] = [record.train, record.validation].map(|metrics| metrics.unwrap_or(not_measured));
-    let [loss, a, b, c, d] =
-        [record.loss, train.loss, train.accuracy, validation.loss, validation.accuracy].map(f64::from);
-    [record.steps as f64, loss, a, b, c, d, record.seconds]
+    // An accuracy is a share, so other numbers are free to say that nothing was measured, or no accuracy.
+    let measured = |metrics: Option<Metrics>| match metrics {
+        None => [f64::NAN; 2],
+        Some(Metrics { loss, accuracy }) => [f64::from(loss), accuracy.map_or(NO_ACCURACY, f64::from)],
+    };
+    let ([a, b], [c, d]) = (measured(record.train), measured(record.validation));
+    [record.steps as f64, f64::from(record.loss), a, b, c, d, record.seconds]
 }
 
 /// The record of these numbers; none where they can't be one.
 fn record(epoch: usize, [steps, loss, a, b, c, d, seconds]: [f64; COLUMNS]) -> Option<EpochRecord> {
     let metrics = |loss: f64, accuracy: f64| {
-        (!accuracy.is_nan()).then_some(Metrics { loss: loss as f32, accuracy: accuracy as f32 })
+        let accuracy_of = |accuracy| if accuracy == NO_ACCURACY { None } else { Some(accuracy as f32) };
+        (!accuracy.is_nan()).then_some(Metrics { loss: loss as f32, accuracy: accuracy_of(accuracy) })
     };
     let steps = whole(steps).filter(|steps| *steps > 0)?;
-    let shares = [b, d].iter().all(|share| share.is_nan() || (0.0..=1.0).contains(share));
+    let shares = [b, d].iter().all(|share| share.is_nan() || *share == NO_ACCURACY || (0.0..=1.0).contains(share));
     if !(loss as f32).is_finite() || !is_amount(seconds) || !shares {
         return None;
     }

@@ -8,6 +8,7 @@ use crate::device::{ALIGNMENT, Device, PendingRead, Tensor};
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::lower::lower;
+use crate::metrics::Decision;
 use crate::nn::Reduction;
 use crate::ops::metrics::CountCorrect;
 use crate::ops::reduce::IntoHistory;
@@ -28,6 +29,8 @@ pub(super) struct Evaluation<'a> {
     /// The loss of each chunk, then the right answers of each chunk.
     results: Tensor,
     reduction: Reduction,
+    /// How many answers a sample has.
+    answers: usize,
 }
 
 /// Measurements on their way back from the device.
@@ -35,6 +38,7 @@ pub(super) struct PendingMetrics {
     results: PendingRead,
     chunk_rows: Vec<usize>,
     reduction: Reduction,
+    answers: usize,
 }
 
 /// Where the counts begin in `results`.
@@ -49,21 +53,22 @@ impl<'a> Evaluation<'a> {
         let results = Tensor::zeros(&session.device, 1, counts_start(chunks) + chunks)?;
         let losses = results.view(0, 1, chunks)?;
         let counts = results.view(counts_start(chunks), 1, chunks)?;
-        let threshold = source.data().threshold();
-        let thresholds = [session.loss.boundary(threshold), threshold];
+        let decision = session.loss.decision();
+        let answers = decision.answers(source.data().target_cols());
         let pass = Pass::new(source, false, |source, rows| {
             let mut graph = Graph::for_evaluation(&session.device);
             let [x, t] = source.gather(&mut graph, rows)?;
             let prediction = session.model.forward(&mut graph, x)?;
             let loss = session.loss.forward(&mut graph, prediction, t)?;
-            let (losses, counts) = (graph.input(&losses)?, graph.input(&counts)?);
-            let wanted = [
-                graph.call1(IntoHistory, &[losses, loss])?,
-                graph.call1(CountCorrect { thresholds }, &[counts, prediction, t])?,
-            ];
+            let losses = graph.input(&losses)?;
+            let mut wanted = vec![graph.call1(IntoHistory, &[losses, loss])?];
+            if let Some(count) = count_right(decision) {
+                let counts = graph.input(&counts)?;
+                wanted.push(graph.call1(count, &[counts, prediction, t])?);
+            }
             Ok(lower(&graph, &wanted)?.into_recording())
         })?;
-        Ok(Self { pass, results, reduction: session.loss.reduction() })
+        Ok(Self { pass, results, reduction: session.loss.reduction(), answers })
     }
 
     /// Queues the forward pass with the parameters as they are.
@@ -73,7 +78,17 @@ impl<'a> Evaluation<'a> {
             results: self.results.read_async()?,
             chunk_rows: self.pass.step_rows.clone(),
             reduction: self.reduction,
+            answers: self.answers,
         })
+    }
+}
+
+/// What counts right answers on the device; none where there are none.
+fn count_right(decision: Decision) -> Option<CountCorrect> {
+    match decision {
+        Decision::Regression => None,
+        Decision::Threshold { output, target } => Some(CountCorrect { thresholds: Some([output, target]) }),
+        Decision::Argmax => Some(CountCorrect { thresholds: None }),
     }
 }
 
@@ -81,11 +96,11 @@ impl PendingMetrics {
     pub(super) async fn metrics(self) -> Result<Metrics> {
         let results = self.results.await?;
         let (losses, counts) = results.split_at(counts_start(self.chunk_rows.len()));
-        let samples: usize = self.chunk_rows.iter().sum();
+        let answers = self.answers * self.chunk_rows.iter().sum::<usize>();
         let right: f64 = counts.iter().map(|count| f64::from(*count)).sum();
         Ok(Metrics {
             loss: combine(self.reduction, &losses[..self.chunk_rows.len()], &self.chunk_rows) as f32,
-            accuracy: (right / samples as f64) as f32,
+            accuracy: (answers > 0).then(|| (right / answers as f64) as f32),
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 #[cfg(feature = "safetensors")]
 use crate::files;
+use crate::metrics::Decision;
 
 type OnEpoch<'a> = Box<dyn FnMut(&EpochRecord) + Send + 'a>;
 type Controller<'a> = Box<dyn FnMut(&EpochRecord) -> Control + Send + 'a>;
@@ -198,7 +199,7 @@ impl<'a> Fit<'a> {
         self.on_epoch(move |record| progress.show(record))
     }
 
-    pub(super) fn check(&self, train: &Dataset) -> Result<()> {
+    pub(super) fn check(&self, train: &Dataset, decision: Decision) -> Result<()> {
         if self.epochs == 0 && !self.until {
             return Err(Error::input("fit", "0 epochs; give at least 1"));
         }
@@ -210,6 +211,14 @@ impl<'a> Fit<'a> {
         #[cfg(feature = "safetensors")]
         for path in self.checkpoint.iter().map(|(path, _)| path).chain(&self.checkpoint_best) {
             files::check("fit", path)?;
+        }
+        if self.looks_for_best() && self.monitor.needs_accuracy() && decision == Decision::Regression {
+            let detail = format!(
+                "{:?} tells the best epoch, but the loss has no accuracy; say how predictions are read as classes with its \
+                 `decision`, or choose with Fit::monitor",
+                self.monitor
+            );
+            return Err(Error::input("fit", detail));
         }
         if self.looks_for_best() && self.monitor.needs_validation() && self.validation.is_none() {
             let detail = format!(

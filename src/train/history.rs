@@ -8,9 +8,9 @@ use crate::nn::Reduction;
 pub struct Metrics {
     /// The loss, as the trainer's [`Loss`](crate::nn::Loss) reduces it.
     pub loss: f32,
-    /// The share of samples classified right: the largest output stands where the largest target stands; with one
-    /// output, both lie on the same side of the targets' middle.
-    pub accuracy: f32,
+    /// The share of answers that are right, as the loss's [`Decision`](crate::metrics::Decision) reads predictions; `None`
+    /// where there is no right and wrong: regression.
+    pub accuracy: Option<f32>,
 }
 
 /// One epoch of training.
@@ -58,9 +58,9 @@ impl EpochRecord {
             Some(self.steps.to_string()),
             text(self.loss),
             train.and_then(|metrics| text(metrics.loss)),
-            train.and_then(|metrics| text(metrics.accuracy)),
+            train.and_then(|metrics| metrics.accuracy).and_then(text),
             validation.and_then(|metrics| text(metrics.loss)),
-            validation.and_then(|metrics| text(metrics.accuracy)),
+            validation.and_then(|metrics| metrics.accuracy).and_then(text),
             Some(self.seconds.to_string()),
         ]
     }

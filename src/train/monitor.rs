@@ -26,13 +26,17 @@ impl Monitor {
         matches!(self, Self::ValidationLoss | Self::ValidationAccuracy)
     }
 
+    pub(super) fn needs_accuracy(self) -> bool {
+        matches!(self, Self::ValidationAccuracy | Self::TrainAccuracy)
+    }
+
     /// The measurement, of an epoch that was measured.
     pub(super) fn of(self, record: &EpochRecord) -> Option<f32> {
         match self {
             Self::ValidationLoss => record.validation.map(|metrics| metrics.loss),
-            Self::ValidationAccuracy => record.validation.map(|metrics| metrics.accuracy),
+            Self::ValidationAccuracy => record.validation.and_then(|metrics| metrics.accuracy),
             Self::TrainLoss => record.train.map(|metrics| metrics.loss),
-            Self::TrainAccuracy => record.train.map(|metrics| metrics.accuracy),
+            Self::TrainAccuracy => record.train.and_then(|metrics| metrics.accuracy),
         }
     }
 }

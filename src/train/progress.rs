@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-use super::EpochRecord;
+use super::{EpochRecord, Metrics};
 
 /// A bar on the standard error stream; indicatif draws none where that is no terminal.
 pub(super) struct Progress {
@@ -31,8 +31,12 @@ impl Progress {
         let speed = self.steps as f64 / record.seconds;
         let mut message = format!("loss {:.4}", record.loss);
         for (data, metrics) in [("training", record.train), ("validation", record.validation)] {
-            if let Some(metrics) = metrics {
-                message += &format!(", {data} accuracy {:.3}", metrics.accuracy);
+            match metrics {
+                Some(Metrics { accuracy: Some(accuracy), .. }) => {
+                    message += &format!(", {data} accuracy {accuracy:.3}")
+                }
+                Some(Metrics { loss, .. }) => message += &format!(", {data} loss {loss:.4}"),
+                None => {}
             }
         }
         self.bar.set_message(format!("{message}, {speed:.0} steps/s"));

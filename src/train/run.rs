@@ -60,7 +60,7 @@ impl Session {
     /// # Errors
     /// See [`Trainer::fit`](crate::Trainer::fit).
     pub async fn fit(&mut self, train: &Dataset, mut fit: Fit<'_>) -> Result<History> {
-        fit.check(train)?;
+        fit.check(train, self.loss.decision())?;
         let clock = Clock::start();
         for data in std::iter::once(train).chain(fit.validation) {
             self.loss.check_targets(data, self.output_cols(data)?)?;
