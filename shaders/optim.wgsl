@@ -7,7 +7,7 @@ struct Params {
     decay: f32,             // added to the gradient, times the value
     decoupled_decay: f32,   // the value shrinks by rate * this
     shrink: f32,            // the value shrinks by this, whatever the rate
-    clip_value: f32,        // gradients are clamped to +- this
+    clip_value: f32,        // gradients are clamped to +- this, after they are scaled
     clip_norm: f32,         // gradients are scaled down to this norm over all parameters; 0: they are not
     momentum: f32,
     nesterov: u32,
@@ -59,7 +59,7 @@ fn this_step() -> ThisStep {
 
 // The gradient of a value, clipped, with the weight decay that is added to it.
 fn gradient(i: u32, value: f32, norm_scale: f32) -> f32 {
-    return clamp(gradients[i], -params.clip_value, params.clip_value) * norm_scale + params.decay * value;
+    return clamp(gradients[i] * norm_scale, -params.clip_value, params.clip_value) + params.decay * value;
 }
 
 // value -= rate * gradient

@@ -27,7 +27,7 @@ use crate::ops::loss::Elementwise;
 /// }
 /// ```
 pub trait Loss: Send + Sync {
-    /// Records the loss of a batch: predictions and targets [n, c] give [1, 1].
+    /// The loss of a batch: predictions and targets [n, c] give [1, 1].
     ///
     /// # Errors
     /// Shapes that do not fit.
@@ -36,8 +36,8 @@ pub trait Loss: Send + Sync {
     /// How the loss adds up samples: whether the loss of a whole is the sum of its parts' or their mean.
     fn reduction(&self) -> Reduction;
 
-    /// What a single output is compared with to tell two classes whose targets have this middle: the middle itself,
-    /// unless the outputs are on another scale than the targets, as logits are.
+    /// The decision threshold of a model with one output, for two classes whose targets have this middle: the middle
+    /// itself, unless outputs are on another scale than targets, as logits are.
     fn boundary(&self, middle: f32) -> f32 {
         middle
     }
@@ -88,6 +88,13 @@ macro_rules! elementwise {
                 fn boundary(&self, _middle: f32) -> f32 {
                     $boundary
                 }
+
+                fn check_targets(&self, data: &Dataset, _outputs: usize) -> Result<()> {
+                    let Some(at) = data.targets().iter().position(|t| !(0.0..=1.0).contains(t)) else { return Ok(()) };
+                    let (row, value) = (at / data.target_cols(), data.targets()[at]);
+                    let detail = format!("row {row} has the target {value}; logits take targets from 0 to 1");
+                    Err(Error::input("bce_with_logits", detail + " (for class numbers there is CrossEntropy)"))
+                }
             )?
         }
     };
@@ -118,7 +125,8 @@ elementwise! {
 }
 
 elementwise! {
-    /// Binary cross-entropy of logits with targets from 0 to 1 (which is not checked): PyTorch's `BCEWithLogitsLoss`.
+    /// Binary cross-entropy of logits with targets from 0 to 1: PyTorch's `BCEWithLogitsLoss`. Targets are checked when
+    /// training begins.
     #[derive(Default)]
     BceWithLogits, |_| Elementwise::BceWithLogits, new(), boundary: 0.0
 }

@@ -1,10 +1,10 @@
-//! Optimiser updates over the flat parameter buffer: `shaders/optim.wgsl`.
+//! Optimizer updates over the flat parameter buffer: `shaders/optim.wgsl`.
 
 use crate::device::{Call, Kernel, Recording, Tensor, kernel};
 use crate::error::{Error, Result};
 use crate::ops::{grid, same_shape, size};
 
-/// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all rules share. A rule of your own
+/// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all algorithms share. An algorithm of your own
 /// begins with `Update::default()` and sets its fields.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -22,7 +22,7 @@ pub struct Update {
     pub decoupled_decay: f32,
     /// Values shrink by this share, whatever the rate.
     pub shrink: f32,
-    /// Gradients are clamped to ± this.
+    /// Gradients are clamped to ± this, after they are scaled.
     pub clip_value: f32,
     /// Gradients are scaled down to this norm; 0 leaves them.
     pub clip_norm: f32,
@@ -44,7 +44,7 @@ impl Default for Update {
     }
 }
 
-/// What an update reads and writes, all of one length: gradients, values, and as much state as the rule has.
+/// What an update reads and writes, all of one length: gradients, values, and as much state as the algorithm has.
 #[derive(Clone, Copy, Debug)]
 pub struct Stretch<'a> {
     /// Read.
@@ -155,7 +155,7 @@ impl Ready {
 
     fn gradient(&self, gradient: f32, value: f32) -> f32 {
         let clip = self.update.clip_value;
-        gradient.clamp(-clip, clip) * self.norm_scale + self.update.decay * value
+        (gradient * self.norm_scale).clamp(-clip, clip) + self.update.decay * value
     }
 
     /// What is left of a value after its decay.

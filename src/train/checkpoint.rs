@@ -104,18 +104,14 @@ impl Session {
         }
         let states = (0..states).map(|i| file.floats(&format!("optimizer.{i}"), Some(values.len())));
         let states = states.collect::<Result<Vec<_>>>()?;
-        let history = History {
-            epochs: file.epochs()?,
-            step_losses: file.floats("step_losses", None)?,
-            seconds: file.text("seconds")?,
-        };
+        let history = file.history()?;
         let best = file.best(values.len())?;
-        let (steps, epoch, rate) =
-            (file.text("optimizer.steps")?, file.text("optimizer.epoch")?, file.text("optimizer.rate")?);
+        let [steps, epoch] = [file.count("optimizer.steps")?, file.count("optimizer.epoch")?];
+        let rate = file.text("optimizer.rate")?;
         let seed = file.text("seed")?;
 
         self.optimizer.set_learning_rate(rate)?;
-        self.optimizer.go_to(steps, epoch);
+        self.optimizer.go_to(steps, epoch as usize);
         for (state, values) in self.optimizer.state().iter().zip(&states) {
             state.write(values)?;
         }
@@ -141,11 +137,28 @@ impl Checkpoint<'_> {
             .ok_or_else(|| self.0.error(format!("no checkpoint of this training: {name} is missing or does not fit")))
     }
 
-    fn epochs(&self) -> Result<Vec<EpochRecord>> {
-        let rows = self.0.tensor(&key("epochs")).filter(|t| t.dtype() == Dtype::F64).map(|tensor| doubles(&tensor));
+    /// A number of steps or epochs, so far from the largest that one can go on counting.
+    fn count(&self, name: &str) -> Result<u64> {
+        let count: u64 = self.text(name)?;
+        if count < 1 << 53 {
+            return Ok(count);
+        }
+        Err(self.0.error(format!("no checkpoint of a training: {name} is {count}")))
+    }
+
+    fn history(&self) -> Result<History> {
+        let rows = self.0.tensor(&key("epochs")).filter(|t| t.dtype() == Dtype::F64);
+        let rows = rows.filter(|tensor| matches!(tensor.shape(), [_, COLUMNS])).map(|tensor| doubles(&tensor));
         let rows = rows.ok_or_else(|| self.0.error("no checkpoint of a training: it has no epochs"))?;
         let rows = rows.chunks_exact(COLUMNS).filter_map(|row| row.try_into().ok());
-        Ok(rows.enumerate().map(|(i, row)| record(i + 1, row)).collect())
+        let epochs: Vec<_> = rows.enumerate().map(|(i, row)| record(i + 1, row)).collect();
+        let step_losses = self.floats("step_losses", None)?;
+        let steps = epochs.iter().fold(0_usize, |steps, epoch| steps.saturating_add(epoch.steps));
+        if steps != step_losses.len() {
+            let detail = format!("damaged: epochs of {steps} steps, but {} losses of steps", step_losses.len());
+            return Err(self.0.error(detail));
+        }
+        Ok(History { epochs, step_losses, seconds: self.text("seconds")? })
     }
 
     fn best(&self, len: usize) -> Result<Option<Best>> {

@@ -8,8 +8,8 @@ use crate::nn::Reduction;
 pub struct Metrics {
     /// The loss, as the trainer's [`Loss`](crate::nn::Loss) reduces it.
     pub loss: f32,
-    /// The share of samples classified right: the largest output stands where the largest target stands; with one
-    /// output, both lie on the same side of the targets' middle.
+    /// The share of samples that are classified right: the largest output is at the index of the largest target; with one
+    /// output, both are on the same side of the decision threshold.
     pub accuracy: f32,
 }
 
