@@ -5,10 +5,11 @@
 use std::process::ExitCode;
 
 use wgrad::data::{Dataset, Labels, disk};
-use wgrad::nn::{Init, Linear, Loss, Module, Mse, Parameter, Parameters, ReLU, Reduction, Sequential, prefixed};
-use wgrad::ops::{matmul, matmul::Epilogue};
+use wgrad::nn::{
+    Backprop, Init, Linear, Loss, Module, Mse, Parameter, Parameters, ReLU, Reduction, Sequential, prefixed,
+};
 use wgrad::optim::{Adam, Optimizer};
-use wgrad::{Device, Fit, Result, Tape, Tensor, Trainer, Var};
+use wgrad::{Device, Error, Fit, Graph, Kernel, Operation, Recording, Result, Shape, Tensor, Trainer, Var};
 
 /// A guess is right for half of the points, and for half of the pairs.
 const LEARNT: f32 = 0.8;
@@ -21,12 +22,12 @@ struct Branches {
 }
 
 impl Module for Branches {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        let smooth = self.smooth.forward(tape, x)?;
-        let edged = self.edged.forward(tape, x)?;
-        let active = [tape.tanh(smooth)?, tape.relu(edged)?];
-        let both = tape.concat_cols(&active)?;
-        self.join.forward(tape, both)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        let smooth = self.smooth.forward(graph, x)?;
+        let edged = self.edged.forward(graph, x)?;
+        let active = [graph.tanh(smooth)?, graph.relu(edged)?];
+        let both = graph.concat_cols(&active)?;
+        self.join.forward(graph, both)
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
@@ -55,12 +56,12 @@ struct Siamese {
 }
 
 impl Module for Siamese {
-    fn forward(&self, tape: &mut Tape, pair: Var) -> Result<Var> {
-        let (first, second) = (tape.slice_cols(pair, 0, 2)?, tape.slice_cols(pair, 2, 4)?);
-        let (first, second) = (self.tower.forward(tape, first)?, self.tower.forward(tape, second)?);
-        let apart = tape.sub(first, second)?;
-        let squares = tape.pow(apart, 2.0)?;
-        tape.sum_cols(squares)
+    fn forward(&self, graph: &mut Graph, pair: Var) -> Result<Var> {
+        let (first, second) = (graph.slice_cols(pair, 0, 2)?, graph.slice_cols(pair, 2, 4)?);
+        let (first, second) = (self.tower.forward(graph, first)?, self.tower.forward(graph, second)?);
+        let apart = graph.sub(first, second)?;
+        let squares = graph.pow(apart, 2.0)?;
+        graph.sum_cols(squares)
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
@@ -73,15 +74,15 @@ impl Module for Siamese {
 struct Contrastive;
 
 impl Loss for Contrastive {
-    fn forward(&self, tape: &mut Tape, d: Var, t: Var) -> Result<Var> {
-        let negated = tape.neg(d)?;
-        let margin = tape.add_scalar(negated, 1.0)?;
-        let missing = tape.relu(margin)?;
-        let squared = tape.pow(missing, 2.0)?;
-        let change = tape.sub(squared, d)?;
-        let chosen = tape.mul(t, change)?;
-        let errors = tape.add(d, chosen)?;
-        tape.mean(errors)
+    fn forward(&self, graph: &mut Graph, d: Var, t: Var) -> Result<Var> {
+        let negated = graph.neg(d)?;
+        let margin = graph.add_scalar(negated, 1.0)?;
+        let missing = graph.relu(margin)?;
+        let squared = graph.pow(missing, 2.0)?;
+        let change = graph.sub(squared, d)?;
+        let chosen = graph.mul(t, change)?;
+        let errors = graph.add(d, chosen)?;
+        graph.mean(errors)
     }
 
     fn reduction(&self) -> Reduction {
@@ -109,26 +110,70 @@ fn siamese(device: &Device) -> Result<bool> {
     Ok(accuracy > LEARNT)
 }
 
-/// An operation of one's own, made of the launches of others: the products of all pairs of rows, G = X Xᵀ.
-/// Its gradient is dX = (dG + dGᵀ) X.
-fn gram(tape: &mut Tape, x: Var) -> Result<Var> {
-    let rows = tape.tensor(x)?;
-    let out = tape.zeros(rows.rows(), rows.rows())?;
-    matmul(tape.recording(), &rows, rows.t(), &out, Epilogue::default())?;
-    tape.push(out, &[x], move |backward_pass, dg| {
-        let Some(dx) = backward_pass.sink(x)? else { return Ok(()) };
-        let recording = backward_pass.recording();
-        matmul(recording, dg, &rows, &dx.tensor, Epilogue::accumulate(dx.accumulate))?;
-        matmul(recording, dg.t(), &rows, &dx.tensor, Epilogue::accumulate(true))
-    })
+/// An operation of one's own, with a kernel of its own: the products of all pairs of rows, G = X Xᵀ.
+#[derive(Debug)]
+struct Gram;
+
+/// An invocation computes one product. The function after the WGSL is the reference implementation, which the CPU runs.
+static GRAM: Kernel = Kernel::new(
+    "example.gram",
+    "
+        struct Params { rows: u32, cols: u32 }
+        @group(0) @binding(0) var<uniform> params: Params;
+        @group(0) @binding(1) var<storage, read> x: array<f32>;
+        @group(0) @binding(2) var<storage, read_write> g: array<f32>;
+        @compute @workgroup_size(8, 8)
+        fn gram(@builtin(global_invocation_id) at: vec3u) {
+            if at.x >= params.rows || at.y >= params.rows { return; }
+            var sum = 0.0;
+            for (var k = 0u; k < params.cols; k++) { sum += x[at.y * params.cols + k] * x[at.x * params.cols + k]; }
+            g[at.y * params.rows + at.x] = sum;
+        }
+    ",
+    "gram",
+    [8, 8, 1],
+    |call| {
+        let [rows, cols] = call.params::<[u32; 2]>().map(|size| size as usize);
+        let [x, ..] = call.inputs;
+        let [g, ..] = call.outputs;
+        for i in 0..rows {
+            for j in 0..rows {
+                g[i * rows + j] = (0..cols).map(|k| x[i * cols + k] * x[j * cols + k]).sum();
+            }
+        }
+    },
+)
+.params::<[u32; 2]>()
+.inputs(1);
+
+impl Operation for Gram {
+    fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        match inputs {
+            [[rows, _]] => Ok(vec![[*rows, *rows]]),
+            _ => Err(Error::input("gram", format!("{} operands; it takes 1", inputs.len()))),
+        }
+    }
+
+    fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
+        let [rows, cols] = inputs[0].shape().map(|size| size as u32);
+        let work = 2 * u64::from(rows) * u64::from(rows) * u64::from(cols);
+        recording.push(&GRAM, [rows.div_ceil(8); 2], [rows, cols], inputs, outputs, work)
+    }
+
+    /// dX = (dG + dGᵀ) X, as calls of other operations, which have gradients themselves.
+    fn gradient(&self, graph: &mut Graph, x: &[Var], _g: Var, dg: Var) -> Result<Vec<Option<Var>>> {
+        let transposed = graph.transpose(dg)?;
+        let both = graph.add(dg, transposed)?;
+        Ok(vec![Some(graph.matmul(both, x[0])?)])
+    }
 }
 
 /// A parameter by itself is a module, too: the positions of some points, whatever the input.
 struct Positions(Parameter);
 
 impl Module for Positions {
-    fn forward(&self, tape: &mut Tape, _: Var) -> Result<Var> {
-        tape.parameter(&self.0)
+    fn forward(&self, graph: &mut Graph, _: Var) -> Result<Var> {
+        self.0.var(graph)
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
@@ -148,21 +193,21 @@ fn scaling(device: &Device) -> Result<bool> {
     ];
     let positions = Positions(Parameter::new(4, 2, Init::Normal { std: 0.5 }));
     let parameters = Parameters::new(device, &positions, 0)?;
-    let mut tape = Tape::new(device);
-    let target = tape.input(&Tensor::new(device, 4, 4, &products)?)?;
-    let x = positions.forward(&mut tape, target)?;
-    let g = gram(&mut tape, x)?;
-    let loss = tape.mse(g, target, Reduction::Mean)?;
-    let error = tape.tensor(loss)?;
-    let graph = tape.backward(loss)?;
+    let mut graph = Graph::new(device);
+    let target = graph.input(&Tensor::new(device, 4, 4, &products)?)?;
+    let x = positions.forward(&mut graph, target)?;
+    let g = graph.call1(Gram, &[x])?;
+    let loss = graph.mse(g, target, Reduction::Mean)?;
+    let pass = Backprop::new(&mut graph, &parameters, loss, &[])?;
     let mut optimizer = Optimizer::new(&parameters, Adam::new(0.05))?;
     for _ in 0..300 {
         optimizer.zero_grad()?;
-        graph.forward()?;
-        graph.backward()?;
+        pass.forward()?;
+        pass.backward()?;
         optimizer.step()?;
     }
-    let error = error.read()?[0];
+    pass.forward()?;
+    let error = pass.read(loss)?[0];
     println!("products of rows: the four corners were found, with a mean squared error of {error:.1e}:");
     for corner in positions.0.value()?.read()?.chunks(2) {
         println!("  ({:5.2}, {:5.2})", corner[0], corner[1]);

@@ -1,4 +1,4 @@
-//! A kernel of one's own: upload, one launch, download, compare with the CPU.
+//! A kernel of one's own: upload, one dispatch, download, compare with the CPU.
 
 use wgrad::{Call, Device, Error, ErrorKind, Kernel, Recording, Result, Tensor};
 

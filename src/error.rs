@@ -8,7 +8,7 @@ use std::fmt;
 pub enum ErrorKind {
     /// Matrices whose shapes do not fit the operation, or an empty matrix.
     Shape,
-    /// An argument outside what the operation accepts (batch size 0, a NaN in the data, a value of another tape...).
+    /// An argument outside what the operation accepts (batch size 0, a NaN in the data, a value of another graph...).
     InvalidInput,
     /// No such adapter, or none that serves.
     NoDevice,

@@ -26,17 +26,19 @@
 //! ```
 //!
 //! From the top down:
-//! - [`Trainer`] runs epochs of shuffled mini-batches and measures the model; nothing is read back within an epoch.
-//! - [`nn`] has the modules, losses and initialisers, [`optim`] the optimisers and learning-rate schedules, [`data`]
-//!   the datasets, [`metrics`] what is measured of predictions.
-//! - [`Tape`] records operations and schedules their backward pass; forward and backward passes, updates and zeroing can
-//!   be run by hand, as in PyTorch.
-//! - [`ops`] pushes kernel launches onto a [`Recording`], which is printed, compared, shortened by
-//!   [`Recording::fused`], and replayed every step.
-//! - [`Device`] runs recordings on a GPU, or on the CPU by calling each kernel's reference. Every [`Kernel`] has one.
+//! - [`Trainer`] runs epochs of shuffled mini-batches and evaluates the model; nothing is read back within an epoch. It
+//!   blocks; a [`Session`] is the same to be awaited.
+//! - [`nn`] has modules, losses and initialisers, [`optim`] optimizers and learning-rate schedules, [`data`] datasets,
+//!   [`metrics`] what is computed from predictions.
+//! - [`Graph`] keeps what was called, as data; [`gradients`] adds the backward pass as calls of the same graph, and
+//!   [`lower()`] merges calls and turns them into a [`Recording`]. [`nn::Backprop`] does it for a training loop of your own,
+//!   as in PyTorch.
+//! - [`ops`] has the kernels, each with a function that pushes its dispatch onto a [`Recording`], which can be printed and
+//!   compared, and is replayed every step.
+//! - [`Device`] runs recordings on a GPU, or on the CPU by the reference implementation of each [`Kernel`].
 //!
-//! `docs/GUIDE.md` shows how to do the usual things, `docs/TROUBLESHOOTING.md` what to do when they fail;
-//! [`coming_from_pytorch`] has the names that PyTorch's users look for.
+//! `docs/GUIDE.md` has recipes for common tasks, `docs/TROUBLESHOOTING.md` explains errors and bad results;
+//! [`coming_from_pytorch`] maps PyTorch's names to wgrad's.
 //!
 //! The same seed on the same device gives the same bits, whatever the number of steps in one submit.
 // Tests may panic; the library returns errors.

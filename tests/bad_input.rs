@@ -10,7 +10,7 @@ use wgrad::nn::{CrossEntropy, Huber, Init, Linear, Loss, Module, Mse, Parameter,
 use wgrad::ops::optim::{Stretch, Update};
 use wgrad::ops::{Activation, Reduction, optim};
 use wgrad::optim::{Adam, Optimizer, RmsProp, Schedule, Sgd};
-use wgrad::{Device, ErrorKind, Fit, Recording, Result, Tape, Tensor, Trainer, Var};
+use wgrad::{Device, ErrorKind, Fit, Graph, Recording, Result, Tensor, Trainer, Var, gradients, lower};
 
 on_every_device!(
     functions_beyond_their_domain_give_what_ieee_has,
@@ -37,17 +37,27 @@ fn same(actual: f32, expected: f32) -> bool {
     (actual - expected).abs() <= 1e-5 * expected.abs()
 }
 
+/// The values wanted of a graph, after a run.
+fn run<const N: usize>(graph: &Graph, wanted: [Var; N]) -> [Vec<f32>; N] {
+    let lowered = lower(graph, &wanted).unwrap();
+    lowered.run().unwrap();
+    wanted.map(|var| lowered.read(var).unwrap())
+}
+
+/// Gradients of values that the loss depends on.
+fn all_gradients<const N: usize>(graph: &mut Graph, loss: Var, by: [Var; N]) -> [Var; N] {
+    let found: Vec<_> = gradients(graph, loss, &by).unwrap().into_iter().map(Option::unwrap).collect();
+    found.try_into().unwrap()
+}
+
 /// Values and derivatives.
 fn applied(device: &Device, activation: Activation, x: &[f32]) -> [Vec<f32>; 2] {
-    let mut tape = Tape::new(device);
-    let x = tape.variable(&Tensor::new(device, 1, x.len(), x).unwrap()).unwrap();
-    let y = tape.activation(x, activation).unwrap();
-    let sum = tape.sum(y).unwrap();
-    let value = tape.tensor(y).unwrap();
-    let graph = tape.backward(sum).unwrap();
-    graph.forward().unwrap();
-    graph.backward().unwrap();
-    [value.read().unwrap(), graph.gradient(x).unwrap().read().unwrap()]
+    let mut graph = Graph::new(device);
+    let x = graph.input(&Tensor::new(device, 1, x.len(), x).unwrap()).unwrap();
+    let y = graph.activation(x, activation).unwrap();
+    let sum = graph.sum(y).unwrap();
+    let [dx] = all_gradients(&mut graph, sum, [x]);
+    run(&graph, [y, dx])
 }
 
 fn functions_beyond_their_domain_give_what_ieee_has(devices: &Devices) {
@@ -116,36 +126,32 @@ fn functions_beyond_their_domain_give_what_ieee_has(devices: &Devices) {
 fn divisions_by_zero_give_what_ieee_has(devices: &Devices) {
     let (a, b) = ([1.0, -1.0, 0.0, 6.0], [0.0, 0.0, 0.0, 3.0]);
     for (label, device) in devices {
-        let mut tape = Tape::new(device);
-        let [a, b] = [a, b].map(|v| tape.variable(&Tensor::new(device, 1, 4, &v).unwrap()).unwrap());
-        let quotient = tape.div(a, b).unwrap();
-        let value = tape.tensor(quotient).unwrap();
-        let sum = tape.sum(quotient).unwrap();
-        let graph = tape.backward(sum).unwrap();
-        graph.forward().unwrap();
-        graph.backward().unwrap();
+        let mut graph = Graph::new(device);
+        let [a, b] = [a, b].map(|v| graph.input(&Tensor::new(device, 1, 4, &v).unwrap()).unwrap());
+        let quotient = graph.div(a, b).unwrap();
+        let sum = graph.sum(quotient).unwrap();
+        let [da, db] = all_gradients(&mut graph, sum, [a, b]);
+        let [value, da, db] = run(&graph, [quotient, da, db]);
         let expect = |what: &str, actual: Vec<f32>, expected: [f32; 4]| {
             let equal = actual.iter().zip(expected).all(|(a, e)| same(*a, e));
             assert!(equal, "{what} on {label}: {actual:?}, expected {expected:?}");
         };
         let (inf, nan) = (f32::INFINITY, f32::NAN);
-        expect("a / b", value.read().unwrap(), [inf, -inf, nan, 2.0]);
-        expect("1 / b", graph.gradient(a).unwrap().read().unwrap(), [inf, inf, inf, 1.0 / 3.0]);
-        expect("-a / b²", graph.gradient(b).unwrap().read().unwrap(), [-inf, inf, nan, -2.0 / 3.0]);
+        expect("a / b", value, [inf, -inf, nan, 2.0]);
+        expect("1 / b", da, [inf, inf, inf, 1.0 / 3.0]);
+        expect("-a / b²", db, [-inf, inf, nan, -2.0 / 3.0]);
     }
 }
 
 /// The loss of two rows of three classes, and the logits' gradient.
 fn cross_entropy(device: &Device, logits: &[f32; 6], target: &[f32]) -> (f32, Vec<f32>) {
-    let mut tape = Tape::new(device);
-    let z = tape.variable(&Tensor::new(device, 2, 3, logits).unwrap()).unwrap();
-    let t = tape.input(&Tensor::new(device, 2, target.len() / 2, target).unwrap()).unwrap();
-    let loss = tape.cross_entropy(z, t, Reduction::Sum).unwrap();
-    let value = tape.tensor(loss).unwrap();
-    let graph = tape.backward(loss).unwrap();
-    graph.forward().unwrap();
-    graph.backward().unwrap();
-    (value.read().unwrap()[0], graph.gradient(z).unwrap().read().unwrap())
+    let mut graph = Graph::new(device);
+    let z = graph.input(&Tensor::new(device, 2, 3, logits).unwrap()).unwrap();
+    let t = graph.input(&Tensor::new(device, 2, target.len() / 2, target).unwrap()).unwrap();
+    let loss = graph.cross_entropy(z, t, Reduction::Sum).unwrap();
+    let [dz] = all_gradients(&mut graph, loss, [z]);
+    let [loss, dz] = run(&graph, [loss, dz]);
+    (loss[0], dz)
 }
 
 fn a_class_out_of_range_makes_the_loss_nan(devices: &Devices) {
@@ -218,12 +224,12 @@ fn a_training_that_diverges_is_an_error(devices: &Devices) {
     }
 }
 
-/// A tape and matrices of these shapes on it.
-fn tape_of<const N: usize>(shapes: [[usize; 2]; N]) -> (Tape, [Var; N]) {
+/// A graph and matrices of these shapes on it.
+fn graph_of<const N: usize>(shapes: [[usize; 2]; N]) -> (Graph, [Var; N]) {
     let device = Device::cpu();
-    let mut tape = Tape::new(&device);
-    let vars = shapes.map(|[rows, cols]| tape.variable(&Tensor::zeros(&device, rows, cols).unwrap()).unwrap());
-    (tape, vars)
+    let mut graph = Graph::new(&device);
+    let vars = shapes.map(|[rows, cols]| graph.input(&Tensor::zeros(&device, rows, cols).unwrap()).unwrap());
+    (graph, vars)
 }
 
 #[test]
@@ -231,73 +237,73 @@ fn shapes_that_do_not_broadcast_are_errors() {
     let pairs = [[[2, 3], [3, 2]], [[2, 3], [2, 2]], [[1, 3], [2, 2]], [[4, 1], [3, 5]], [[2, 3], [1, 2]]];
     for [a, b] in pairs {
         for [a, b] in [[a, b], [b, a]] {
-            let (mut tape, [x, y]) = tape_of([a, b]);
+            let (mut graph, [x, y]) = graph_of([a, b]);
             let what = format!("{a:?} and {b:?}");
-            assert_kind(&what, tape.add(x, y), ErrorKind::Shape);
-            assert_kind(&what, tape.sub(x, y), ErrorKind::Shape);
-            assert_kind(&what, tape.mul(x, y), ErrorKind::Shape);
-            assert_kind(&what, tape.div(x, y), ErrorKind::Shape);
+            assert_kind(&what, graph.add(x, y), ErrorKind::Shape);
+            assert_kind(&what, graph.sub(x, y), ErrorKind::Shape);
+            assert_kind(&what, graph.mul(x, y), ErrorKind::Shape);
+            assert_kind(&what, graph.div(x, y), ErrorKind::Shape);
         }
     }
-    let (mut tape, [a, b]) = tape_of([[2, 3], [3, 2]]);
-    let message = tape.add(a, b).unwrap_err().to_string();
+    let (mut graph, [a, b]) = graph_of([[2, 3], [3, 2]]);
+    let message = graph.add(a, b).unwrap_err().to_string();
     assert!(message.contains("add") && message.contains("2 x 3") && message.contains("broadcast"), "{message}");
 }
 
 #[test]
 fn slices_and_concatenations_that_do_not_fit_are_errors() {
-    let (mut tape, [a, b]) = tape_of([[2, 3], [3, 2]]);
+    let (mut graph, [a, b]) = graph_of([[2, 3], [3, 2]]);
     for (first, end) in [(0, 0), (2, 1), (3, 3), (0, 4), (4, 5), (usize::MAX, usize::MAX), (0, usize::MAX)] {
-        assert_kind(&format!("columns {first}..{end}"), tape.slice_cols(a, first, end), ErrorKind::Shape);
+        assert_kind(&format!("columns {first}..{end}"), graph.slice_cols(a, first, end), ErrorKind::Shape);
     }
-    assert_kind("rows that differ", tape.concat_cols(&[a, b]), ErrorKind::Shape);
-    assert_kind("nothing to join", tape.concat_cols(&[]), ErrorKind::InvalidInput);
+    assert_kind("rows that differ", graph.concat_cols(&[a, b]), ErrorKind::Shape);
+    assert_kind("nothing to join", graph.concat_cols(&[]), ErrorKind::InvalidInput);
 }
 
 #[test]
 fn losses_refuse_targets_that_do_not_fit() {
-    let (mut tape, [p, t, column, one]) = tape_of([[4, 3], [3, 4], [4, 1], [1, 1]]);
+    let (mut graph, [p, t, column, one]) = graph_of([[4, 3], [3, 4], [4, 1], [1, 1]]);
     for target in [t, column, one] {
-        assert_kind("a target of another shape", tape.mse(p, target, Reduction::Mean), ErrorKind::Shape);
+        assert_kind("a target of another shape", graph.mse(p, target, Reduction::Mean), ErrorKind::Shape);
     }
-    let fixed = |tape: &mut Tape, rows, cols| {
-        let tensor = Tensor::zeros(tape.device(), rows, cols).unwrap();
-        tape.input(&tensor).unwrap()
+    let fixed = |graph: &mut Graph, rows, cols| {
+        let tensor = Tensor::zeros(graph.device(), rows, cols).unwrap();
+        graph.input(&tensor).unwrap()
     };
     for [rows, cols] in [[3, 3], [4, 2], [3, 1], [1, 3], [1, 1]] {
-        let target = fixed(&mut tape, rows, cols);
-        assert_kind("a target", tape.cross_entropy(p, target, Reduction::Mean), ErrorKind::Shape);
+        let target = fixed(&mut graph, rows, cols);
+        assert_kind("a target", graph.cross_entropy(p, target, Reduction::Mean), ErrorKind::Shape);
     }
-    let target = fixed(&mut tape, 4, 1);
-    assert_kind("a single class", tape.cross_entropy(column, target, Reduction::Mean), ErrorKind::Shape);
-    assert_kind("a target with a gradient", tape.cross_entropy(p, column, Reduction::Mean), ErrorKind::InvalidInput);
+    let target = fixed(&mut graph, 4, 1);
+    assert_kind("a single class", graph.cross_entropy(column, target, Reduction::Mean), ErrorKind::Shape);
+    assert_kind("a target with a gradient", graph.cross_entropy(p, column, Reduction::Mean), ErrorKind::InvalidInput);
     // Huber's delta is where a parabola turns into a line.
     for delta in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-        let (mut tape, [p, t]) = tape_of([[2, 2], [2, 2]]);
-        assert_kind(&format!("delta {delta}"), Huber::new(delta).forward(&mut tape, p, t), ErrorKind::InvalidInput);
+        let (mut graph, [p, t]) = graph_of([[2, 2], [2, 2]]);
+        assert_kind(&format!("delta {delta}"), Huber::new(delta).forward(&mut graph, p, t), ErrorKind::InvalidInput);
     }
 }
 
 #[test]
-fn values_of_other_tapes_and_devices_are_errors() {
-    let (mut tape, [here]) = tape_of([[2, 2]]);
-    let (_, [there]) = tape_of([[2, 2]]);
-    assert_kind("add", tape.add(here, there), ErrorKind::InvalidInput);
-    assert_kind("softmax", tape.softmax(there), ErrorKind::InvalidInput);
-    assert_kind("concat_cols", tape.concat_cols(&[here, there]), ErrorKind::InvalidInput);
-    assert_kind("cross_entropy", tape.cross_entropy(here, there, Reduction::Sum), ErrorKind::InvalidInput);
-    assert_kind("dropout", tape.dropout(there, 0.5), ErrorKind::InvalidInput);
+fn values_of_other_graphs_and_devices_are_errors() {
+    let (mut graph, [here]) = graph_of([[2, 2]]);
+    let (_, [there]) = graph_of([[2, 2]]);
+    assert_kind("add", graph.add(here, there), ErrorKind::InvalidInput);
+    assert_kind("softmax", graph.softmax(there), ErrorKind::InvalidInput);
+    assert_kind("concat_cols", graph.concat_cols(&[here, there]), ErrorKind::InvalidInput);
+    assert_kind("cross_entropy", graph.cross_entropy(here, there, Reduction::Sum), ErrorKind::InvalidInput);
+    assert_kind("dropout", graph.dropout(there, 0.5), ErrorKind::InvalidInput);
     let stranger = Tensor::zeros(&Device::cpu(), 2, 2).unwrap();
-    assert_kind("a tensor of another device", tape.input(&stranger), ErrorKind::InvalidInput);
-    assert_kind("a loss of another shape", tape.backward(here), ErrorKind::Shape);
+    assert_kind("a tensor of another device", graph.input(&stranger), ErrorKind::InvalidInput);
+    assert_kind("a loss of another shape", gradients(&mut graph, here, &[here]), ErrorKind::Shape);
 }
 
 /// A model without parameters.
 struct Nothing;
 
 impl Module for Nothing {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        tape.tanh(x)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        graph.tanh(x)
     }
 }
 
@@ -308,13 +314,13 @@ fn there_must_be_something_to_train() {
     let trainer = Trainer::new(&device, Nothing, Mse::new(), Sgd::new(0.1), 0);
     assert_kind("a trainer without parameters", trainer, ErrorKind::InvalidInput);
     assert_kind("a layer without inputs", Parameters::new(&device, &Linear::new(0, 3), 0), ErrorKind::Shape);
-    let mut tape = Tape::new(&device);
+    let mut graph = Graph::new(&device);
     let unplaced = Parameter::new(2, 2, Init::Linear);
-    assert_kind("a parameter on no device", tape.parameter(&unplaced), ErrorKind::InvalidInput);
+    assert_kind("a parameter on no device", unplaced.var(&mut graph), ErrorKind::InvalidInput);
 }
 
 #[test]
-fn optimisers_refuse_impossible_settings() {
+fn optimizers_refuse_impossible_settings() {
     let layer = Linear::new(2, 2);
     let parameters = Parameters::new(&Device::cpu(), &layer, 0).unwrap();
     let refused = |what: &str, result: Result<Optimizer>| assert_kind(what, result, ErrorKind::InvalidInput);
@@ -391,8 +397,8 @@ fn schedules_that_give_no_rate_are_errors() {
     }
     // A rate of 0 is one: nothing moves.
     let mut optimizer = Optimizer::new(&parameters, Sgd::new(0.0)).unwrap();
-    let before = parameters.values().read().unwrap();
+    let before = parameters.read().unwrap();
     optimizer.step().unwrap();
-    assert_eq!(parameters.values().read().unwrap(), before);
+    assert_eq!(parameters.read().unwrap(), before);
     assert_eq!(Schedule::step(0, 0.5).factor(3), 0.125);
 }

@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use common::{Devices, assert_same_bits, assert_same_training, on_every_device, rng};
@@ -12,7 +13,7 @@ use rand::RngExt;
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{Dropout, Linear, Mse, Predictor, Sequential, Tanh};
 use wgrad::ops::optim::{Stretch, Update};
-use wgrad::optim::{Adam, RmsProp, Rule, Schedule, Settings, Sgd};
+use wgrad::optim::{Adam, Algorithm, RmsProp, Schedule, Settings, Sgd};
 use wgrad::{Control, Device, EarlyStopping, ErrorKind, Fit, Monitor, Recording, Result, Trainer};
 
 on_every_device!(
@@ -33,7 +34,7 @@ fn data() -> (Dataset, Dataset) {
 }
 
 /// With dropout, whose masks follow from seed and step.
-fn trainer(device: &Device, rule: impl Rule + 'static, seed: u64) -> Trainer {
+fn trainer(device: &Device, rule: impl Algorithm + 'static, seed: u64) -> Trainer {
     let model =
         Sequential::new().add(Linear::new(2, 9)).add(Tanh).add(Dropout::new(0.2)).add(Linear::new(9, 1)).add(Tanh);
     Trainer::new(device, model, Mse::new(), rule, seed).unwrap()
@@ -128,20 +129,20 @@ fn the_best_epoch_is_saved(devices: &Devices) {
         let [every, best] = ["every", "best"].map(|which| path(&format!("{which}-{}-{i}", device.describe().backend)));
         let mut trainer = trainer(device, Sgd::new(1.5), 4);
         let fit = Fit::new(7, 7).validation(&validation).checkpoint(&every, 3).checkpoint_best(&best);
-        let seen = std::cell::RefCell::new(Vec::new());
+        let seen = Mutex::new(Vec::new());
         let in_file = |path: &Path| -> Result<usize> {
             let mut reader = self::trainer(&Device::cpu(), Sgd::new(1.5), 0);
             reader.resume(path)?;
             Ok(reader.history().epochs.len())
         };
         let look = |record: &wgrad::EpochRecord| {
-            seen.borrow_mut().push(in_file(&every).unwrap_or(0));
-            assert_eq!(record.epoch, seen.borrow().len());
+            seen.lock().unwrap().push(in_file(&every).unwrap_or(0));
+            assert_eq!(record.epoch, seen.lock().unwrap().len());
             Control::Continue
         };
         trainer.fit(&train, fit.control(look)).unwrap();
         // After epochs 3 and 6, and after the last.
-        assert_eq!(seen.into_inner(), [0, 0, 0, 3, 3, 3, 6], "{name}");
+        assert_eq!(seen.into_inner().unwrap(), [0, 0, 0, 3, 3, 3, 6], "{name}");
         assert_eq!(in_file(&every).unwrap(), 7, "{name}");
 
         let losses = trainer.history().epochs.iter().map(|r| (r.epoch, r.validation.unwrap().loss));
@@ -206,7 +207,7 @@ fn what_is_no_checkpoint_of_this_training_changes_nothing() {
 /// A rule of one's own, which keeps as much as Adam.
 struct Own<T>(T);
 
-impl<T: Rule> Rule for Own<T> {
+impl<T: Algorithm> Algorithm for Own<T> {
     fn settings(&self) -> &Settings {
         self.0.settings()
     }

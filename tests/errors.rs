@@ -7,10 +7,10 @@ mod common;
 use common::{cpu_and_gpus, gpus, opened_anew, signed};
 use wgrad::ErrorKind::{InvalidInput, NoDevice, NotFinite, OutOfMemory, Shape};
 use wgrad::data::{Dataset, Labels, disk};
-use wgrad::nn::{Init, Linear, Module, Mse, Parameters, ReLU, Sequential};
+use wgrad::nn::{Backprop, Init, Linear, Module, Mse, Parameters, ReLU, Sequential};
 use wgrad::ops::{self, Reduction};
 use wgrad::optim::{Optimizer, Sgd};
-use wgrad::{Call, Device, DeviceKind, ErrorKind, Fit, Kernel, Recording, Result as Recorded, Tape, Tensor, Trainer};
+use wgrad::{Call, Device, DeviceKind, ErrorKind, Fit, Graph, Kernel, Recording, Result as Recorded, Tensor, Trainer};
 
 /// Fails unless the result is an error of this kind whose message holds all these words.
 #[track_caller]
@@ -89,7 +89,7 @@ fn tensors_of_two_devices_do_not_mix() {
         let here = tensor(&device, 2, 3);
         let there = tensor(&Device::cpu(), 2, 3);
         let words = ["a tensor on cpu", device.name()];
-        assert_error(Tape::new(&device).input(&there), InvalidInput, &words);
+        assert_error(Graph::new(&device).input(&there), InvalidInput, &words);
         let mut recording = Recording::new(&device);
         let mixed = ops::activation::forward(&mut recording, ReLU, &there, &here);
         assert_error(mixed, InvalidInput, &["activation.forward", "a tensor on cpu", "one Device"]);
@@ -118,26 +118,26 @@ fn operations() {
 }
 
 #[test]
-fn tapes_and_modules() {
+fn graphs_and_modules() {
     let device = Device::cpu();
     let model = Sequential::new().add(Linear::new(3, 4)).add(ReLU).add(Linear::new(5, 2));
     let unplaced = Linear::new(3, 4);
-    let mut tape = Tape::new(&device);
-    let x = tape.input(&tensor(&device, 7, 3)).unwrap();
-    assert_error(unplaced.forward(&mut tape, x), InvalidInput, &["4 x 3", "Parameters::new"]);
+    let mut graph = Graph::new(&device);
+    let x = graph.input(&tensor(&device, 7, 3)).unwrap();
+    assert_error(unplaced.forward(&mut graph, x), InvalidInput, &["4 x 3", "Parameters::new"]);
     let parameters = Parameters::new(&device, &model, 0).unwrap();
-    let y = model.forward(&mut tape, x);
+    let y = model.forward(&mut graph, x);
     assert_error(y, Shape, &["module 2", "linear", "7 x 4", "takes 5 columns"]);
-    let target = tape.input(&tensor(&device, 7, 4)).unwrap();
-    assert_error(tape.mse(x, target, Reduction::Mean), Shape, &["loss", "7 x 3", "7 x 4"]);
+    let target = graph.input(&tensor(&device, 7, 4)).unwrap();
+    assert_error(graph.mse(x, target, Reduction::Mean), Shape, &["loss", "7 x 3", "7 x 4"]);
 
-    let stranger = Tape::new(&device).input(&tensor(&device, 7, 3)).unwrap();
-    assert_error(tape.relu(stranger), InvalidInput, &["another tape"]);
-    let loss = tape.mse(x, x, Reduction::Mean).unwrap();
-    assert_error(tape.backward(loss), InvalidInput, &["no parameter and no variable"]);
-    let mut tape = Tape::new(&device);
-    let x = tape.variable(&tensor(&device, 7, 3)).unwrap();
-    assert_error(tape.backward(x), Shape, &["the loss is 7 x 3", "mse"]);
+    let stranger = Graph::new(&device).input(&tensor(&device, 7, 3)).unwrap();
+    assert_error(graph.relu(stranger), InvalidInput, &["another graph"]);
+    let loss = graph.mse(x, x, Reduction::Mean).unwrap();
+    assert_error(Backprop::new(&mut graph, &parameters, loss, &[]), InvalidInput, &["no parameter that is trained"]);
+    let mut graph = Graph::new(&device);
+    let x = graph.input(&tensor(&device, 7, 3)).unwrap();
+    assert_error(wgrad::gradients(&mut graph, x, &[x]), Shape, &["the loss is 7 x 3", "mse"]);
 
     assert_error(Parameters::new(&device, &Linear::new(0, 2), 0), Shape, &["weight is 2 x 0"]);
     assert_error(Parameters::new(&device, &Linear::new(usize::MAX, 2), 0), Shape, &["weight", "can be counted"]);

@@ -11,9 +11,9 @@ use std::collections::hash_map::Entry;
 use common::{Devices, EPSILON, ROUNDING, compare, floats, list, number, numbers, on_every_device, oracle, shape};
 use common::{sigmoid_error, tanh_error, text};
 use serde_json::Value;
-use wgrad::nn::{Activation, Linear, Loss, Module, Mse, Parameters, Reduction, Sequential};
+use wgrad::nn::{Activation, Backprop, Linear, Loss, Module, Mse, Parameters, Reduction, Sequential};
 use wgrad::optim::{Optimizer, Sgd};
-use wgrad::{Device, Graph, Result, Tape, Tensor};
+use wgrad::{Device, Graph, Result, Tensor, Var};
 
 on_every_device!(the_first_losses_are_those_of_pytorch);
 
@@ -95,7 +95,7 @@ impl Experiment {
             let step = match steps.entry(samples.len()) {
                 Entry::Occupied(step) => step.into_mut(),
                 Entry::Vacant(place) => {
-                    place.insert(Step::new(device, &model, &self.loss(), [samples.len(), outputs])?)
+                    place.insert(Step::new(&parameters, &model, &self.loss(), [samples.len(), outputs])?)
                 }
             };
             let rows = |data: &[f32], cols: usize| -> Vec<f32> {
@@ -103,9 +103,10 @@ impl Experiment {
             };
             step.x.write(&rows(&points, 2))?;
             step.target.write(&rows(&targets, outputs))?;
-            step.graph.forward()?;
-            step.graph.backward()?;
-            losses.push(step.loss.read()?[0]);
+            optimizer.zero_grad()?;
+            step.pass.forward()?;
+            step.pass.backward()?;
+            losses.push(step.pass.read(step.loss)?[0]);
             optimizer.step()?;
         }
         Ok(losses)
@@ -126,18 +127,19 @@ impl Experiment {
 struct Step {
     x: Tensor,
     target: Tensor,
-    loss: Tensor,
-    graph: Graph,
+    loss: Var,
+    pass: Backprop,
 }
 
 impl Step {
-    fn new(device: &Device, model: &Sequential, loss: &Mse, [rows, outputs]: [usize; 2]) -> Result<Self> {
+    fn new(parameters: &Parameters, model: &Sequential, loss: &Mse, [rows, outputs]: [usize; 2]) -> Result<Self> {
+        let device = parameters.device();
         let (x, target) = (Tensor::zeros(device, rows, 2)?, Tensor::zeros(device, rows, outputs)?);
-        let mut tape = Tape::new(device);
-        let (input, wanted) = (tape.input(&x)?, tape.input(&target)?);
-        let y = model.forward(&mut tape, input)?;
-        let value = loss.forward(&mut tape, y, wanted)?;
-        Ok(Self { x, target, loss: tape.tensor(value)?, graph: tape.backward_overwriting(value)? })
+        let mut graph = Graph::new(device);
+        let (input, wanted) = (graph.input(&x)?, graph.input(&target)?);
+        let y = model.forward(&mut graph, input)?;
+        let loss = loss.forward(&mut graph, y, wanted)?;
+        Ok(Self { x, target, loss, pass: Backprop::new(&mut graph, parameters, loss, &[])? })
     }
 }
 

@@ -6,7 +6,7 @@ mod common;
 
 use common::{Devices, assert_same_bits, on_every_device};
 use wgrad::nn::{Init, Linear, Module, Parameter, Parameters, Sequential, prefixed};
-use wgrad::{Device, ErrorKind, Result, Tape, Var};
+use wgrad::{Device, ErrorKind, Graph, Result, Var};
 
 on_every_device!(every_device_draws_the_same_values);
 
@@ -172,8 +172,8 @@ const FIRST_BIASES: [f32; 4] = [0.88163984, 0.14301693, -0.22299288, -0.740202];
 struct Tied(Linear);
 
 impl Module for Tied {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        self.0.forward(tape, x)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        self.0.forward(graph, x)
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {

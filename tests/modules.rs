@@ -6,9 +6,11 @@
 mod common;
 
 use common::{EPSILON, assert_close, assert_same_bits, cpu_and_gpus, signed};
-use wgrad::nn::{Identity, Init, Linear, Loss, Module, Mse, Parameters, ReLU, Reduction, Sequential, Sigmoid, Tanh};
+use wgrad::nn::{
+    Backprop, Identity, Init, Linear, Loss, Module, Mse, Parameters, ReLU, Reduction, Sequential, Sigmoid, Tanh,
+};
 use wgrad::optim::{Optimizer, Sgd};
-use wgrad::{Device, Graph, Recording, Tape, Tensor, ops};
+use wgrad::{Device, Graph, Recording, Tensor, Var, ops};
 
 const INPUTS: usize = 3;
 const OUTPUTS: usize = 2;
@@ -32,28 +34,42 @@ fn models() -> Vec<(&'static str, Sequential)> {
 struct Placed {
     parameters: Parameters,
     optimizer: Optimizer,
-    graph: Graph,
-    output: Tensor,
+    pass: Backprop,
+    output: Var,
 }
 
 impl Placed {
     fn new(device: &Device, model: &Sequential, rows: usize) -> Self {
         let parameters = Parameters::new(device, model, 4).unwrap();
         let optimizer = Optimizer::new(&parameters, Sgd::new(0.25)).unwrap();
-        let mut tape = Tape::new(device);
+        let mut graph = Graph::new(device);
         let x = Tensor::new(device, rows, INPUTS, &signed(1, rows * INPUTS)).unwrap();
         let target = Tensor::new(device, rows, OUTPUTS, &signed(2, rows * OUTPUTS)).unwrap();
-        let (x, target) = (tape.input(&x).unwrap(), tape.input(&target).unwrap());
-        let y = model.forward(&mut tape, x).unwrap();
-        let loss = Mse::new().reduction(Reduction::Sum).forward(&mut tape, y, target).unwrap();
-        let output = tape.tensor(y).unwrap();
-        Self { parameters, optimizer, graph: tape.backward(loss).unwrap(), output }
+        let (x, target) = (graph.input(&x).unwrap(), graph.input(&target).unwrap());
+        let y = model.forward(&mut graph, x).unwrap();
+        let loss = Mse::new().reduction(Reduction::Sum).forward(&mut graph, y, target).unwrap();
+        let pass = Backprop::new(&mut graph, &parameters, loss, &[y]).unwrap();
+        Self { parameters, optimizer, pass, output: y }
     }
 
     fn pass(&self) -> Vec<f32> {
-        self.graph.forward().unwrap();
-        self.graph.backward().unwrap();
-        self.parameters.gradients().read().unwrap()
+        self.pass.forward().unwrap();
+        self.pass.backward().unwrap();
+        self.gradients()
+    }
+
+    fn output(&self) -> Vec<f32> {
+        self.pass.read(self.output).unwrap()
+    }
+
+    /// Laid out as [`Parameters::read`] lays out the values.
+    fn gradients(&self) -> Vec<f32> {
+        let mut all = Vec::new();
+        for (_, parameter) in self.parameters.named() {
+            all.extend(parameter.gradient().unwrap().read().unwrap());
+            all.resize(all.len().next_multiple_of(64), 0.0);
+        }
+        all
     }
 }
 
@@ -64,18 +80,22 @@ fn largest(values: &[f32]) -> f64 {
 #[test]
 #[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
 fn modules_agree_on_all_devices_and_run_twice() {
-    for (model_name, model) in models() {
+    for i in 0..models().len() {
+        // Values lie on one device, so each device has a model of its own.
+        let model = || models().remove(i);
+        let (model_name, on_cpu) = model();
+        let cpu = Device::cpu();
         for rows in BATCHES {
-            let cpu = Placed::new(&Device::cpu(), &model, rows);
-            let (gradients, output) = (cpu.pass(), cpu.output.read().unwrap());
+            let cpu = Placed::new(&cpu, &on_cpu, rows);
+            let (gradients, output) = (cpu.pass(), cpu.output());
             for (device_name, device) in cpu_and_gpus() {
                 let name = format!("{model_name}, {rows} rows, {device_name}");
-                let placed = Placed::new(&device, &model, rows);
+                let placed = Placed::new(&device, &model().1, rows);
                 let once = placed.pass();
                 // WGSL leaves tanh 1e-5, which three layers of weights below 1 pass on; sums over up to 70 columns or
                 // 65 rows lie within 80 epsilons of the largest value.
                 let tolerance = 3e-5 + 80.0 * EPSILON;
-                assert_close(&format!("{name}, output"), &placed.output.read().unwrap(), &output, 0.0, tolerance);
+                assert_close(&format!("{name}, output"), &placed.output(), &output, 0.0, tolerance);
                 let tolerance = tolerance * largest(&gradients) * rows as f64;
                 assert_close(&format!("{name}, gradients"), &once, &gradients, 0.0, tolerance);
 
@@ -84,7 +104,7 @@ fn modules_agree_on_all_devices_and_run_twice() {
                 let tolerance = (rows + 1) as f64 * EPSILON * largest(&doubled);
                 assert_close(&format!("{name}, twice"), &placed.pass(), &doubled, 0.0, tolerance);
                 placed.optimizer.zero_grad().unwrap();
-                let zeroed = placed.parameters.gradients().read().unwrap();
+                let zeroed = placed.gradients();
                 assert_same_bits(&format!("{name}, zeroed"), &zeroed, &vec![0.0; once.len()]);
                 assert_same_bits(&format!("{name}, again"), &placed.pass(), &once);
             }
@@ -101,9 +121,9 @@ fn a_hand_driven_step_moves_every_parameter_against_its_gradient() {
         for rate in [0.25, 0.0625] {
             placed.optimizer.set_learning_rate(rate).unwrap();
             placed.optimizer.zero_grad().unwrap();
-            let (before, gradients) = (placed.parameters.values().read().unwrap(), placed.pass());
+            let (before, gradients) = (placed.parameters.read().unwrap(), placed.pass());
             placed.optimizer.step().unwrap();
-            let after = placed.parameters.values().read().unwrap();
+            let after = placed.parameters.read().unwrap();
             let expected: Vec<f32> = before.iter().zip(&gradients).map(|(v, g)| v - rate * g).collect();
             // The rate is a power of two, so there is one rounding, fused or not.
             assert_same_bits(&name, &after, &expected);
@@ -143,11 +163,11 @@ fn gradients_and_parameters_are_read_by_name() {
 #[test]
 #[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
 fn a_seed_gives_the_same_parameters_on_every_device() {
-    let (_, model) = models().remove(5);
-    let expected = Parameters::new(&Device::cpu(), &model, 9).unwrap().values().read().unwrap();
-    assert_ne!(Parameters::new(&Device::cpu(), &model, 10).unwrap().values().read().unwrap(), expected);
+    let drawn = |device: &Device, seed| Parameters::new(device, &models().remove(5).1, seed).unwrap().read().unwrap();
+    let expected = drawn(&Device::cpu(), 9);
+    assert_ne!(drawn(&Device::cpu(), 10), expected);
     for (name, device) in cpu_and_gpus() {
-        assert_same_bits(&name, &Parameters::new(&device, &model, 9).unwrap().values().read().unwrap(), &expected);
+        assert_same_bits(&name, &drawn(&device, 9), &expected);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Optimisers against 20 steps of PyTorch's, and schedules against PyTorch's rates (`tests/oracle/optimizers.json`), by
-//! hand: a tape, a graph, an optimiser.
+//! Optimizers against 20 steps of PyTorch's, and schedules against PyTorch's rates (`tests/oracle/optimizers.json`), by
+//! hand: a graph, its passes, an optimizer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
 
@@ -10,10 +10,10 @@ use common::{
     text,
 };
 use serde_json::Value;
-use wgrad::nn::{Init, Module, Parameter, Parameters};
+use wgrad::nn::{Backprop, Init, Module, Parameter, Parameters};
 use wgrad::ops::Reduction;
 use wgrad::optim::{Adam, Optimizer, RmsProp, Schedule, Sgd};
-use wgrad::{Device, Graph, Result, Tape, Tensor, Var};
+use wgrad::{Device, Graph, Result, Tensor, Var};
 
 on_every_device!(trajectories_are_those_of_pytorch, a_schedule_of_a_recorded_epoch_is_that_of_single_steps);
 
@@ -26,14 +26,14 @@ struct Network([Parameter; 4]);
 const NAMES: [&str; 4] = ["w1", "b1", "w2", "b2"];
 
 impl Module for Network {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
         let mut parameters = Vec::new();
         for parameter in &self.0 {
-            parameters.push(tape.parameter(parameter)?);
+            parameters.push(parameter.var(graph)?);
         }
-        let hidden = tape.linear(x, parameters[0], parameters[1])?;
-        let hidden = tape.tanh(hidden)?;
-        tape.linear(hidden, parameters[2], parameters[3])
+        let hidden = graph.linear(x, parameters[0], parameters[1])?;
+        let hidden = graph.tanh(hidden)?;
+        graph.linear(hidden, parameters[2], parameters[3])
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
@@ -45,8 +45,8 @@ impl Module for Network {
 struct Objective {
     network: Network,
     parameters: Parameters,
-    graph: Graph,
-    loss: Tensor,
+    pass: Backprop,
+    loss: Var,
 }
 
 impl Objective {
@@ -61,25 +61,25 @@ impl Objective {
         for (name, parameter) in NAMES.iter().zip(&network.0) {
             parameter.value().unwrap().write(&floats(&objective[name])).unwrap();
         }
-        let mut tape = Tape::new(device);
+        let mut graph = Graph::new(device);
         let [x, target] = ["x", "target"].map(|name| {
             let [rows, cols] = shape(&shapes[name]);
             Tensor::new(device, rows, cols, &floats(&objective[name])).unwrap()
         });
-        let (x, target) = (tape.input(&x).unwrap(), tape.input(&target).unwrap());
-        let y = network.forward(&mut tape, x).unwrap();
-        let loss = tape.mse(y, target, Reduction::Mean).unwrap();
-        let value = tape.tensor(loss).unwrap();
-        Self { network, parameters, graph: tape.backward(loss).unwrap(), loss: value }
+        let (x, target) = (graph.input(&x).unwrap(), graph.input(&target).unwrap());
+        let y = network.forward(&mut graph, x).unwrap();
+        let loss = graph.mse(y, target, Reduction::Mean).unwrap();
+        let pass = Backprop::new(&mut graph, &parameters, loss, &[]).unwrap();
+        Self { network, parameters, pass, loss }
     }
 
     /// The loss, then the update.
     fn step(&self, optimizer: &mut Optimizer) -> Result<f32> {
         optimizer.zero_grad()?;
-        self.graph.forward()?;
-        self.graph.backward()?;
+        self.pass.forward()?;
+        self.pass.backward()?;
         optimizer.step()?;
-        Ok(self.loss.read()?[0])
+        Ok(self.pass.read(self.loss)?[0])
     }
 
     fn values(&self) -> Vec<f32> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use wgrad::data::{Csv, Dataset, Labels, disk};
 use wgrad::nn::{CrossEntropy, Linear, Loss, Module, Mse, Parameter, Parameters, ReLU, Sequential};
 use wgrad::optim::Sgd;
-use wgrad::{Device, EarlyStopping, Error, Fit, Result, Tape, Tensor, Trainer};
+use wgrad::{Device, EarlyStopping, Error, Fit, Graph, Result, Tensor, Trainer, gradients};
 
 /// All Markdown files below a folder, without what is built or hidden.
 fn pages(folder: &Path) -> Vec<PathBuf> {
@@ -114,9 +114,9 @@ fn every_kind_of_error_is_explained() {
 struct Forgetful(Parameter);
 
 impl Module for Forgetful {
-    fn forward(&self, tape: &mut Tape, x: wgrad::Var) -> Result<wgrad::Var> {
-        let weight = tape.parameter(&self.0)?;
-        tape.matmul(x, weight)
+    fn forward(&self, graph: &mut Graph, x: wgrad::Var) -> Result<wgrad::Var> {
+        let weight = self.0.var(graph)?;
+        graph.matmul(x, weight)
     }
 }
 
@@ -130,9 +130,9 @@ fn messages_are_explained_as_they_are() {
     }
     let csv = |table: &str| Csv::values(["price"]).read_from(table.as_bytes()).map(drop);
     let unreduced = || {
-        let mut tape = Tape::new(&device);
-        let x = tape.variable(&Tensor::zeros(&device, 4, 1)?)?;
-        tape.backward(x).map(drop)
+        let mut graph = Graph::new(&device);
+        let x = graph.input(&Tensor::zeros(&device, 4, 1)?)?;
+        gradients(&mut graph, x, &[x]).map(drop)
     };
     let stop = || Fit::new(1, 10).early_stopping(EarlyStopping::new(3));
     let forgetful = || Forgetful(Parameter::new(2, 2, wgrad::nn::Init::HeNormal));
@@ -151,7 +151,7 @@ fn messages_are_explained_as_they_are() {
         csv("time,price\n1700000000,1\n1700000001,2").err(),
         Parameters::new(&device, &forgetful(), 0).err(),
         fit(Sequential::new().add(Linear::new(2, 2)).add(forgetful()), Mse::new(), &points, Fit::new(1, 10)).err(),
-        Tape::new(&device).input(&Tensor::zeros(&Device::cpu(), 1, 1).unwrap()).err(),
+        Graph::new(&device).input(&Tensor::zeros(&Device::cpu(), 1, 1).unwrap()).err(),
         unreduced().err(),
     ];
     for message in messages {

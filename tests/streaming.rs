@@ -11,7 +11,7 @@ use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{Dropout, Init, Linear, Module, Mse, Parameter, Sequential, Tanh};
 use wgrad::ops::Reduction;
 use wgrad::optim::{Adam, Schedule, Sgd};
-use wgrad::{Device, ErrorKind, Fit, Tape, Tensor, Trainer, Var};
+use wgrad::{Device, ErrorKind, Fit, Graph, Tensor, Trainer, Var};
 
 on_every_device!(
     streamed_data_gives_the_bits_of_resident_data,
@@ -134,9 +134,9 @@ struct Last {
 }
 
 impl Module for Last {
-    fn forward(&self, tape: &mut Tape, x: Var) -> wgrad::Result<Var> {
-        let last = tape.slice_cols(x, self.cols - 1, self.cols)?;
-        self.layer.forward(tape, last)
+    fn forward(&self, graph: &mut Graph, x: Var) -> wgrad::Result<Var> {
+        let last = graph.slice_cols(x, self.cols - 1, self.cols)?;
+        self.layer.forward(graph, last)
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::cell::RefCell;
+use std::sync::Mutex;
 
 use common::{Devices, assert_same_bits, on_every_device};
 use wgrad::data::{Dataset, Labels, disk};
@@ -26,7 +26,7 @@ fn trainer(device: &Device, rate: f32) -> Trainer {
 }
 
 fn values(trainer: &Trainer) -> Vec<f32> {
-    trainer.parameters().values().read().unwrap()
+    trainer.parameters().read().unwrap()
 }
 
 fn a_stop_comes_before_the_next_epoch(devices: &Devices) {
@@ -61,14 +61,14 @@ fn a_rate_holds_from_the_next_epoch_on(devices: &Devices) {
 #[test]
 fn every_callback_sees_every_epoch() {
     let (train, _) = data();
-    let seen = RefCell::new(Vec::new());
+    let seen = Mutex::new(Vec::new());
     let see = |who: u8| {
         let seen = &seen;
-        move |record: &EpochRecord| seen.borrow_mut().push((who, record.epoch))
+        move |record: &EpochRecord| seen.lock().unwrap().push((who, record.epoch))
     };
     let fit = Fit::new(2, 20).on_epoch(see(1)).on_epoch(see(2)).progress(true);
     trainer(&Device::cpu(), 0.1).fit(&train, fit).unwrap();
-    assert_eq!(seen.into_inner(), [(1, 1), (2, 1), (1, 2), (2, 2)]);
+    assert_eq!(seen.into_inner().unwrap(), [(1, 1), (2, 1), (1, 2), (2, 2)]);
 }
 
 /// Epochs of a training whose rate is so large that it is soon past its best.

@@ -6,7 +6,7 @@
 //! `benches/peers/` do. The clock starts after a warm-up and stops when the last loss has been read.
 //!
 //! `--scaling` prints the time of a step against width, depth and batch instead, with the share of the arithmetic that
-//! the device can do at best: where launches end and arithmetic begins.
+//! the device can do at best: where dispatches end and arithmetic begins.
 
 mod scaling;
 mod training;
@@ -37,20 +37,20 @@ struct Options {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Run the step's launches as recorded, none merged
+    /// Run the step's dispatches as recorded, none merged
     #[arg(long)]
     unfused: bool,
     /// Print each timing as a line of JSON
     #[arg(long)]
     json: bool,
-    /// Print the launches of a step, too
+    /// Print the dispatches of a step, too
     #[arg(long)]
-    launches: bool,
-    /// Time each launch of a step by itself instead, repeated so many times
+    dispatches: bool,
+    /// Time each dispatch of a step by itself instead, repeated so many times
     #[arg(long, conflicts_with = "json")]
     each: bool,
     /// Time networks of many widths, depths and batches, and print a table
-    #[arg(long, conflicts_with_all = ["sizes", "batch", "steps", "repeats", "json", "launches"])]
+    #[arg(long, conflicts_with_all = ["sizes", "batch", "steps", "repeats", "json", "dispatches"])]
     scaling: bool,
     /// Draw the table of --scaling
     #[arg(long, value_name = "FILE", requires = "scaling")]
@@ -78,7 +78,7 @@ fn run(options: &Options) -> Result<()> {
         return scaling::run(&device, !options.unfused, options.patience, options.plot.as_deref());
     }
     let training = Training::new(&device, &options.sizes, options.batch, options.steps, !options.unfused)?;
-    if options.launches {
+    if options.dispatches {
         print!("{}", training.step);
     }
     if options.each {
@@ -92,7 +92,7 @@ fn run(options: &Options) -> Result<()> {
         let gflops = flops(&options.sizes, options.batch) / seconds / 1e9;
         let samples_per_s = options.batch as f64 / seconds;
         let us_per_step = seconds * 1e6;
-        let launches = training.step.len();
+        let dispatches = training.step.len();
         if options.json {
             let line = serde_json::json!({
                 "peer": format!("wgrad-{}", env!("CARGO_PKG_VERSION")),
@@ -106,14 +106,14 @@ fn run(options: &Options) -> Result<()> {
                 "us_per_step": rounded(us_per_step),
                 "samples_per_s": rounded(samples_per_s),
                 "gflops": rounded(gflops),
-                "dispatches_per_step": launches,
+                "dispatches_per_step": dispatches,
                 "fused": !options.unfused,
                 "loss": loss,
             });
             println!("{line}");
         } else {
             println!(
-                "{us_per_step:.2} us a step of {launches} launches, {samples_per_s:.0} samples/s, {gflops:.2} GFLOP/s, \
+                "{us_per_step:.2} us a step of {dispatches} dispatches, {samples_per_s:.0} samples/s, {gflops:.2} GFLOP/s, \
                  loss {loss:.6} on {about}"
             );
         }
@@ -121,14 +121,14 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The best of five timings of each launch.
+/// The best of five timings of each dispatch.
 fn time_each(device: &Device, step: &Recording, repeats: u32) -> Result<()> {
     let mut sum = 0.0;
-    for (launch, text) in step.split().iter().zip(step.to_string().lines()) {
+    for (dispatch, text) in step.split().iter().zip(step.to_string().lines()) {
         let mut best = f64::INFINITY;
         for _ in 0..5 {
             let start = Instant::now();
-            launch.run_steps(0..repeats)?;
+            dispatch.run_steps(0..repeats)?;
             device.wait()?;
             best = best.min(start.elapsed().as_secs_f64() * 1e6 / f64::from(repeats));
         }

@@ -29,7 +29,7 @@ pub(crate) fn run(device: &Device, fused: bool, patience: f64, figure: Option<&P
     let peak = peak(device)?;
     println!("{}", device.describe());
     println!("The best matrix product runs at {peak:.1} GFLOP/s.\n");
-    println!("| layers | width | batch | launches | us a step | GFLOP/s | share of the best |");
+    println!("| layers | width | batch | dispatches | us a step | GFLOP/s | share of the best |");
     println!("|-------:|------:|------:|---------:|----------:|--------:|------------------:|");
     let powers = |from: u32, to: u32| (from..=to).step_by(2).map(|power| 1usize << power);
     type Sweep = (&'static str, fn([usize; 3]) -> usize, Vec<[usize; 3]>);
@@ -42,7 +42,7 @@ pub(crate) fn run(device: &Device, fused: bool, patience: f64, figure: Option<&P
     for (name, varied, points) in sweeps {
         let mut curve = Vec::new();
         for [depth, width, batch] in points {
-            let (seconds, launches) = match time(device, &sizes(width, depth), batch, fused, patience) {
+            let (seconds, dispatches) = match time(device, &sizes(width, depth), batch, fused, patience) {
                 Ok(Some(timing)) => timing,
                 Ok(None) => {
                     println!("| {depth} | {width} | {batch} | | over {:.0} | | |", patience * 1e6);
@@ -56,7 +56,7 @@ pub(crate) fn run(device: &Device, fused: bool, patience: f64, figure: Option<&P
             };
             let gflops = flops(&sizes(width, depth), batch) / seconds / 1e9;
             let (us, share) = (seconds * 1e6, gflops / peak * 100.0);
-            println!("| {depth} | {width} | {batch} | {launches} | {us:.1} | {gflops:.2} | {share:.1} % |");
+            println!("| {depth} | {width} | {batch} | {dispatches} | {us:.1} | {gflops:.2} | {share:.1} % |");
             curve.push(((varied([depth, width, batch]) as f64).log2(), us.log10()));
         }
         curves.push(Curve::new(name, curve));
@@ -96,7 +96,7 @@ fn best_of(mut f: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(best)
 }
 
-/// Seconds and launches of a step; `None` if it takes longer than `patience`.
+/// Seconds and dispatches of a step; `None` if it takes longer than `patience`.
 fn time(device: &Device, sizes: &[usize], batch: usize, fused: bool, patience: f64) -> Result<Option<(f64, usize)>> {
     let training = Training::new(device, sizes, batch, 1, fused)?;
     training.run(1)?;

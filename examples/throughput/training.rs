@@ -1,12 +1,13 @@
 //! A training step, ready to be timed.
 
 use wgrad::nn::{Linear, Loss, Module, Mse, Parameters, ReLU, Sequential, Sigmoid};
+use wgrad::ops::RULES;
 use wgrad::optim::{Optimizer, Sgd};
-use wgrad::{Device, Error, ErrorKind, Recording, Result, Tape, Tensor, ops};
+use wgrad::{Device, Error, ErrorKind, Graph, Lowering, Recording, Result, Tensor, ops};
 
-/// A network in training, with the launches of a step.
+/// A network in training, with the dispatches of a step.
 pub(crate) struct Training {
-    /// The launches of a step.
+    /// The dispatches of a step.
     pub(crate) step: Recording,
     loss: Tensor,
 }
@@ -37,23 +38,20 @@ impl Training {
         let model = network(sizes);
         let parameters = Parameters::new(device, &model, 0)?;
         let mut optimizer = Optimizer::new(&parameters, Sgd::new(0.1))?;
-        // Tells the device the learning rate; no gradient is there yet, so nothing is learnt.
-        optimizer.step()?;
-
-        let mut tape = Tape::new(device);
-        let (x, t) = (tape.input(&mini_batch[0])?, tape.input(&mini_batch[1])?);
-        let y = model.forward(&mut tape, x)?;
-        let loss = Mse::new().forward(&mut tape, y, t)?;
-        let loss_value = tape.tensor(loss)?;
-        let graph = tape.backward_overwriting(loss)?;
+        let mut graph = Graph::new(device);
+        let (x, t) = (graph.input(&mini_batch[0])?, graph.input(&mini_batch[1])?);
+        let y = model.forward(&mut graph, x)?;
+        let loss = Mse::new().forward(&mut graph, y, t)?;
+        let mut wanted = optimizer.train_step(&mut graph, loss)?;
+        wanted.push(loss);
+        let lowered = Lowering::default().rules(if fused { RULES } else { &[] }).lower(&graph, &wanted)?;
+        let missing = || Error::new(ErrorKind::InvalidInput, "throughput", "the loss was not lowered");
+        let loss = lowered.tensor(loss).cloned().ok_or_else(missing)?;
 
         let mut step = Recording::new(device);
         ops::gather(&mut step, &order, [&data[0], &data[1]], [&mini_batch[0], &mini_batch[1]], batch)?;
-        step.append(graph.forward_recording())?;
-        step.append(graph.backward_recording())?;
-        step.append(optimizer.update())?;
-        let step = if fused { step.fused(&[&loss_value]) } else { step };
-        Ok(Self { step, loss: loss_value })
+        step.append(lowered.recording())?;
+        Ok(Self { step, loss })
     }
 
     /// Runs so many steps and returns the loss of the last.

@@ -28,7 +28,7 @@ use crate::ops::loss::Elementwise;
 /// }
 /// ```
 pub trait Loss: Send + Sync {
-    /// Records the loss of a batch: predictions and targets [n, c] give [1, 1].
+    /// The loss of a batch: predictions and targets [n, c] give [1, 1].
     ///
     /// # Errors
     /// Shapes that do not fit.

@@ -25,6 +25,8 @@ struct Inner {
     init: Init,
     /// What a file gave, in place of drawn values; taken when the parameter is placed.
     loaded: Mutex<Option<Vec<f32>>>,
+    /// What its values were drawn with; `None` if they came from a file.
+    seed: Mutex<Option<u64>>,
     place: OnceLock<Place>,
     frozen: AtomicBool,
 }
@@ -41,13 +43,11 @@ pub(crate) struct Place {
 pub(crate) struct Home {
     pub(crate) values: Tensor,
     gradients: OnceLock<Tensor>,
-    /// What the values were drawn with; `None` where all of them came from a file.
-    seed: Mutex<Option<u64>>,
 }
 
 impl Home {
-    pub(crate) fn new(values: Tensor, seed: Option<u64>) -> Self {
-        Self { values, gradients: OnceLock::new(), seed: Mutex::new(seed) }
+    pub(crate) fn new(values: Tensor) -> Self {
+        Self { values, gradients: OnceLock::new() }
     }
 
     /// The gradients, laid out as the values; allocated when they are first asked for, as predictions need none.
@@ -58,10 +58,6 @@ impl Home {
         let new = Tensor::zeros(self.values.device(), 1, self.values.len())?;
         // Of two threads that get here, one wins and the other's buffer is dropped.
         Ok(self.gradients.get_or_init(|| new))
-    }
-
-    pub(crate) fn seed(&self) -> MutexGuard<'_, Option<u64>> {
-        self.seed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,8 +73,8 @@ impl Parameter {
     }
 
     fn from_parts(shape: [usize; 2], vector: bool, fans: [usize; 2], init: Init) -> Self {
-        let (loaded, place, frozen) = (Mutex::new(None), OnceLock::new(), AtomicBool::new(false));
-        Self(Arc::new(Inner { shape, vector, fans, init, loaded, place, frozen }))
+        let (loaded, seed, place) = (Mutex::new(None), Mutex::new(None), OnceLock::new());
+        Self(Arc::new(Inner { shape, vector, fans, init, loaded, seed, place, frozen: AtomicBool::new(false) }))
     }
 
     /// A new parameter of the same shape that belongs to a layer from `inputs` to `outputs` columns.
@@ -110,6 +106,10 @@ impl Parameter {
 
     pub(crate) fn loaded(&self) -> MutexGuard<'_, Option<Vec<f32>>> {
         self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn seed(&self) -> MutexGuard<'_, Option<u64>> {
+        self.0.seed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How its initial values are drawn: from what, and the columns that its layer takes and gives.

@@ -76,7 +76,7 @@ impl Parameters {
     ///
     /// # Errors
     /// A model without parameters, an empty parameter, or one that does not fit the device; parameters that have their
-    /// values on another device, or all have values that were drawn with another seed. Nothing is placed then.
+    /// values on another device, or all have values, of which none were drawn with this seed. Nothing is placed then.
     pub fn new(device: &Device, model: &dyn Module, seed: u64) -> Result<Self> {
         Self::place(device, model, seed, true)
     }
@@ -136,19 +136,17 @@ impl Parameters {
     }
 
     fn check_seed(&self, seed: u64) -> Result<()> {
-        for (name, parameter) in &self.named {
-            let drawn = parameter.place().and_then(|place| *place.home.seed());
-            if let Some(drawn) = drawn.filter(|drawn| *drawn != seed) {
-                return Err(Error::input(
-                    "parameters",
-                    format!(
-                        "{name} and all others have values already, drawn with seed {drawn}; to train them further give \
-                         that seed instead of {seed}, for new values make the layers anew or call Parameters::redraw"
-                    ),
-                ));
-            }
+        let drawn: Vec<u64> = self.named.iter().filter_map(|(_, parameter)| *parameter.seed()).collect();
+        match drawn.first() {
+            Some(first) if !drawn.contains(&seed) => Err(Error::input(
+                "parameters",
+                format!(
+                    "all parameters have values already, drawn with seed {first}; to train them further give that seed \
+                     instead of {seed}, for new values make the layers anew or call Parameters::redraw"
+                ),
+            )),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Draws all values anew with this seed, in the order of their names, for everyone who uses these parameters.
@@ -163,11 +161,7 @@ impl Parameters {
             values[range.clone()].copy_from_slice(&init.draw(range.len(), fans, &mut rng)?);
         }
         self.write(&values)?;
-        for (_, parameter) in &self.named {
-            if let Some(place) = parameter.place() {
-                *place.home.seed() = Some(seed);
-            }
-        }
+        self.named.iter().for_each(|(_, parameter)| *parameter.seed() = Some(seed));
         Ok(())
     }
 
@@ -334,23 +328,27 @@ fn draw(device: &Device, new: &[&(String, Parameter)], seed: u64) -> Result<()> 
     let values = Tensor::zeros(device, 1, end)?;
     let mut rng = random::parameters(seed);
     let mut initial = Vec::with_capacity(end);
-    let (mut drawn, mut starts) = (None, Vec::new());
+    let mut places = Vec::new();
     for (_, parameter) in new {
-        starts.push(initial.len());
-        let [rows, cols] = parameter.shape();
-        match &*parameter.loaded() {
-            Some(values) => initial.extend_from_slice(values),
+        let (start, [rows, cols]) = (initial.len(), parameter.shape());
+        let drawn = match &*parameter.loaded() {
+            Some(values) => {
+                initial.extend_from_slice(values);
+                None
+            }
             None => {
                 let (init, fans) = parameter.initial();
                 initial.extend(init.draw(rows * cols, fans, &mut rng)?);
-                drawn = Some(seed);
+                Some(seed)
             }
-        }
+        };
+        places.push((start, drawn));
         initial.resize(initial.len().next_multiple_of(ALIGNMENT), 0.0);
     }
     values.write(&initial)?;
-    let home = Arc::new(Home::new(values, drawn));
-    for ((_, parameter), start) in new.iter().zip(starts) {
+    let home = Arc::new(Home::new(values));
+    for ((_, parameter), (start, drawn)) in new.iter().zip(places) {
+        *parameter.seed() = drawn;
         parameter.set_place(Place { home: home.clone(), start });
     }
     Ok(())

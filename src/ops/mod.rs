@@ -1,7 +1,7 @@
-//! The operations: one file for each shader, with its parameters, its launchers, its CPU references, and the
-//! operations on a [`Tape`](crate::Tape) that use them.
+//! The operations: one file for each shader, with its parameters, its launchers and its reference implementations, and
+//! beside it the [`Operation`](crate::Operation)s that a [`Graph`](crate::Graph) calls.
 //!
-//! A launcher checks shapes and pushes one kernel launch (rarely two or three) onto a
+//! A launcher checks shapes and pushes one dispatch (rarely two or three) onto a
 //! [`Recording`](crate::Recording). Outputs are overwritten unless the launcher says otherwise, and must not
 //! share a buffer with an input.
 

@@ -6,8 +6,8 @@ use crate::ops::elementary::clip;
 use crate::ops::{GROUP, grid, same_shape, size};
 
 params! {
-    /// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all rules share. A rule of your own
-    /// begins with `Update::default()` and sets its fields.
+    /// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all algorithms share. An algorithm of
+    /// your own begins with `Update::default()` and sets its fields.
     #[derive(Debug)]
     #[non_exhaustive]
     pub struct Update {
@@ -46,7 +46,7 @@ impl Default for Update {
     }
 }
 
-/// What an update reads and writes, all of one length: gradients, values, and as much state as the rule has.
+/// What an update reads and writes, all of one length: gradients, values, and as much state as the algorithm has.
 #[derive(Clone, Copy, Debug)]
 pub struct Stretch<'a> {
     /// Read.

@@ -124,21 +124,22 @@ macro_rules! settings {
                 self
             }
 
-            /// Clamps each gradient to ± this.
+            /// Clamps each gradient to ± this: PyTorch's `clip_grad_value_`, after `clip_grad_norm_` if both are set.
             pub fn clip_value(mut self, limit: f32) -> Self {
                 self.settings.clip_value = limit;
                 self
             }
 
-            /// Scales the gradients down to this norm, taken over all parameters, where it is larger.
+            /// Scales the gradients down to this norm, taken over all parameters, where it is larger: PyTorch's
+            /// `clip_grad_norm_`.
             pub fn clip_norm(mut self, limit: f32) -> Self {
                 self.settings.clip_norm = limit;
                 self
             }
 
-            /// Gives the parameters whose name `has` accepts, and that no earlier group has, their own learning rate
-            /// and weight decay: of the decoupled kind if the rule has one of its own, else added to the gradient. The
-            /// schedule multiplies all rates.
+            /// Gives the parameters whose name `has` accepts, and that no earlier group has, a learning rate and a
+            /// weight decay of their own, whatever the others': PyTorch's parameter groups. The decay is decoupled if
+            /// the algorithm's is, else added to the gradient. The schedule multiplies all rates.
             pub fn group(
                 mut self,
                 has: impl Fn(&str) -> bool + Send + Sync + 'static,
@@ -157,7 +158,7 @@ macro_rules! settings {
 /// ```
 /// use wgrad::optim::{Schedule, Sgd};
 ///
-/// let rule = Sgd::new(0.1).momentum(0.9).weight_decay(1e-4).schedule(Schedule::step(30, 0.1));
+/// let sgd = Sgd::new(0.1).momentum(0.9).weight_decay(1e-4).schedule(Schedule::step(30, 0.1));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sgd {
@@ -180,7 +181,7 @@ impl Sgd {
         self
     }
 
-    /// Nesterov's momentum: `θ -= rate (∇ + μ v)`, as PyTorch has it.
+    /// Nesterov's momentum: `θ -= rate (∇ + μ v)`, as PyTorch has it. Needs [`Sgd::momentum`].
     pub fn nesterov(mut self, nesterov: bool) -> Self {
         self.nesterov = nesterov;
         self
@@ -205,7 +206,13 @@ impl Algorithm for Sgd {
     }
 
     fn record(&self, recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
-        if self.momentum == 0.0 { optim::sgd(recording, update, on) } else { optim::momentum(recording, update, on) }
+        match self.momentum {
+            0.0 if self.nesterov => {
+                Err(Error::input("optimizer", "Nesterov's momentum without momentum; set Sgd::momentum, too"))
+            }
+            0.0 => optim::sgd(recording, update, on),
+            _ => optim::momentum(recording, update, on),
+        }
     }
 }
 

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::device::{Recording, Tensor};
+use crate::device::{Device, Recording, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Var};
 use crate::lower::lower;
 use crate::nn::{Parameter, Parameters, Stretch, parameter_gradients};
+use crate::ops;
 use crate::ops::copy::Flat;
 use crate::ops::optim::Update;
 use crate::ops::reduce::{Over, Sum};
@@ -55,10 +56,10 @@ impl Optimizer {
     /// An algorithm for these parameters.
     ///
     /// # Errors
-    /// Settings that are negative or not finite; no memory for the algorithm's state.
+    /// Settings that are negative or not finite, or that the algorithm refuses; no memory for its state.
     pub fn new(parameters: &Parameters, algorithm: impl Algorithm + 'static) -> Result<Self> {
-        algorithm.settings().check()?;
         let device = parameters.device();
+        check(&algorithm, device)?;
         let len = parameters.padded_len();
         let rates = algorithm.settings().groups.len() + 1;
         Ok(Self {
@@ -111,6 +112,41 @@ impl Optimizer {
         let mut recording = Recording::new(self.parameters.device());
         self.parameters.record_zero_grad(&mut recording)?;
         recording.run()
+    }
+
+    /// Adds a whole training step to a graph: the backward pass of a loss, and an update by its gradients, which replace
+    /// those that the parameters had. Gives what is to be wanted of it, besides the loss. Unlike [`Optimizer::step`], the
+    /// recording counts no steps: however often it runs, it updates with the rate and as the step of now. (A
+    /// [`Trainer`](crate::Trainer) sets them for every step of an epoch.)
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Loss, Module, Mse, Parameters};
+    /// use wgrad::optim::{Optimizer, Sgd};
+    /// use wgrad::{Device, Graph, Tensor, lower};
+    ///
+    /// let device = Device::cpu();
+    /// let model = Linear::new(1, 1);
+    /// let parameters = Parameters::new(&device, &model, 0)?;
+    /// let mut graph = Graph::new(&device);
+    /// let x = graph.input(&Tensor::new(&device, 2, 1, &[0.0, 1.0])?)?;
+    /// let t = graph.input(&Tensor::new(&device, 2, 1, &[1.0, 3.0])?)?;
+    /// let y = model.forward(&mut graph, x)?;
+    /// let loss = Mse::new().forward(&mut graph, y, t)?;
+    /// let mut wanted = vec![loss];
+    /// wanted.extend(Optimizer::new(&parameters, Sgd::new(0.5))?.train_step(&mut graph, loss)?);
+    /// let step = lower(&graph, &wanted)?;
+    /// for _ in 0..100 {
+    ///     step.run()?;
+    /// }
+    /// assert!(step.read(loss)?[0] < 1e-3);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A loss that is not [1, 1], or depends on no parameter that is trained; an operation without a gradient on the way.
+    pub fn train_step(&mut self, graph: &mut Graph, loss: Var) -> Result<Vec<Var>> {
+        self.upload_rates(1)?;
+        self.train(graph, loss)
     }
 
     /// The backward pass of a loss, and an update by its gradients, which replace those that the parameters had. Gives what
@@ -192,14 +228,28 @@ impl Optimizer {
     }
 
     /// Changes the rate that the schedule multiplies, for every step from now on. The rates of groups change in
-    /// proportion.
+    /// proportion, unless the algorithm's own rate is 0, to which nothing is in proportion.
     ///
     /// # Errors
-    /// A rate that is negative or not finite.
+    /// A rate that is negative or not finite, or that makes the rate of a group infinite.
     pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
         Settings::new(rate).check()?;
+        if let Some(group) = self.base_rates(rate).into_iter().find(|group| !group.is_finite()) {
+            let own = self.algorithm.settings().learning_rate;
+            let detail = format!("a learning rate of {rate} instead of {own} makes that of a group {group}");
+            return Err(Error::input("optimizer", detail + "; give both of one order in the first place"));
+        }
         self.base_rate = rate;
         Ok(())
+    }
+
+    /// What the schedule multiplies if the learning rate is `rate`: the rates of the groups, then that of all others.
+    fn base_rates(&self, rate: f32) -> Vec<f32> {
+        let settings = self.algorithm.settings();
+        let own = settings.learning_rate;
+        let change = if own == 0.0 { 1.0 } else { f64::from(rate) / f64::from(own) };
+        let groups = settings.groups.iter().map(|group| (f64::from(group.learning_rate) * change) as f32);
+        groups.chain([rate]).collect()
     }
 
     /// Makes room for the rates of so many steps in one run.
@@ -255,11 +305,7 @@ impl Optimizer {
     }
 
     fn upload_rates(&mut self, steps: usize) -> Result<()> {
-        let settings = self.algorithm.settings();
-        let own = settings.learning_rate;
-        let change = if own == self.base_rate || own == 0.0 { 1.0 } else { self.base_rate / own };
-        let groups = settings.groups.iter().map(|group| group.learning_rate * change);
-        let bases: Vec<f32> = groups.chain([self.base_rate]).collect();
+        let bases = self.base_rates(self.base_rate);
         let rows = bases.iter().map(|base| self.rows(*base, steps)).collect::<Result<Vec<_>>>()?;
         if rows != self.uploaded {
             for (rates, rows) in self.rates.iter().zip(&rows) {
@@ -288,6 +334,24 @@ impl Optimizer {
         }
         Ok(rows)
     }
+}
+
+/// An error if an algorithm's settings make no sense, or its kernels refuse its constants: found by recording an update
+/// of one parameter, so that no model is placed for it in vain.
+pub(crate) fn check(algorithm: &dyn Algorithm, device: &Device) -> Result<()> {
+    algorithm.settings().check()?;
+    let [gradients, values, squared_norm] = [(); 3].map(|()| Tensor::zeros(device, 1, 1));
+    let (gradients, values, squared_norm) = (gradients?, values?, squared_norm?);
+    let state = (0..algorithm.states()).map(|_| Tensor::zeros(device, 1, 1)).collect::<Result<Vec<_>>>()?;
+    let rates = Tensor::zeros(device, 1, 4)?;
+    let on = ops::optim::Stretch {
+        gradients: &gradients,
+        values: &values,
+        state: &state,
+        rates: &rates,
+        squared_norm: &squared_norm,
+    };
+    algorithm.record(&mut Recording::new(device), algorithm.update(), on)
 }
 
 impl fmt::Debug for Optimizer {

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 use std::fmt;
 use std::sync::Arc;
 
-/// How the learning rate changes: a factor on the rule's own rate, by epoch, or with [`Schedule::per_step`] by step.
+/// How the learning rate changes: a factor on the learning rate, by epoch, or with [`Schedule::per_step`] by step.
 ///
 /// Epochs and steps count from 0. After the end of a schedule that has one, its last value stays.
 ///
@@ -36,7 +36,7 @@ enum Part {
 }
 
 impl Schedule {
-    /// Always the rule's own rate.
+    /// Always the learning rate itself.
     pub fn constant() -> Self {
         Self::default()
     }

@@ -105,12 +105,12 @@ impl Session {
         let states = states.collect::<Result<Vec<_>>>()?;
         let history = history(&file)?;
         let best = best(&file, values.len(), history.epochs.len())?;
-        let (steps, epoch) = (file.count(&key("optimizer.steps"))?, file.count(&key("optimizer.epoch"))? as usize);
+        let (steps, epoch) = (file.count(&key("optimizer.steps"))?, file.count(&key("optimizer.epoch"))?);
         let rate = file.amount(&key("optimizer.rate"))?;
         let seed = file.parsed(&key("seed"))?;
 
         self.optimizer.set_learning_rate(rate)?;
-        self.optimizer.go_to(steps, epoch);
+        self.optimizer.go_to(steps, epoch as usize);
         for (state, values) in self.optimizer.state().iter().zip(&states) {
             state.write(values)?;
         }

@@ -80,7 +80,7 @@ impl<'a> Fit<'a> {
         }
     }
 
-    /// As many epochs as are missing to this number in all: none, if the trainer has them behind it. For training that
+    /// Trains until this many epochs have completed in total: none, if they have already. For training that
     /// goes on where `Trainer::resume` left off; early stopping, too, then knows the epochs before.
     pub fn until(epochs: usize, batch_size: usize) -> Self {
         Self { until: true, ..Self::new(epochs, batch_size) }
@@ -137,7 +137,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Calls `f` with each epoch's record as it comes in, which on a GPU is while the next epoch runs. Called again, it
+    /// Calls `f` with each epoch's record as it comes in, which may be while the next epoch runs. Called again, it
     /// adds another `f`.
     pub fn on_epoch(mut self, f: impl FnMut(&EpochRecord) + Send + 'a) -> Self {
         self.on_epoch.push(Box::new(f));

@@ -20,7 +20,7 @@ pub(super) struct Source<'a> {
     inputs: Tensor,
     targets: Tensor,
     /// Which row of these comes when. Streamed rows arrive in the order of their steps, so there it counts from 0, and
-    /// begins anew with each chunk: steps keep their numbers.
+    /// wraps around with each chunk: steps keep their numbers.
     order: Tensor,
     resident: bool,
     step_rows: usize,
@@ -134,7 +134,7 @@ fn gathered(values: &[f32], cols: usize, order: &[u32]) -> Vec<f32> {
     rows
 }
 
-/// Launches that go through a source: full steps, and a smaller one at the end.
+/// Dispatches that go through a source: full steps, and a smaller one at the end.
 pub(super) struct Pass<'a> {
     source: Source<'a>,
     full: Option<Recording>,

@@ -157,6 +157,8 @@ impl Session {
             validation,
             seconds: clock.seconds(),
         };
+        let best = self.new_best(&record, fit).await?;
+        // Nothing waits from here on, so that a future that is dropped leaves an epoch recorded whole, or not at all.
         // Within a call the records' times add up; whoever saves a checkpoint needs the sum so far.
         let before = self.history.epochs.last().filter(|_| fit.recorded > 0).map_or(0.0, |previous| previous.seconds);
         self.history.seconds += record.seconds - before;
@@ -164,7 +166,9 @@ impl Session {
         self.history.epochs.push(record.clone());
         self.history.step_losses.extend(losses);
 
-        self.look_for_best(&record, fit).await?;
+        if best.is_some() {
+            self.best = best;
+        }
         let mut stop = self.is_patience_out(fit);
         fit.on_epoch.iter_mut().for_each(|on_epoch| on_epoch(&record));
         match fit.control.as_mut().map_or(Control::Continue, |control| control(&record)) {
@@ -180,14 +184,15 @@ impl Session {
         Ok(stop)
     }
 
-    async fn look_for_best(&mut self, record: &EpochRecord, fit: &Fit<'_>) -> Result<()> {
-        let Some(value) = fit.monitor.of(record).filter(|_| fit.looks_for_best()) else { return Ok(()) };
+    /// The epoch of this record, if it is the best so far.
+    async fn new_best(&self, record: &EpochRecord, fit: &Fit<'_>) -> Result<Option<Best>> {
+        let Some(value) = fit.monitor.of(record).filter(|_| fit.looks_for_best()) else { return Ok(None) };
         let min_delta = fit.early_stopping.map_or(0.0, |stopping| stopping.min_delta);
-        if self.best.as_ref().is_none_or(|best| best.is_beaten_by(value, min_delta)) {
-            let values = self.parameters.read_async().await?;
-            self.best = Some(Best { monitor: fit.monitor, epoch: record.epoch, value, values });
+        if self.best.as_ref().is_some_and(|best| !best.is_beaten_by(value, min_delta)) {
+            return Ok(None);
         }
-        Ok(())
+        let values = self.parameters.read_async().await?;
+        Ok(Some(Best { monitor: fit.monitor, epoch: record.epoch, value, values }))
     }
 
     fn is_patience_out(&self, fit: &Fit<'_>) -> bool {

@@ -12,9 +12,9 @@ use crate::device::{Device, Tensor};
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::nn::{Loss, Module, Parameters, Predictor};
-use crate::optim::{Algorithm, Optimizer};
+use crate::optim::{Algorithm, Optimizer, check};
 
-/// A training whose calls are awaited: the core of [`Trainer`](crate::Trainer), which blocks on them.
+/// Training with calls that are awaited, by any executor: the core of [`Trainer`](crate::Trainer), which blocks on them.
 ///
 /// ```
 /// use wgrad::data::{Labels, disk};
@@ -57,6 +57,8 @@ impl Session {
         algorithm: impl Algorithm + 'static,
         seed: u64,
     ) -> Result<Self> {
+        // Before anything is placed.
+        check(&algorithm, device)?;
         let model: Arc<dyn Module> = Arc::new(model);
         let parameters = Parameters::new(device, &model, seed)?;
         Ok(Self {

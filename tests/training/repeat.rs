@@ -14,7 +14,7 @@ fn train(device: &Device, seed: u64, steps_per_submit: u32) -> (History, Vec<f32
         Sequential::new().add(Linear::new(2, 25)).add(ReLU).add(Linear::new(25, 25)).add(Tanh).add(Linear::new(25, 1));
     let mut trainer = Trainer::new(device, model, Mse::new(), Sgd::new(0.1), seed).unwrap();
     let history = trainer.fit(&train, Fit::new(3, 32).validation(&test).steps_per_submit(steps_per_submit)).unwrap();
-    let values = trainer.parameters().values().read().unwrap();
+    let values = trainer.parameters().read().unwrap();
     (history, values)
 }
 

@@ -1,8 +1,8 @@
 //! Full-batch steps by hand, and how far rounding may drive two of them apart.
 
-use wgrad::nn::{Loss, Module, Mse, Parameters, Sequential};
+use wgrad::nn::{Backprop, Loss, Module, Mse, Parameters, Sequential};
 use wgrad::optim::{Optimizer, Sgd};
-use wgrad::{Device, Graph, Tape, Tensor};
+use wgrad::{Device, Graph, Tensor, Var};
 
 use crate::common::{EPSILON, signed};
 
@@ -21,8 +21,8 @@ pub(crate) struct Problem {
 pub(crate) struct Steps {
     pub(crate) parameters: Parameters,
     optimizer: Optimizer,
-    graph: Graph,
-    loss: Tensor,
+    pass: Backprop,
+    loss: Var,
 }
 
 impl Problem {
@@ -34,14 +34,14 @@ impl Problem {
             parameter.value().unwrap().write(values).unwrap();
         }
         let optimizer = Optimizer::new(&parameters, Sgd::new(self.learning_rate)).unwrap();
-        let mut tape = Tape::new(device);
+        let mut graph = Graph::new(device);
         let matrix = |values: &[f32]| Tensor::new(device, self.rows, values.len() / self.rows, values).unwrap();
-        let x = tape.input(&matrix(&self.x)).unwrap();
-        let target = tape.input(&matrix(&self.target)).unwrap();
-        let y = model.forward(&mut tape, x).unwrap();
-        let loss = Mse::new().forward(&mut tape, y, target).unwrap();
-        let loss_value = tape.tensor(loss).unwrap();
-        Steps { parameters, optimizer, graph: tape.backward(loss).unwrap(), loss: loss_value }
+        let x = graph.input(&matrix(&self.x)).unwrap();
+        let target = graph.input(&matrix(&self.target)).unwrap();
+        let y = model.forward(&mut graph, x).unwrap();
+        let loss = Mse::new().forward(&mut graph, y, target).unwrap();
+        let pass = Backprop::new(&mut graph, &parameters, loss, &[]).unwrap();
+        Steps { parameters, optimizer, pass, loss }
     }
 
     /// The loss before each of `steps` steps.
@@ -82,9 +82,9 @@ impl Steps {
     /// One step: zero_grad, forward, backward, update. The loss before the update.
     pub(crate) fn step(&mut self) -> f32 {
         self.optimizer.zero_grad().unwrap();
-        self.graph.forward().unwrap();
-        self.graph.backward().unwrap();
-        let loss = self.loss.read().unwrap()[0];
+        self.pass.forward().unwrap();
+        self.pass.backward().unwrap();
+        let loss = self.pass.read(self.loss).unwrap()[0];
         self.optimizer.step().unwrap();
         loss
     }

@@ -1,9 +1,9 @@
-//! One training step (ReLU hidden layers, sigmoid output, mean squared error, SGD), fused, over four networks.
+//! One training step (ReLU hidden layers, sigmoid output, mean squared error, SGD), with calls merged, over four networks.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use wgrad::nn::{Linear, Loss, Module, Mse, Parameters, ReLU, Sequential, Sigmoid};
 use wgrad::optim::{Optimizer, Sgd};
-use wgrad::{Device, Recording, Result, Tape, Tensor};
+use wgrad::{Device, Graph, Recording, Result, Tensor, lower};
 use wgrad_benches::{device, finish, numbers};
 
 const NETWORKS: [(&[usize], usize); 4] = [
@@ -18,19 +18,15 @@ fn training_step(device: &Device, sizes: &[usize], batch: usize) -> Result<Recor
         model.add(Linear::new(layer[0], layer[1])).add(if i + 2 < sizes.len() { ReLU } else { Sigmoid })
     });
     let parameters = Parameters::new(device, &model, 0)?;
-    let optimizer = Optimizer::new(&parameters, Sgd::new(0.01))?;
-    let mut tape = Tape::new(device);
+    let mut optimizer = Optimizer::new(&parameters, Sgd::new(0.01))?;
+    let mut graph = Graph::new(device);
     let side = |cols: usize| Tensor::new(device, batch, cols, &numbers(batch * cols));
     let (x, t) = (side(sizes[0])?, side(sizes[sizes.len() - 1])?);
-    let (x, t) = (tape.input(&x)?, tape.input(&t)?);
-    let y = model.forward(&mut tape, x)?;
-    let loss = Mse::new().forward(&mut tape, y, t)?;
-    let graph = tape.backward_overwriting(loss)?;
-    let mut step = Recording::new(device);
-    step.append(graph.forward_recording())?;
-    step.append(graph.backward_recording())?;
-    step.append(optimizer.update())?;
-    Ok(step.fused(&[]))
+    let (x, t) = (graph.input(&x)?, graph.input(&t)?);
+    let y = model.forward(&mut graph, x)?;
+    let loss = Mse::new().forward(&mut graph, y, t)?;
+    let wanted = optimizer.train_step(&mut graph, loss)?;
+    Ok(lower(&graph, &wanted)?.into_recording())
 }
 
 fn steps(criterion: &mut Criterion) {

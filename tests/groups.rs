@@ -1,0 +1,233 @@
+//! Parameter groups, clipping and momentum against PyTorch's formulas in f64.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
+
+mod common;
+
+use common::{Devices, EPSILON, assert_close, assert_same_bits, on_every_device, signed};
+use wgrad::data::{Labels, disk};
+use wgrad::nn::{Linear, Mse, Parameters, Sequential, Tanh};
+use wgrad::optim::{Adam, Algorithm, Optimizer, Schedule, Sgd};
+use wgrad::{Device, ErrorKind, Fit, Trainer};
+
+on_every_device!(
+    groups_are_those_of_pytorch,
+    a_group_learns_where_all_others_have_a_rate_of_0,
+    norms_are_clipped_before_values
+);
+
+const STEPS: usize = 6;
+const SGD: [f64; 2] = [0.9f32 as f64, 0.0];
+const NAMES: [(&str, usize); 4] = [("0.weight", 6), ("0.bias", 3), ("2.weight", 3), ("2.bias", 1)];
+
+fn model() -> Sequential {
+    Sequential::new().add(Linear::new(2, 3)).add(Tanh).add(Linear::new(3, 1))
+}
+
+fn head(name: &str) -> bool {
+    name.starts_with("2.")
+}
+
+/// A gradient for each parameter and step, of both signs.
+fn gradient(step: usize, parameter: usize) -> Vec<f32> {
+    signed((10 * step + parameter) as u64, NAMES[parameter].1)
+}
+
+/// The values after `STEPS` steps with these gradients, and those before.
+fn stepped(device: &Device, algorithm: impl Algorithm + 'static) -> [Vec<Vec<f32>>; 2] {
+    let parameters = Parameters::new(device, &model(), 1).unwrap();
+    let values = |parameters: &Parameters| -> Vec<Vec<f32>> {
+        parameters.named().map(|(_, parameter)| parameter.value().unwrap().read().unwrap()).collect()
+    };
+    let before = values(&parameters);
+    let mut optimizer = Optimizer::new(&parameters, algorithm).unwrap();
+    for step in 0..STEPS {
+        for (i, (name, parameter)) in parameters.named().enumerate() {
+            assert_eq!(name, NAMES[i].0);
+            parameter.gradient().unwrap().write(&gradient(step, i)).unwrap();
+        }
+        optimizer.step().unwrap();
+    }
+    [values(&parameters), before]
+}
+
+/// What PyTorch's optimizers keep for a number.
+#[derive(Default)]
+struct State {
+    velocity: f64,
+    mean: f64,
+    square: f64,
+}
+
+/// A step of torch.optim.SGD (`momentum`, `nesterov`, `weight_decay`).
+fn sgd(p: &mut f64, g: f64, state: &mut State, rate: f64, decay: f64, [momentum, nesterov]: [f64; 2]) {
+    let g = g + decay * *p;
+    state.velocity = momentum * state.velocity + g;
+    *p -= rate * if nesterov > 0.0 { g + momentum * state.velocity } else { state.velocity };
+}
+
+/// A step of torch.optim.AdamW.
+fn adam_w(p: &mut f64, g: f64, state: &mut State, rate: f64, decay: f64, t: usize) {
+    let [beta1, beta2] = [f64::from(0.9f32), f64::from(0.999f32)];
+    *p -= rate * decay * *p;
+    state.mean = beta1 * state.mean + (1.0 - beta1) * g;
+    state.square = beta2 * state.square + (1.0 - beta2) * g * g;
+    let corrected = state.square / (1.0 - beta2.powi(t as i32));
+    *p -= rate * (state.mean / (1.0 - beta1.powi(t as i32))) / (corrected.sqrt() + 1e-8);
+}
+
+/// The same in f64: `step` gets the number, its gradient, its state, whether it is in the group, and the step from 0.
+fn expected(before: &[Vec<f32>], step: impl Fn(&mut f64, f64, &mut State, bool, usize)) -> Vec<Vec<f64>> {
+    let of = |(i, values): (usize, &Vec<f32>)| {
+        let one = |(j, value): (usize, &f32)| {
+            let (mut p, mut state) = (f64::from(*value), State::default());
+            for t in 0..STEPS {
+                step(&mut p, f64::from(gradient(t, i)[j]), &mut state, head(NAMES[i].0), t);
+            }
+            p
+        };
+        values.iter().enumerate().map(one).collect()
+    };
+    before.iter().enumerate().map(of).collect()
+}
+
+fn compare(name: &str, after: &[Vec<f32>], expected: &[Vec<f64>], tolerance: f64) {
+    for ((after, expected), (parameter, _)) in after.iter().zip(expected).zip(NAMES) {
+        assert_close(&format!("{name}, {parameter}"), after, expected, 0.0, tolerance);
+    }
+}
+
+fn groups_are_those_of_pytorch(devices: &Devices) {
+    // Values of the order of 1, moved by a few tenths in six steps of some ten roundings each.
+    let tolerance = 60.0 * EPSILON;
+    for (label, device) in devices {
+        // A rate for all of 0.1, 0 or next to 0: the group's is what it is.
+        for rate in [0.1f32, 0.0, 1e-41] {
+            let algorithm = Sgd::new(rate).momentum(0.9).weight_decay(0.01).group(head, 0.05, 0.25);
+            let [after, before] = stepped(device, algorithm);
+            let by_hand = expected(&before, |p, g, state, grouped, _| {
+                let [rate, decay] = if grouped { [0.05f32, 0.25] } else { [rate, 0.01] }.map(f64::from);
+                sgd(p, g, state, rate, decay, SGD);
+            });
+            compare(&format!("sgd, rate {rate:e}, {label}"), &after, &by_hand, tolerance);
+        }
+        // The schedule multiplies both.
+        let schedule = Schedule::exponential(0.5).per_step();
+        let algorithm = Sgd::new(0.1).momentum(0.9).nesterov(true).schedule(schedule).group(head, 0.4, 0.0);
+        let [after, before] = stepped(device, algorithm);
+        let by_hand = expected(&before, |p, g, state, grouped, t| {
+            let rate = f64::from(if grouped { 0.4f32 } else { 0.1 });
+            sgd(p, g, state, rate * 0.5f64.powi(t as i32), 0.0, [0.9f32 as f64, 1.0]);
+        });
+        compare(&format!("nesterov, scheduled, {label}"), &after, &by_hand, tolerance);
+
+        let algorithm = Adam::new(0.01).decoupled_weight_decay(0.1).group(head, 0.05, 0.5);
+        let [after, before] = stepped(device, algorithm);
+        let by_hand = expected(&before, |p, g, state, grouped, t| {
+            let [rate, decay] = if grouped { [0.05f32, 0.5] } else { [0.01, 0.1] }.map(f64::from);
+            adam_w(p, g, state, rate, decay, t + 1);
+        });
+        // WGSL's division and square root are off by some epsilons, of steps of 0.05.
+        compare(&format!("adamw, {label}"), &after, &by_hand, tolerance);
+    }
+}
+
+fn a_group_learns_where_all_others_have_a_rate_of_0(devices: &Devices) {
+    let data = disk(40, 0, Labels::PlusMinusOne).unwrap();
+    for (label, device) in devices {
+        let trained = |algorithm: Sgd| {
+            let mut trainer = Trainer::new(device, model(), Mse::new(), algorithm, 0).unwrap();
+            let values = |trainer: &Trainer, which: fn(&str) -> bool| -> Vec<f32> {
+                let named = trainer.parameters().named().filter(|(name, _)| which(name));
+                named.flat_map(|(_, parameter)| parameter.value().unwrap().read().unwrap()).collect()
+            };
+            let (all, rest) = (|_: &str| true, |name: &str| !head(name));
+            let before = values(&trainer, rest);
+            trainer.fit(&data, Fit::new(3, 10)).unwrap();
+            assert_same_bits(label, &values(&trainer, rest), &before);
+            (values(&trainer, all), trainer.history().step_losses.clone())
+        };
+        let (values, losses) = trained(Sgd::new(0.0).group(head, 0.1, 0.0));
+        assert!(losses.last() < losses.first(), "{label}: {losses:?}");
+        // As if the others were frozen.
+        let mut frozen = Trainer::new(device, model(), Mse::new(), Sgd::new(0.1), 0).unwrap();
+        frozen
+            .parameters()
+            .named()
+            .filter(|(name, _)| !head(name))
+            .for_each(|(_, parameter)| parameter.set_frozen(true));
+        frozen.fit(&data, Fit::new(3, 10)).unwrap();
+        let all: Vec<f32> =
+            frozen.parameters().named().flat_map(|(_, parameter)| parameter.value().unwrap().read().unwrap()).collect();
+        assert_same_bits(label, &values, &all);
+    }
+}
+
+#[test]
+fn rates_of_groups_keep_their_proportion() {
+    let device = Device::cpu();
+    let parameters = Parameters::new(&device, &model(), 0).unwrap();
+    // What one step by a gradient of 1 moves a bias of the head by.
+    let moved = |optimizer: &mut Optimizer| {
+        let (_, bias) = parameters.named().last().unwrap();
+        bias.value().unwrap().write(&[0.0]).unwrap();
+        bias.gradient().unwrap().write(&[1.0]).unwrap();
+        optimizer.step().unwrap();
+        -bias.value().unwrap().read().unwrap()[0]
+    };
+    let mut optimizer = Optimizer::new(&parameters, Sgd::new(0.1).group(head, 0.5, 0.0)).unwrap();
+    for (rate, group) in [(0.1, 0.5), (0.05, 0.25), (0.0, 0.0), (0.2, 1.0), (0.1, 0.5)] {
+        optimizer.set_learning_rate(rate).unwrap();
+        assert!((moved(&mut optimizer) - group).abs() <= f32::EPSILON * group, "rate {rate}");
+    }
+    // Nothing is in proportion to 0.
+    let mut optimizer = Optimizer::new(&parameters, Sgd::new(0.0).group(head, 0.5, 0.0)).unwrap();
+    optimizer.set_learning_rate(0.1).unwrap();
+    assert_eq!(moved(&mut optimizer), 0.5);
+    // Nor can be what f32 does not hold.
+    let mut optimizer = Optimizer::new(&parameters, Sgd::new(1e-41).group(head, 0.5, 0.0)).unwrap();
+    assert_eq!(moved(&mut optimizer), 0.5);
+    let error = optimizer.set_learning_rate(0.1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("that of a group inf"), "{error}");
+    assert_eq!(moved(&mut optimizer), 0.5);
+}
+
+/// torch.nn.utils.clip_grad_norm_, then clip_grad_value_.
+fn norms_are_clipped_before_values(devices: &Devices) {
+    let (norm, value) = (0.5f32, 0.125f32);
+    for (label, device) in devices {
+        let [after, before] = stepped(device, Sgd::new(0.1).clip_norm(norm).clip_value(value));
+        let total = |t: usize| -> f64 {
+            let all = (0..NAMES.len()).flat_map(|i| gradient(t, i));
+            all.map(|g| f64::from(g).powi(2)).sum::<f64>().sqrt()
+        };
+        let (mut clamped, mut kept) = (0, 0);
+        for t in 0..STEPS {
+            let scaled = |g: f32| f64::from(g).abs() * f64::from(norm) / total(t);
+            let all: Vec<f64> = (0..NAMES.len()).flat_map(|i| gradient(t, i)).map(scaled).collect();
+            clamped += all.iter().filter(|g| **g > f64::from(value)).count();
+            kept += all.iter().filter(|g| **g < f64::from(value)).count();
+        }
+        assert!(clamped > 5 && kept > 5, "{clamped} gradients are clamped, {kept} are not");
+        let by_hand = expected(&before, |p, g, state, _, t| {
+            let scale = (f64::from(norm) / (total(t) + 1e-6)).min(1.0);
+            let limit = f64::from(value);
+            sgd(p, (g * scale).clamp(-limit, limit), state, f64::from(0.1f32), 0.0, [0.0; 2]);
+        });
+        compare(label, &after, &by_hand, 20.0 * EPSILON);
+    }
+}
+
+/// PyTorch: "Nesterov momentum requires a momentum and zero dampening".
+#[test]
+fn nesterov_needs_momentum() {
+    let device = Device::cpu();
+    let parameters = Parameters::new(&device, &model(), 0).unwrap();
+    let error = Optimizer::new(&parameters, Sgd::new(0.1).nesterov(true)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("Nesterov") && error.to_string().contains("Sgd::momentum"), "{error}");
+    assert!(Trainer::new(&device, model(), Mse::new(), Sgd::new(0.1).nesterov(true), 0).is_err());
+    Optimizer::new(&parameters, Sgd::new(0.1).nesterov(true).momentum(0.9)).unwrap();
+    Optimizer::new(&parameters, Sgd::new(0.1).nesterov(false)).unwrap();
+}
