@@ -89,8 +89,11 @@ fn activations_and_their_derivatives_match_pytorch(devices: &Devices) {
                 value_and_gradient(device, shape, &grid, None, |tape, x| tape.activation(x, activation)).unwrap();
             let x = |i: usize| f64::from(grid[i]);
             let name = format!("{activation:?} on {label}");
-            faults.extend(compare(&name, &value, &y, 0.0, |i| accuracy.value(activation, x(i), y[i])).err());
-            let bound = |i: usize| accuracy.derivative(activation, x(i), y[i], d[i]);
+            // PyTorch's f64 takes 1 + erf and 1 + tanh, of which far out only f64's rounding is left.
+            let of_oracle = |i: usize| 4.0 * f64::EPSILON * (1.0 + x(i).abs());
+            let bound = |i: usize| accuracy.value(activation, x(i), y[i]) + of_oracle(i);
+            faults.extend(compare(&name, &value, &y, 0.0, bound).err());
+            let bound = |i: usize| accuracy.derivative(activation, x(i), y[i], d[i]) + of_oracle(i);
             faults.extend(compare(&format!("{name}, derivative"), &derivative, &d, 0.0, bound).err());
         }
     }
@@ -211,26 +214,11 @@ fn losses_and_their_gradients_match_pytorch(devices: &Devices) {
     report(faults);
 }
 
-/// WGSL promises nothing for NaN, so this is the CPU path's alone.
+/// `tests/numbers.rs` has the functions by themselves, on every device.
 #[test]
 fn a_nan_stays_one_on_the_cpu() {
     let device = Device::cpu();
-    let all = [
-        Activation::Identity,
-        Activation::ReLU,
-        Activation::Tanh,
-        Activation::Sigmoid,
-        Activation::LeakyReLU { slope: 0.01 },
-        Activation::ELU { alpha: 1.0 },
-        Activation::GELU,
-        Activation::GELUTanh,
-        Activation::SiLU,
-        Activation::Softplus,
-        Activation::Exp,
-        Activation::Log,
-        Activation::Pow { exponent: 2.0 },
-        Activation::Affine { scale: 2.0, shift: 1.0 },
-    ];
+    let all = Activation::all([0.75, 0.25]);
     // More values than a vector holds.
     let x: Vec<f32> = (0..37).map(|i| if i % 3 == 0 { f32::NAN } else { 0.5 }).collect();
     let layer = Linear::new(1, 1).init(Init::Constant(1.0), Init::Constant(0.0));

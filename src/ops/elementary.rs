@@ -90,12 +90,17 @@ const LANES: usize = 16;
 #[inline(always)]
 pub(super) fn sum_of_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0f64; LANES];
-    let (a, b) = (a.chunks(LANES), b.chunks(LANES));
-    for (a, b) in a.zip(b) {
+    let mut add = |a: &[f32], b: &[f32]| {
         for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
             *lane += f64::from(term(*a, *b));
         }
+    };
+    let (whole_a, whole_b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = (whole_a.remainder(), whole_b.remainder());
+    for (a, b) in whole_a.zip(whole_b) {
+        add(a, b);
     }
+    add(rest.0, rest.1);
     lanes.iter().sum::<f64>() as f32
 }
 
@@ -112,8 +117,9 @@ pub(super) fn sum_columns(x: &[f32], stride: usize, cols: usize, mut put: impl F
         let width = LANES.min(cols - first);
         let mut lanes = [0f64; LANES];
         for row in x.chunks(stride) {
-            for (lane, x) in lanes.iter_mut().zip(&row[first..first + width]) {
-                *lane += f64::from(*x);
+            match row[first..].first_chunk::<LANES>() {
+                Some(row) => lanes.iter_mut().zip(row).for_each(|(lane, x)| *lane += f64::from(*x)),
+                None => lanes.iter_mut().zip(&row[first..]).for_each(|(lane, x)| *lane += f64::from(*x)),
             }
         }
         for (i, sum) in lanes.iter().take(width).enumerate() {

@@ -154,7 +154,7 @@ impl Ready {
         let row = &rates[4 * call.step.min(update.last_rate as usize)..][..4];
         // `f32::min` would turn a norm that is NaN into a scale of 1.
         let norm_scale = match update.clip_norm / (squared_norm.first().map_or(0.0, |norm| norm.sqrt()) + 1e-6) {
-            scale if update.clip_norm > 0.0 && !(scale >= 1.0) => scale,
+            scale if update.clip_norm > 0.0 && (scale < 1.0 || scale.is_nan()) => scale,
             _ => 1.0,
         };
         Self { update, rate: row[0] * update.rate_factor, corrections: [row[1], row[2]], norm_scale }

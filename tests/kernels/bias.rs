@@ -4,7 +4,7 @@ use wgrad::ops::bias;
 
 use crate::activation::MANY_GROUPS;
 use crate::case::{Case, magnitude};
-use crate::common::{EPSILON, SHAPES, signed, small_integers};
+use crate::common::{EPSILON, SHAPES, TINY, exponents, signed, small_integers};
 
 pub(crate) fn forward() -> Vec<Case> {
     let case = |(i, [rows, cols]): (usize, &[usize; 2])| {
@@ -20,7 +20,7 @@ pub(crate) fn forward() -> Vec<Case> {
 
 pub(crate) fn backward() -> Vec<Case> {
     let mut cases = Vec::new();
-    // A launch adds up to 524,288 rows, 32,768 in a loop: the last shape takes three launches and 65,563 rounds.
+    // A dispatch adds up to 512,000 rows, 32,000 in a loop: the last shape takes three dispatches and 65,563 rounds.
     let large = [[1_049_003, 2]];
     for (i, [rows, cols]) in SHAPES.iter().chain(&large).copied().enumerate() {
         for (accumulate, exact) in [(false, false), (true, false), (false, true), (true, true)] {
@@ -29,16 +29,25 @@ pub(crate) fn backward() -> Vec<Case> {
             }
             // Whole numbers: every order of additions gives the same sum, and a lost one shows.
             let values = if exact { |seed, len| small_integers(seed, len, 4) } else { signed };
-            let (x, before) = (values(i as u64, rows * cols), accumulate.then(|| values(99, cols)));
+            let mut x = values(i as u64, rows * cols);
+            if !exact && i % 2 == 1 {
+                x = exponents(i as u64, rows * cols, 1e-38, 1e33);
+            }
+            let before = accumulate.then(|| values(99, cols));
             let name = format!("column sums {rows} x {cols}, accumulate {accumulate}");
             let case = Case::new(name, move |recording, inputs, outputs| {
                 bias::backward(recording, inputs[0], outputs[0], accumulate)
             });
             let column = |col: usize| magnitude(x.iter().skip(col).step_by(cols));
-            let sums: Vec<f64> = if exact { vec![0.0; cols] } else { (0..cols).map(|c| column(c) + 1.0).collect() };
-            // The reference adds row by row; the additional 1 is what is added to.
+            let added = f64::from(u8::from(accumulate));
+            let sums: Vec<f64> = if exact { vec![0.0; cols] } else { (0..cols).map(|c| column(c) + added).collect() };
             let case = case.input([rows, cols], x);
-            cases.push(case.close([1, cols], move |i, _| (rows + 1) as f64 * EPSILON * sums[i]).before(before));
+            cases.push(
+                case.close([1, cols], move |i, _| {
+                    (rows + 1) as f64 * (EPSILON * sums[i] + if exact { 0.0 } else { TINY })
+                })
+                .before(before),
+            );
         }
     }
     cases

@@ -51,7 +51,7 @@ fn column_sums(device: &Device) -> Result<Vec<f32>, String> {
 fn reduce_sum(device: &Device) -> Result<Vec<f32>, String> {
     let len = 4096 * 7 + 13;
     let x = Guarded::new(device, [1, len], &small_integers(4, len, 4));
-    run(device, "reduce.sum", fold(8), [len as u32, 0.5f32.to_bits(), 0, 0, 0], &[&x], [1, 8])
+    run(device, "reduce.sum", fold(8), [len as u32, 0.5f32.to_bits(), 0, 0, f32::INFINITY.to_bits(), 0], &[&x], [1, 8])
 }
 
 fn squared_errors(device: &Device) -> Result<Vec<f32>, String> {
@@ -95,7 +95,7 @@ fn cross_entropy(device: &Device) -> Result<Vec<f32>, String> {
     let rows = 256 * 7 + 3;
     let z = Guarded::new(device, [rows, 2], &vec![0.5; 2 * rows]);
     let t = Guarded::new(device, [rows, 1], &small_integers(10, rows, 1).iter().map(|t| t.abs()).collect::<Vec<_>>());
-    let params = [rows as u32, 2, 1, 1f32.to_bits(), 0, f32::NAN.to_bits(), 0];
+    let params = [rows as u32, 2, 1, 1f32.to_bits(), 0, 0];
     run(device, "cross_entropy.forward", fold(8), params, &[&z, &t], [1, 8])
 }
 
@@ -112,8 +112,8 @@ fn folded_launches_reach_every_workgroup_and_no_further() {
         // A quotient.
         ("softmax.forward", softmax, 3.0 * EPSILON),
         ("softmax.backward", softmax_backward, 0.0),
-        // Logarithms, which WGSL lets be off by 2^-21 here, 256 of them added up.
-        ("cross_entropy.forward", cross_entropy, 2f64.powi(-20) + 256.0 * EPSILON),
+        // Logarithms by a series, 256 of them added up.
+        ("cross_entropy.forward", cross_entropy, 264.0 * EPSILON),
     ];
     for (name, launch, tolerance) in launches {
         let expected = launch(&Device::cpu()).unwrap();
