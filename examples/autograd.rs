@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use wgrad::data::{Dataset, Labels, disk};
+use wgrad::metrics::Decision;
 use wgrad::nn::{
     Backprop, Init, Linear, Loss, Module, Mse, Parameter, Parameters, ReLU, Reduction, Sequential, prefixed,
 };
@@ -42,10 +43,11 @@ impl Module for Branches {
 fn two_branches(device: &Device) -> Result<bool> {
     let model = Branches { smooth: Linear::new(2, 25), edged: Linear::new(2, 25), join: Linear::new(50, 1) };
     let [train, test] = [disk(1000, 1, Labels::PlusMinusOne)?, disk(1000, 2, Labels::PlusMinusOne)?];
-    let mut trainer = Trainer::new(device, model, Mse::new(), Adam::new(0.01), 0)?;
+    let mut trainer =
+        Trainer::new(device, model, Mse::new().decision(Decision::between(-1.0, 1.0)), Adam::new(0.01), 0)?;
     trainer.fit(&train, Fit::new(50, 50).evaluate_every(0))?;
-    let accuracy = trainer.evaluate(&test)?.accuracy;
-    println!("two branches: {accuracy:.3} of the points are told to be in the disk or not");
+    let accuracy = trainer.evaluate(&test)?.accuracy.unwrap_or_default();
+    println!("two branches: {accuracy:.3} of the points are classified correctly");
     Ok(accuracy > LEARNT)
 }
 
@@ -105,8 +107,8 @@ fn siamese(device: &Device) -> Result<bool> {
     let tower = Sequential::new().add(first).add(ReLU).add(Linear::new(25, 25)).add(ReLU).add(Linear::new(25, 2));
     let mut trainer = Trainer::new(device, Siamese { tower }, Contrastive, Adam::new(0.003), 0)?;
     trainer.fit(&pairs(2000, 1)?, Fit::new(60, 50).evaluate_every(0))?;
-    let accuracy = trainer.evaluate(&pairs(1000, 3)?)?.accuracy;
-    println!("Siamese network: {accuracy:.3} of the pairs are told to be of one class or of two");
+    let accuracy = trainer.evaluate(&pairs(1000, 3)?)?.accuracy.unwrap_or_default();
+    println!("Siamese network: {accuracy:.3} of the pairs are classified correctly");
     Ok(accuracy > LEARNT)
 }
 

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use wgrad::data::{Dataset, Labels, disk};
+use wgrad::metrics::Decision;
 use wgrad::nn::{Linear, Mse, ReLU, Sequential, Tanh};
 use wgrad::optim::{Schedule, Sgd};
 use wgrad::plot::{self, Axes};
@@ -86,14 +87,16 @@ fn run(options: &Options) -> Result<f32> {
         .add(Tanh);
     let epochs = options.epochs;
     let rates = Schedule::multi_step(&[(epochs - epochs / 2, 0.3), (epochs - epochs / 4, 0.1)]);
-    let mut trainer = Trainer::new(&device, model, Mse::new(), Sgd::new(options.lr).schedule(rates), seed)?;
+    // The larger output is the class.
+    let loss = Mse::new().decision(Decision::Argmax);
+    let mut trainer = Trainer::new(&device, model, loss, Sgd::new(options.lr).schedule(rates), seed)?;
     let (train_metrics, test_metrics) = fit(&mut trainer, options, &train, &test)?;
 
     let history = trainer.history();
     let steps = history.step_losses.len();
     let us_per_step = history.seconds * 1e6 / steps as f64;
-    println!("train: loss {:.4}, accuracy {:.3}", train_metrics.loss, train_metrics.accuracy);
-    println!("test:  loss {:.4}, accuracy {:.3}", test_metrics.loss, test_metrics.accuracy);
+    println!("train: loss {:.4}, accuracy {:.3}", train_metrics.loss, accuracy(train_metrics));
+    println!("test:  loss {:.4}, accuracy {:.3}", test_metrics.loss, accuracy(test_metrics));
     println!("{steps} steps in {:.2} s, {us_per_step:.0} us a step, measurements included", history.seconds);
     if let Some(path) = &options.plot {
         draw(path, &trainer, &test, test_metrics)?;
@@ -109,13 +112,18 @@ fn run(options: &Options) -> Result<f32> {
             "batch_size": options.batch_size,
             "train_seconds": history.seconds,
             "us_per_step": us_per_step,
-            "train_accuracy": rounded(train_metrics.accuracy),
-            "test_accuracy": rounded(test_metrics.accuracy),
+            "train_accuracy": rounded(accuracy(train_metrics)),
+            "test_accuracy": rounded(accuracy(test_metrics)),
             "final_loss": rounded(train_metrics.loss),
         });
         println!("{results}");
     }
-    Ok(test_metrics.accuracy)
+    Ok(accuracy(test_metrics))
+}
+
+/// Of a loss that makes a decision there always is one.
+fn accuracy(metrics: Metrics) -> f32 {
+    metrics.accuracy.unwrap_or_default()
 }
 
 /// Six decimals, so that JSON shows no digits that an f32 does not have.
@@ -133,7 +141,7 @@ fn fit(trainer: &mut Trainer, options: &Options, train: &Dataset, test: &Dataset
     let show = |record: &EpochRecord| {
         bar.inc(1);
         if let Some(measured) = record.validation {
-            bar.set_message(format!("loss {:.4}, test accuracy {:.3}", record.loss, measured.accuracy));
+            bar.set_message(format!("loss {:.4}, test accuracy {:.3}", record.loss, accuracy(measured)));
         }
     };
     let fit = Fit::new(options.epochs, options.batch_size).validation(test).evaluate_every(5).on_epoch(show);
@@ -145,7 +153,7 @@ fn fit(trainer: &mut Trainer, options: &Options, train: &Dataset, test: &Dataset
 
 fn draw(path: &Path, trainer: &Trainer, test: &Dataset, result: Metrics) -> Result<()> {
     let curves = trainer.history().loss_curves();
-    let title = format!("The disk problem on {}: test accuracy {:.3}", trainer.device().name(), result.accuracy);
+    let title = format!("The disk problem on {}: test accuracy {:.3}", trainer.device().name(), accuracy(result));
     plot::decision_boundary(
         path,
         &title,

@@ -3,6 +3,7 @@
 //!
 //! ```
 //! use wgrad::data::{Labels, disk};
+//! use wgrad::metrics::Decision;
 //! use wgrad::nn::{Linear, Mse, ReLU, Sequential, Tanh};
 //! use wgrad::optim::Sgd;
 //! use wgrad::{Device, Fit, Trainer};
@@ -15,11 +16,12 @@
 //!     .add(Linear::new(2, 25)).add(ReLU)
 //!     .add(Linear::new(25, 25)).add(ReLU)
 //!     .add(Linear::new(25, 1)).add(Tanh);
-//! let mut trainer = Trainer::new(&device, model, Mse::new(), Sgd::new(0.1), 0)?;
+//! let loss = Mse::new().decision(Decision::between(-1.0, 1.0)); // an output above 0 says inside
+//! let mut trainer = Trainer::new(&device, model, loss, Sgd::new(0.1), 0)?;
 //! trainer.fit(&train, Fit::new(100, 20))?;
 //!
 //! let metrics = trainer.evaluate(&test)?;
-//! assert!(metrics.accuracy > 0.9, "{metrics:?}");
+//! assert!(metrics.accuracy.unwrap() > 0.9, "{metrics:?}");
 //! let inside = trainer.predict(&[0.5, 0.5], 2)?[0] > 0.0;
 //! assert!(inside);
 //! # Ok::<(), wgrad::Error>(())

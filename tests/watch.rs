@@ -165,9 +165,9 @@ fn histories_are_csv_and_json() {
             ("steps", Some(3.0)),
             ("loss", Some(f64::from(record.loss))),
             ("train_loss", train.map(|m| f64::from(m.loss))),
-            ("train_accuracy", train.map(|m| f64::from(m.accuracy))),
+            ("train_accuracy", train.and_then(|m| m.accuracy).map(f64::from)),
             ("validation_loss", validation.map(|m| f64::from(m.loss))),
-            ("validation_accuracy", validation.map(|m| f64::from(m.accuracy))),
+            ("validation_accuracy", validation.and_then(|m| m.accuracy).map(f64::from)),
             ("seconds", Some(record.seconds)),
         ];
         assert_eq!((names.len(), row.len(), object.as_object().unwrap().len()), (8, 8, 8));

@@ -2,6 +2,7 @@
 
 use wgrad::Result;
 use wgrad::data::{Dataset, Labels, disk};
+use wgrad::metrics::Decision;
 use wgrad::nn::{Activation, Identity, Init, Linear, Mse, ReLU, Reduction, Sequential, Sigmoid, Tanh};
 use wgrad::optim::{Schedule, Sgd};
 use wgrad::{Device, Trainer};
@@ -180,7 +181,16 @@ impl Experiment {
             }
             width = size;
         }
-        Trainer::new(device, model, Mse::new().reduction(self.loss), self.rule(), seed)
+        Trainer::new(device, model, Mse::new().reduction(self.loss).decision(self.decision()), self.rule(), seed)
+    }
+
+    /// How the outputs are read as classes.
+    pub(crate) fn decision(&self) -> Decision {
+        match self.labels {
+            Labels::OneHot | Labels::PlusMinusOneHot => Decision::Argmax,
+            Labels::PlusMinusOne => Decision::between(-1.0, 1.0),
+            _ => Decision::between(0.0, 1.0),
+        }
     }
 
     fn rule(&self) -> Sgd {

@@ -122,8 +122,8 @@ impl Run {
     }
 }
 
-fn percent(accuracy: f32) -> f64 {
-    100.0 * f64::from(accuracy)
+fn percent(accuracy: Option<f32>) -> f64 {
+    100.0 * accuracy.map_or(f64::NAN, f64::from)
 }
 
 /// Trains once for each seed. The CPU path does so on all cores, each run on a device of its own.
@@ -290,5 +290,6 @@ fn draw(experiment: &Experiment, runs: &[Run], summary: &Summary<'_>, folder: &P
     let path = folder.join(format!("{}.svg", experiment.name));
     let title = format!("{}: test accuracy {} %", experiment.title(), summary.test);
     let Some(Run { trainer, test, .. }) = runs.first() else { return Ok(()) };
-    plot::decision_boundary(path, &title, |xy| trainer.predict(xy, 2), test, ["epoch", "accuracy, %"], &accuracy)
+    let (predict, decision) = (|xy: &[f32]| trainer.predict(xy, 2), experiment.decision());
+    plot::decision_boundary(path, &title, predict, decision, test, ["epoch", "accuracy, %"], &accuracy)
 }

@@ -39,16 +39,18 @@ pub use session::Session;
 ///
 /// ```
 /// use wgrad::data::{Labels, disk};
+/// use wgrad::metrics::Decision;
 /// use wgrad::nn::{Linear, Mse, ReLU, Sequential, Tanh};
 /// use wgrad::optim::Sgd;
 /// use wgrad::{Device, Fit, Trainer};
 ///
 /// let (train, test) = (disk(1000, 0, Labels::PlusMinusOne)?, disk(1000, 1, Labels::PlusMinusOne)?);
 /// let model = Sequential::new().add(Linear::new(2, 25)).add(ReLU).add(Linear::new(25, 1)).add(Tanh);
-/// let mut trainer = Trainer::new(&Device::cpu(), model, Mse::new(), Sgd::new(0.1), 0)?;
+/// let loss = Mse::new().decision(Decision::between(-1.0, 1.0));
+/// let mut trainer = Trainer::new(&Device::cpu(), model, loss, Sgd::new(0.1), 0)?;
 /// let history = trainer.fit(&train, Fit::new(20, 32).validation(&test))?;
 /// let last = history.epochs.last().unwrap();
-/// println!("test accuracy {}", last.validation.unwrap().accuracy);
+/// println!("test accuracy {}", last.validation.unwrap().accuracy.unwrap());
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 pub struct Trainer(Session);

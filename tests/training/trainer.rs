@@ -1,6 +1,7 @@
 //! What `Trainer` promises, with a model that adds its inputs up and whole numbers, so that every figure is exact.
 
 use wgrad::data::{Dataset, Labels, disk};
+use wgrad::metrics::Decision;
 use wgrad::nn::{BceWithLogits, Init, Linear, Mse, Reduction};
 use wgrad::optim::Sgd;
 use wgrad::{Device, Fit, Trainer};
@@ -23,7 +24,14 @@ fn squares(data: &Dataset) -> Vec<f32> {
 /// A model that does not learn.
 fn trainer(device: &Device, reduction: Reduction) -> Trainer {
     let model = Linear::new(3, 1).init(Init::Constant(1.0), Init::Constant(0.0));
-    Trainer::new(device, model, Mse::new().reduction(reduction), Sgd::new(0.0), 1).unwrap()
+    Trainer::new(
+        device,
+        model,
+        Mse::new().reduction(reduction).decision(Decision::between(-1.0, 1.0)),
+        Sgd::new(0.0),
+        1,
+    )
+    .unwrap()
 }
 
 #[test]
@@ -71,14 +79,14 @@ fn evaluation_and_prediction_go_through_large_data_in_chunks() {
         let data = data(samples);
         let squares = squares(&data);
         let expected: Vec<f32> = data.inputs().chunks_exact(3).map(|x| x.iter().sum()).collect();
-        let side = |value: &f32| *value > data.threshold();
+        let side = |value: &f32| *value > 0.0;
         let right = expected.iter().zip(data.targets()).filter(|(y, t)| side(y) == side(t)).count();
         for (name, device) in cpu_and_gpus() {
             let trainer = trainer(&device, Reduction::Sum);
             assert_eq!(trainer.predict(data.inputs(), 3).unwrap(), expected, "{name}");
             let metrics = trainer.evaluate(&data).unwrap();
             assert_eq!(metrics.loss, squares.iter().sum::<f32>(), "{name}");
-            assert_eq!(metrics.accuracy, (right as f64 / samples as f64) as f32, "{name}");
+            assert_eq!(metrics.accuracy, Some((right as f64 / samples as f64) as f32), "{name}");
         }
     }
 }
@@ -117,12 +125,19 @@ fn the_disk_is_learnt_with_nearly_every_seed() {
     let accuracy = |seed: u64| {
         let labels = Labels::PlusMinusOneHot;
         let (train, test) = (disk(1000, 3 * seed + 1, labels).unwrap(), disk(1000, 3 * seed + 2, labels).unwrap());
-        let mut trainer = Trainer::new(&Device::cpu(), disk_network(), Mse::new(), Sgd::new(0.1), 3 * seed).unwrap();
+        let mut trainer = Trainer::new(
+            &Device::cpu(),
+            disk_network(),
+            Mse::new().decision(Decision::Argmax),
+            Sgd::new(0.1),
+            3 * seed,
+        )
+        .unwrap();
         for (epochs, rate) in [(100, 0.1), (50, 0.03), (50, 0.01)] {
             trainer.optimizer().set_learning_rate(rate).unwrap();
             trainer.fit(&train, Fit::new(epochs, 50).validation(&test).evaluate_every(0)).unwrap();
         }
-        trainer.evaluate(&test).unwrap().accuracy
+        trainer.evaluate(&test).unwrap().accuracy.unwrap()
     };
     let accuracies: Vec<f32> = (0..5).map(accuracy).collect();
     println!("test accuracies {accuracies:?}");
@@ -136,5 +151,5 @@ fn logits_are_compared_with_zero() {
     let model = Linear::new(1, 1).init(Init::Constant(0.25), Init::Constant(0.0));
     let data = Dataset::new(vec![1.0, -1.0, 1.0], 1, vec![1.0, 0.0, 1.0], 1).unwrap();
     let trainer = Trainer::new(&Device::cpu(), model, BceWithLogits::new(), Sgd::new(0.1), 0).unwrap();
-    assert_eq!(trainer.evaluate(&data).unwrap().accuracy, 1.0);
+    assert_eq!(trainer.evaluate(&data).unwrap().accuracy, Some(1.0));
 }
