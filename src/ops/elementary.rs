@@ -67,13 +67,9 @@ pub(super) fn ln_1p(x: f32) -> f32 {
 /// x between -bound and bound; NaN of a NaN. Unlike `f32::clamp` it takes any bound.
 #[inline(always)]
 pub(super) fn clip(x: f32, bound: f32) -> f32 {
-    if x > bound {
-        bound
-    } else if x < -bound {
-        -bound
-    } else {
-        x
-    }
+    // In this form each is one instruction.
+    let x = if x > bound { bound } else { x };
+    if x < -bound { -bound } else { x }
 }
 
 /// The larger of two numbers; NaN if one of them is, unlike `f32::max`.
@@ -113,8 +109,9 @@ pub(super) fn sum_of(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 /// The sums of the columns of a matrix, of which `x` holds the rows, a `stride` apart: `put(column, sum)`.
 #[inline(always)]
 pub(super) fn sum_columns(x: &[f32], stride: usize, cols: usize, mut put: impl FnMut(usize, f32)) {
-    for first in (0..cols).step_by(LANES) {
-        let width = LANES.min(cols - first);
+    for start in (0..cols).step_by(LANES) {
+        // The last lanes go over columns that others have summed rather than be fewer.
+        let first = start.min(cols.saturating_sub(LANES));
         let mut lanes = [0f64; LANES];
         for row in x.chunks(stride) {
             match row[first..].first_chunk::<LANES>() {
@@ -122,7 +119,7 @@ pub(super) fn sum_columns(x: &[f32], stride: usize, cols: usize, mut put: impl F
                 None => lanes.iter_mut().zip(&row[first..]).for_each(|(lane, x)| *lane += f64::from(*x)),
             }
         }
-        for (i, sum) in lanes.iter().take(width).enumerate() {
+        for (i, sum) in lanes.iter().enumerate().take(cols - first).skip(start - first) {
             put(first + i, *sum as f32);
         }
     }

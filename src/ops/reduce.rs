@@ -222,3 +222,19 @@ fn spread(backward_pass: &mut BackwardPass<'_>, x: Var, dy: &Tensor, scale: f32)
     let Some(dx) = backward_pass.sink(x)? else { return Ok(()) };
     copy::broadcast(backward_pass.recording(), dy, scale, &dx.tensor, dx.accumulate)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::rows;
+    use crate::{Device, Recording, Tensor};
+
+    /// Submits are cut by the work, and a software driver takes microseconds for the shortest row.
+    #[test]
+    fn the_work_of_short_rows_is_that_of_their_workgroups() {
+        let device = Device::cpu();
+        let (x, out) = (Tensor::zeros(&device, 1000, 1).unwrap(), Tensor::zeros(&device, 1000, 1).unwrap());
+        let mut recording = Recording::new(&device);
+        rows(&mut recording, &x, 1.0, &out, false).unwrap();
+        assert!(recording.dispatches().iter().all(|dispatch| dispatch.work >= 1_000_000));
+    }
+}
