@@ -136,3 +136,19 @@ fn rows_reference(call: Call<'_>) {
         put(sum, params.scale * elementary::sum_of(row, |x| x), params.accumulate != 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::rows;
+    use crate::{Device, Recording, Tensor};
+
+    /// Submits are cut by the work, and a software driver takes microseconds for the shortest row.
+    #[test]
+    fn the_work_of_short_rows_is_that_of_their_workgroups() {
+        let device = Device::cpu();
+        let (x, out) = (Tensor::zeros(&device, 1000, 1).unwrap(), Tensor::zeros(&device, 1000, 1).unwrap());
+        let mut recording = Recording::new(&device);
+        rows(&mut recording, &x, 1.0, &out, false).unwrap();
+        assert!(recording.dispatches().iter().all(|dispatch| dispatch.work >= 1_000_000));
+    }
+}
