@@ -278,27 +278,23 @@ impl Recording {
     ///
     /// # Errors
     /// A tensor that is shorter than the one it replaces, of another device, or of a buffer that the dispatch writes; one
-    /// to be replaced that no dispatch uses, or only as a part of a longer one: [`Recording::fused`] makes one dispatch
-    /// write a weight's and a bias's gradients as one stretch of memory, which can only be replaced as a whole.
+    /// to be replaced that is only a part of what a dispatch takes as a whole: [`Recording::fused`] makes one dispatch
+    /// write a weight's and a bias's gradients as one stretch of memory.
     pub fn rebound(&self, pairs: &[(&Tensor, &Tensor)]) -> Result<Self> {
         if let Some((from, to)) = pairs.iter().find(|(from, to)| to.len() < from.len()) {
             return Err(Error::shape("rebound", format!("{to:?} in place of {from:?}; give one at least as long")));
         }
-        let mut used = vec![false; pairs.len()];
         let mut recording = Self::new(&self.device);
         for dispatch in &self.dispatches {
-            let mut replaced = |tensors: &[Tensor]| -> Result<Vec<Tensor>> {
-                tensors.iter().map(|tensor| replace(tensor, pairs, &mut used)).collect()
+            let replaced = |tensors: &[Tensor]| -> Result<Vec<Tensor>> {
+                tensors.iter().map(|tensor| replace(tensor, pairs)).collect()
             };
             let (inputs, outputs) = (replaced(&dispatch.inputs)?, replaced(&dispatch.outputs)?);
             let [bound_inputs, bound_outputs] = [&inputs, &outputs].map(|tensors| tensors.iter().collect::<Vec<_>>());
             recording.check_tensors(dispatch.kernel, &bound_inputs, &bound_outputs)?;
             recording.dispatches.push(Dispatch { inputs, outputs, ..dispatch.clone() });
         }
-        match used.iter().position(|used| !used) {
-            Some(unused) => Err(Error::input("rebound", format!("no dispatch uses {:?}", pairs[unused].0))),
-            None => Ok(recording),
-        }
+        Ok(recording)
     }
 
     pub(crate) fn dispatches(&self) -> &[Dispatch] {
@@ -312,11 +308,10 @@ impl Recording {
     }
 }
 
-/// What takes a tensor's place. The pairs that it is or lies in are marked as used.
-fn replace(tensor: &Tensor, pairs: &[(&Tensor, &Tensor)], used: &mut [bool]) -> Result<Tensor> {
-    for ((from, to), used) in pairs.iter().zip(used) {
+/// What takes a tensor's place.
+fn replace(tensor: &Tensor, pairs: &[(&Tensor, &Tensor)]) -> Result<Tensor> {
+    for (from, to) in pairs {
         if let Some(moved) = tensor.moved(from, to) {
-            *used = true;
             return Ok(moved);
         }
         if tensor.overlaps(from) {

@@ -37,11 +37,17 @@ fn a_long_run_of_one_thread_lets_others_in_between_its_steps() {
         });
         while slow.read().unwrap() == [0.0] {}
         // Two seconds of training at least, and 3 x 100 turns, each of which waits for a step or two.
-        for i in 0..100 {
-            x.write(&[i as f32]).unwrap();
-            prediction.run().unwrap();
-            assert_eq!(y.read().unwrap(), [2.0 * i as f32]);
-        }
+        let mut times: Vec<_> = (0..100)
+            .map(|i| {
+                let start = Instant::now();
+                x.write(&[i as f32]).unwrap();
+                prediction.run().unwrap();
+                assert_eq!(y.read().unwrap(), [2.0 * i as f32]);
+                start.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!("a write, a run, a read: median {:?}, worst {:?}", times[50], times[99]);
         assert!(trains.load(Ordering::Relaxed), "a hundred predictions took as long as all of the training");
     });
     assert_eq!(slow.read().unwrap(), [STEPS as f32]);

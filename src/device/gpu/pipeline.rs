@@ -100,3 +100,28 @@ impl Gpu {
         unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Device, KERNELS, Recording, Tensor, ops};
+
+    #[test]
+    fn only_what_ops_dispatches_runs_without_checks() {
+        let device = Device::cpu();
+        let x = Tensor::zeros(&device, 1, 4).unwrap();
+        let mut recording = Recording::new(&device);
+        ops::fill::fill(&mut recording, 1.0, &x).unwrap();
+        let fill = KERNELS.iter().find(|kernel| kernel.name == "fill.fill").unwrap();
+        recording.dispatch(fill, [1, 1], [u32::MAX, 0], &[], &[&x], 4).unwrap();
+        let mut copy = Recording::new(&device);
+        copy.append(&recording).unwrap();
+        let rebound = recording.rebound(&[(&x, &Tensor::zeros(&device, 1, 4).unwrap())]).unwrap();
+        for recording in [&recording, &copy, &rebound] {
+            let trusted: Vec<_> = recording.dispatches().iter().map(|dispatch| dispatch.trusted).collect();
+            assert_eq!(trusted, [true, false]);
+            // Nor is it taken for a dispatch whose parameters a rule for merging may rely on.
+            let is: Vec<_> = recording.dispatches().iter().map(|dispatch| dispatch.is(fill)).collect();
+            assert_eq!(is, [true, false]);
+        }
+    }
+}
