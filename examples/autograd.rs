@@ -1,4 +1,4 @@
-//! Gradients for free: a module of one's own, a Siamese network with a loss of one's own, and an operation of one's own.
+//! A module, a loss (for a Siamese network) and an operation of your own, the last with its own kernel and gradient.
 //!
 //! `cargo run --release --example autograd`
 
@@ -10,7 +10,7 @@ use wgrad::nn::{
     Backprop, Init, Linear, Loss, Module, Mse, Parameter, Parameters, ReLU, Reduction, Sequential, prefixed,
 };
 use wgrad::optim::{Adam, Optimizer};
-use wgrad::{Device, Error, Fit, Graph, Kernel, Operation, Recording, Result, Shape, Tensor, Trainer, Var};
+use wgrad::{Device, Error, ErrorKind, Fit, Graph, Kernel, Operation, Recording, Result, Shape, Tensor, Trainer, Var};
 
 /// A guess is right for half of the points, and for half of the pairs.
 const LEARNT: f32 = 0.8;
@@ -112,7 +112,7 @@ fn siamese(device: &Device) -> Result<bool> {
     Ok(accuracy > LEARNT)
 }
 
-/// An operation of one's own, with a kernel of its own: the products of all pairs of rows, G = X Xᵀ.
+/// An operation with its own kernel: the products of all pairs of rows, G = X Xᵀ.
 #[derive(Debug)]
 struct Gram;
 
@@ -152,7 +152,7 @@ impl Operation for Gram {
     fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         match inputs {
             [[rows, _]] => Ok(vec![[*rows, *rows]]),
-            _ => Err(Error::input("gram", format!("{} operands; it takes 1", inputs.len()))),
+            _ => Err(Error::new(ErrorKind::InvalidInput, "gram", format!("{} operands; it takes 1", inputs.len()))),
         }
     }
 

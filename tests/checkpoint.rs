@@ -249,21 +249,86 @@ fn a_checkpoint_is_of_one_rule() {
     trainer(&cpu, Own(Adam::new(0.01)), 1).resume(&own).unwrap();
 
     // A file from before the rule had its place in it.
-    let bytes = fs::read(&adam).unwrap();
-    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let mut json: serde_json::Value = serde_json::from_slice(&bytes[8..header]).unwrap();
-    let texts = json["__metadata__"].as_object_mut().unwrap();
-    let key = texts.keys().find(|key| key.ends_with("optimizer.rule")).unwrap().clone();
-    assert_eq!(texts.remove(&key).unwrap(), "Adam");
-    let mut text = serde_json::to_vec(&json).unwrap();
-    text.resize(text.len().next_multiple_of(8), b' ');
-    let old = [&(text.len() as u64).to_le_bytes()[..], &text, &bytes[header..]].concat();
-    fs::write(&adam, old).unwrap();
+    edit(&adam, |header| {
+        let texts = header["__metadata__"].as_object_mut().unwrap();
+        let key = texts.keys().find(|key| key.ends_with("optimizer.rule")).unwrap().clone();
+        assert_eq!(texts.remove(&key).unwrap(), "Adam");
+    });
     let mut reader = trainer(&cpu, Adam::new(0.01), 1);
     reader.resume(&adam).unwrap();
     assert_same_training("an old file", &reader, &writer);
     let message = trainer(&cpu, Sgd::new(0.1), 1).resume(&adam).unwrap_err().to_string();
     assert!(message.contains("keeps 2 numbers"), "{message}");
+}
+
+/// Changes the header of a file.
+fn edit(path: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let bytes = fs::read(path).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut json = serde_json::from_slice(&bytes[8..header]).unwrap();
+    change(&mut json);
+    let mut text = serde_json::to_vec(&json).unwrap();
+    text.resize(text.len().next_multiple_of(8), b' ');
+    fs::write(path, [&(text.len() as u64).to_le_bytes()[..], &text, &bytes[header..]].concat()).unwrap();
+}
+
+/// Numbers that one can't go on counting from, and histories that are not whole.
+#[test]
+fn impossible_numbers_are_refused() {
+    let cpu = Device::cpu();
+    let (train, _) = data();
+    let mut writer = trainer(&cpu, Adam::new(0.01), 1);
+    writer.fit(&train, Fit::new(2, 30)).unwrap();
+    let file = path("impossible");
+    type Change<'a> = Box<dyn Fn(&mut serde_json::Value) + 'a>;
+    let text = |name: &'static str, value: u64| -> Change<'_> {
+        Box::new(move |json| {
+            let texts = json["__metadata__"].as_object_mut().unwrap();
+            let key = texts.keys().find(|key| key.ends_with(name)).unwrap_or_else(|| panic!("{name}")).clone();
+            texts.insert(key, value.to_string().into());
+        })
+    };
+    let shape = |name: &'static str, shape: &'static [usize]| -> Change<'_> {
+        Box::new(move |json| {
+            let tensors = json.as_object_mut().unwrap();
+            let key = tensors.keys().find(|key| key.ends_with(name)).unwrap_or_else(|| panic!("{name}")).clone();
+            let tensor = &mut tensors[&key];
+            let len = |shape: &serde_json::Value| -> u64 {
+                shape.as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).product()
+            };
+            let before = len(&tensor["shape"]);
+            tensor["shape"] = shape.into();
+            assert_eq!(len(&tensor["shape"]), before, "{name}");
+        })
+    };
+    let changes = [
+        text("optimizer.steps", u64::MAX),
+        text("optimizer.steps", 1 << 60),
+        text("optimizer.epoch", u64::MAX - 1),
+        shape("epochs", &[14]),
+        shape("epochs", &[7, 2]),
+        shape("epochs", &[1, 14]),
+    ];
+    for (i, change) in changes.iter().enumerate() {
+        writer.save_checkpoint(&file).unwrap();
+        edit(&file, |json| change(json));
+        let mut reader = trainer(&cpu, Adam::new(0.01), 1);
+        let error = reader.resume(&file).expect_err(&format!("change {i}"));
+        assert!(error.to_string().contains("no checkpoint of a training"), "{i}: {error}");
+        assert!(reader.history().epochs.is_empty());
+        reader.fit(&train, Fit::new(1, 30)).unwrap();
+    }
+    // Fewer losses than the epochs' steps: another count of steps in the first row of epochs.
+    writer.save_checkpoint(&file).unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    let steps = 2f64.to_le_bytes();
+    let loss = f64::from(writer.history().epochs[0].loss).to_le_bytes();
+    let row = [steps, loss].concat();
+    let at = bytes.windows(row.len()).position(|window| window == row).unwrap();
+    bytes[at..at + 8].copy_from_slice(&3f64.to_le_bytes());
+    fs::write(&file, bytes).unwrap();
+    let error = trainer(&cpu, Adam::new(0.01), 1).resume(&file).unwrap_err();
+    assert!(error.to_string().contains("epochs of 5 steps, but 4 losses"), "{error}");
 }
 
 /// Tells the processes of the test below what they are to write.

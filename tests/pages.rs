@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use wgrad::data::{Csv, Dataset, Labels, disk};
 use wgrad::nn::{CrossEntropy, Linear, Loss, Module, Mse, Parameter, Parameters, ReLU, Sequential};
-use wgrad::optim::Sgd;
+use wgrad::optim::{Optimizer, Sgd};
 use wgrad::{Device, EarlyStopping, Error, Fit, Graph, Result, Tensor, Trainer, gradients};
 
 /// All Markdown files below a folder, without what is built or hidden.
@@ -134,6 +134,11 @@ fn messages_are_explained_as_they_are() {
         let x = graph.input(&Tensor::zeros(&device, 4, 1)?)?;
         gradients(&mut graph, x, &[x]).map(drop)
     };
+    let placed_twice = |second: &Device, seed| {
+        let layer = Linear::new(2, 1);
+        Parameters::new(&device, &layer, 0)?;
+        Parameters::new(second, &layer, seed)
+    };
     let stop = || Fit::new(1, 10).early_stopping(EarlyStopping::new(3));
     let forgetful = || Forgetful(Parameter::new(2, 2, wgrad::nn::Init::HeNormal));
     let messages: Vec<Option<Error>> = vec![
@@ -153,6 +158,9 @@ fn messages_are_explained_as_they_are() {
         fit(Sequential::new().add(Linear::new(2, 2)).add(forgetful()), Mse::new(), &points, Fit::new(1, 10)).err(),
         Graph::new(&device).input(&Tensor::zeros(&Device::cpu(), 1, 1).unwrap()).err(),
         unreduced().err(),
+        placed_twice(&device, 1).err(),
+        placed_twice(&Device::cpu(), 0).err(),
+        Optimizer::new(&Parameters::new(&device, &mlp(2, 1), 0).unwrap(), Sgd::new(0.1).nesterov(true)).err(),
     ];
     for message in messages {
         let message = message.unwrap().to_string();

@@ -222,7 +222,9 @@ fn check_dropped(name: &str, device: &Device, mut training: Training) {
     let mut resumed = Training::new(device);
     block_on(resumed.session.resume(&path)).unwrap();
     std::fs::remove_file(&path).unwrap();
-    [&mut whole, &mut training, &mut resumed].map(|training| fit(training, EPOCHS));
+    for training in [&mut whole, &mut training, &mut resumed] {
+        fit(training, EPOCHS);
+    }
     assert_same(&format!("{name}, to the end"), &mut training, &mut whole);
     assert_same(&format!("{name}, resumed to the end"), &mut resumed, &mut whole);
 }
@@ -281,7 +283,7 @@ fn any_executor_gives_the_same_bits(devices: &Devices) {
             loop {
                 let poll = || future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 match std::thread::scope(|scope| scope.spawn(poll).join()).unwrap() {
-                    Poll::Ready(history) => break history.unwrap(),
+                    Poll::Ready(history) => break drop(history.unwrap()),
                     Poll::Pending => std::thread::yield_now(),
                 }
             }

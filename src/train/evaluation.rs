@@ -1,15 +1,15 @@
 //! The loss and accuracy of a model on a dataset, measured on the device, in chunks.
 
+use super::Metrics;
 use super::history::combine;
 use super::pass::{Pass, Source};
-use super::{Metrics, Session};
 use crate::data::Dataset;
 use crate::device::{ALIGNMENT, Device, PendingRead, Tensor};
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::lower::lower;
 use crate::metrics::Decision;
-use crate::nn::Reduction;
+use crate::nn::{Loss, Module, Reduction};
 use crate::ops::metrics::CountCorrect;
 use crate::ops::reduce::IntoHistory;
 
@@ -48,18 +48,19 @@ fn counts_start(chunks: usize) -> usize {
 
 impl<'a> Evaluation<'a> {
     /// On data in steps of `chunk_rows`.
-    pub(super) fn new(session: &Session, source: Source<'a>) -> Result<Self> {
+    pub(super) fn new(model: &dyn Module, loss: &dyn Loss, source: Source<'a>) -> Result<Self> {
+        let (device, reduction) = (source.device().clone(), loss.reduction());
         let chunks = source.steps(false).len();
-        let results = Tensor::zeros(&session.device, 1, counts_start(chunks) + chunks)?;
+        let results = Tensor::zeros(&device, 1, counts_start(chunks) + chunks)?;
         let losses = results.view(0, 1, chunks)?;
         let counts = results.view(counts_start(chunks), 1, chunks)?;
-        let decision = session.loss.decision();
+        let decision = loss.decision();
         let answers = decision.answers(source.data().target_cols());
         let pass = Pass::new(source, false, |source, rows| {
-            let mut graph = Graph::for_evaluation(&session.device);
+            let mut graph = Graph::for_evaluation(&device);
             let [x, t] = source.gather(&mut graph, rows)?;
-            let prediction = session.model.forward(&mut graph, x)?;
-            let loss = session.loss.forward(&mut graph, prediction, t)?;
+            let prediction = model.forward(&mut graph, x)?;
+            let loss = loss.forward(&mut graph, prediction, t)?;
             let losses = graph.input(&losses)?;
             let mut wanted = vec![graph.call1(IntoHistory, &[losses, loss])?];
             if let Some(count) = count_right(decision) {
@@ -68,7 +69,7 @@ impl<'a> Evaluation<'a> {
             }
             Ok(lower(&graph, &wanted)?.into_recording())
         })?;
-        Ok(Self { pass, results, reduction: session.loss.reduction(), answers })
+        Ok(Self { pass, results, reduction, answers })
     }
 
     /// Queues the forward pass with the parameters as they are.

@@ -81,6 +81,10 @@ impl<'a> Source<'a> {
         })
     }
 
+    pub(super) fn device(&self) -> &Device {
+        self.inputs.device()
+    }
+
     pub(super) fn data(&self) -> &Dataset {
         self.data
     }

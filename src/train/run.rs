@@ -69,7 +69,7 @@ impl Session {
         let measured = source.in_steps_of(chunk_rows(&self.device, train), fit.resident_bytes)?;
         self.optimizer.reserve(train.len().div_ceil(fit.batch_size))?;
         let plan = self.record_epoch(source, &fit)?;
-        let evaluation = Evaluation::new(self, measured)?;
+        let evaluation = Evaluation::new(&self.model, &*self.loss, measured)?;
         let validation = fit.validation.map(|data| self.evaluation(data, fit.resident_bytes)).transpose()?;
 
         let (already, already_steps) = (self.history.epochs.len(), self.history.step_losses.len());
@@ -157,7 +157,13 @@ impl Session {
             validation,
             seconds: clock.seconds(),
         };
-        let best = self.new_best(&record, fit).await?;
+        let best = match self.is_best(&record, fit) {
+            Some(value) => {
+                let values = self.parameters.read_async().await?;
+                Some(Best { monitor: fit.monitor, epoch: record.epoch, value, values })
+            }
+            None => None,
+        };
         // Nothing waits from here on, so that a future that is dropped leaves an epoch recorded whole, or not at all.
         // Within a call the records' times add up; whoever saves a checkpoint needs the sum so far.
         let before = self.history.epochs.last().filter(|_| fit.recorded > 0).map_or(0.0, |previous| previous.seconds);
@@ -184,15 +190,12 @@ impl Session {
         Ok(stop)
     }
 
-    /// The epoch of this record, if it is the best so far.
-    async fn new_best(&self, record: &EpochRecord, fit: &Fit<'_>) -> Result<Option<Best>> {
-        let Some(value) = fit.monitor.of(record).filter(|_| fit.looks_for_best()) else { return Ok(None) };
+    /// What the record's epoch was measured to be, if that is the best so far. Not a future, which would hold on to `fit`,
+    /// whose callbacks no two threads may share.
+    fn is_best(&self, record: &EpochRecord, fit: &Fit<'_>) -> Option<f32> {
+        let value = fit.monitor.of(record).filter(|_| fit.looks_for_best())?;
         let min_delta = fit.early_stopping.map_or(0.0, |stopping| stopping.min_delta);
-        if self.best.as_ref().is_some_and(|best| !best.is_beaten_by(value, min_delta)) {
-            return Ok(None);
-        }
-        let values = self.parameters.read_async().await?;
-        Ok(Some(Best { monitor: fit.monitor, epoch: record.epoch, value, values }))
+        self.best.as_ref().is_none_or(|best| best.is_beaten_by(value, min_delta)).then_some(value)
     }
 
     fn is_patience_out(&self, fit: &Fit<'_>) -> bool {

@@ -106,7 +106,7 @@ impl Session {
 
     pub(super) fn evaluation<'a>(&self, data: &'a Dataset, resident_bytes: u64) -> Result<Evaluation<'a>> {
         let source = Source::new(&self.device, data, chunk_rows(&self.device, data), resident_bytes)?;
-        Evaluation::new(self, source)
+        Evaluation::new(&self.model, &*self.loss, source)
     }
 
     /// See [`Trainer::predict`](crate::Trainer::predict).
