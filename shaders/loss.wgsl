@@ -132,7 +132,7 @@ fn derivative(kind: u32, a: f32, x: f32, y: f32) -> f32 {
         case 2u: { return 1.0 - y * y; }
         case 3u: { return y * (1.0 - y); }
         case 4u: { return select(a, 1.0, x > 0.0); }
-        case 5u: { return select(y + a, 1.0, x > 0.0); }
+        case 5u: { return select(select(y + a, a * exp(min(x, 0.0)), a < 0.0), 1.0, x > 0.0); }
         case 6u: { return normal_cdf(x) + x * 0.39894228 * exp(-0.5 * x * x); }
         case 7u: {
             let angle = 0.79788456 * (x + 0.044715 * x * x * x);

@@ -82,7 +82,7 @@ pub(crate) fn assert_same_bits(op: &str, actual: &[f32], expected: &[f32]) {
 
 /// Asserts that two trainers are in the same state, and came there by the same losses, bit for bit.
 pub(crate) fn assert_same_training(name: &str, one: &Trainer, other: &Trainer) {
-    let values = |trainer: &Trainer| trainer.parameters().values().read().unwrap();
+    let values = |trainer: &Trainer| trainer.parameters().read().unwrap();
     assert_same_bits(&format!("{name}: parameters"), &values(one), &values(other));
     assert_same_bits(&format!("{name}: losses"), &one.history().step_losses, &other.history().step_losses);
     let epochs = |history: &History| {

@@ -195,6 +195,9 @@ impl Activation {
             Self::ELU { alpha } => {
                 if x > 0.0 {
                     1.0
+                } else if alpha < 0.0 {
+                    // The value does not tell it, so that x may stand in both places.
+                    alpha * exp(x)
                 } else {
                     y + alpha
                 }
