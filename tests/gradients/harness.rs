@@ -281,7 +281,7 @@ fn run(graph: &Graph, rules: &[Rule], wanted: &[Option<Var>]) -> Result<Vec<Vec<
         let lowered = Lowering::default().rules(rules).lower(graph, &given)?;
         let once = || {
             lowered.run()?;
-            wanted.iter().map(|var| var.map_or(Ok(Vec::new()), |var| lowered.read(var))).collect()
+            wanted.iter().map(|var| var.map_or(Ok(Vec::new()), |var| lowered.read(var))).collect::<Recorded<Vec<_>>>()
         };
         Ok([once()?, once()?])
     };

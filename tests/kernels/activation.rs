@@ -7,6 +7,12 @@ use wgrad::ops::activation;
 use crate::case::Case;
 use crate::common::{CPU, EPSILON, SHAPES, WGSL, signed};
 
+/// Whether the derivative is told from the function's value, not from its argument.
+pub(crate) fn is_told_by_value(function: Activation) -> bool {
+    use Activation::{ELU, LeakyReLU, ReLU, Sigmoid, Tanh};
+    matches!(function, ReLU | Tanh | Sigmoid | LeakyReLU { .. } | ELU { .. })
+}
+
 /// Those that can end a product.
 pub(crate) const EPILOGUES: [Activation; 10] =
     [Identity, ReLU, Tanh, Sigmoid, LeakyReLU { slope: 0.2 }, ELU { alpha: 1.5 }, GELU, GELUTanh, SiLU, Softplus];
