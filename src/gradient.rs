@@ -61,7 +61,16 @@ fn pull_back(graph: &mut Graph, y: Var, dy: Var, by: &[Var], first: usize) -> Re
         }
         let from = graph.nodes().len();
         let each = match node.op.expand(graph, &node.inputs)? {
-            Some(same) => pull_back(graph, same, dy, &node.inputs, from)?,
+            Some(same) => {
+                let mut each = pull_back(graph, same, dy, &node.inputs, from)?;
+                // Of an operand that is there twice, the expansion tells the whole gradient each time.
+                for i in 1..node.inputs.len() {
+                    if node.inputs[..i].contains(&node.inputs[i]) {
+                        each[i] = None;
+                    }
+                }
+                each
+            }
             None => node.op.gradient(graph, &node.inputs, y, dy)?,
         };
         check(graph, &node.inputs, &each)

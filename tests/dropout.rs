@@ -9,7 +9,7 @@ use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{Dropout, Linear, Module, Mse, Parameters, Sequential};
 use wgrad::ops;
 use wgrad::optim::Sgd;
-use wgrad::{Device, ErrorKind, Fit, Graph, Recording, Tape, Tensor, Trainer, Var};
+use wgrad::{Device, ErrorKind, Fit, Graph, Lowered, Lowering, Recording, Tensor, Trainer, Var, gradients, lower};
 
 on_every_device!(
     a_share_p_is_dropped_and_the_rest_scaled,
@@ -91,36 +91,44 @@ fn masks_are_those_of_the_cpu(devices: &Devices) {
 const ROWS: usize = 40;
 const COLS: usize = 25;
 
-/// loss = sum of (dropout(2 x) ∘ w), twice: two operations, with masks of their own.
+/// loss = sum of (dropout(2 x) ∘ w), twice: two operations, with masks of their own; and a backward pass after a forward
+/// pass, each lowered by itself.
 struct Recorded {
-    graph: Graph,
-    x: Var,
-    outputs: [Tensor; 2],
+    forward: Lowered,
+    backward: Lowered,
+    gradient: Var,
+    outputs: [Var; 2],
     upstream: Vec<f32>,
 }
 
 fn record(device: &Device, p: f32, seed: u32) -> Recorded {
     let upstream = signed(2, ROWS * COLS);
-    let mut tape = Tape::new(device).seed(seed);
-    let x = tape.variable(&Tensor::new(device, ROWS, COLS, &signed(1, ROWS * COLS)).unwrap()).unwrap();
-    let w = tape.input(&Tensor::new(device, ROWS, COLS, &upstream).unwrap()).unwrap();
-    let doubled = tape.mul_scalar(x, 2.0).unwrap();
-    let first = tape.dropout(doubled, p).unwrap();
-    let second = tape.dropout(doubled, p).unwrap();
-    let both = tape.add(first, second).unwrap();
-    let weighted = tape.mul(both, w).unwrap();
-    let loss = tape.sum(weighted).unwrap();
-    let outputs = [tape.tensor(first).unwrap(), tape.tensor(second).unwrap()];
-    Recorded { graph: tape.backward(loss).unwrap(), x, outputs, upstream }
+    let mut graph = Graph::new(device).seed(seed);
+    let x = graph.input(&Tensor::new(device, ROWS, COLS, &signed(1, ROWS * COLS)).unwrap()).unwrap();
+    let w = graph.input(&Tensor::new(device, ROWS, COLS, &upstream).unwrap()).unwrap();
+    let doubled = graph.mul_scalar(x, 2.0).unwrap();
+    let outputs = [graph.dropout(doubled, p).unwrap(), graph.dropout(doubled, p).unwrap()];
+    let both = graph.add(outputs[0], outputs[1]).unwrap();
+    let weighted = graph.mul(both, w).unwrap();
+    let loss = graph.sum(weighted).unwrap();
+    let gradient = gradients(&mut graph, loss, &[x]).unwrap()[0].unwrap();
+    let forward = lower(&graph, &[outputs[0], outputs[1], loss]).unwrap();
+    let backward = Lowering::default().after(&forward).lower(&graph, &[gradient]).unwrap();
+    Recorded { forward, backward, gradient, outputs, upstream }
 }
 
 impl Recorded {
     /// Both masks of a run: what each element is multiplied by.
     fn run(&self) -> [Vec<f32>; 2] {
-        self.graph.forward().unwrap();
-        self.graph.backward().unwrap();
+        self.forward.run().unwrap();
+        self.backward.run().unwrap();
         let x = signed(1, ROWS * COLS);
-        self.outputs.clone().map(|out| out.read().unwrap().iter().zip(&x).map(|(out, x)| out / (2.0 * x)).collect())
+        let mask = |out: Var| self.forward.read(out).unwrap().iter().zip(&x).map(|(out, x)| out / (2.0 * x)).collect();
+        self.outputs.map(mask)
+    }
+
+    fn gradient(&self) -> Vec<f32> {
+        self.backward.read(self.gradient).unwrap()
     }
 }
 
@@ -130,15 +138,15 @@ fn the_backward_pass_uses_the_forward_masks(devices: &Devices) {
         for run in 0..3 {
             let [first, second] = recorded.run();
             assert_ne!(kept(&first), kept(&second), "two operations share a mask on {label}");
-            let gradient = recorded.graph.gradient(recorded.x).unwrap().read().unwrap();
+            let gradient = recorded.gradient();
             let expected: Vec<f64> = (0..gradient.len())
                 .map(|i| 2.0 * f64::from(recorded.upstream[i]) * (f64::from(first[i]) + f64::from(second[i])))
                 .collect();
             // The masks are quotients; scaling, doubling, adding: a handful of roundings of at most 7.
             assert_close(&format!("run {run} on {label}"), &gradient, &expected, 0.0, 40.0 * EPSILON);
             // A second backward pass of the same forward pass.
-            recorded.graph.backward().unwrap();
-            let again = recorded.graph.gradient(recorded.x).unwrap().read().unwrap();
+            recorded.backward.run().unwrap();
+            let again = recorded.gradient();
             assert_same_bits(&format!("again, run {run} on {label}"), &again, &gradient);
         }
     }
@@ -173,19 +181,19 @@ fn evaluation_drops_nothing(devices: &Devices) {
         assert_same_bits(&format!("predict on {label}"), &outputs, &without.predict(data.inputs(), 2).unwrap());
         assert_eq!(with.evaluate(&data).unwrap(), without.evaluate(&data).unwrap(), "evaluate on {label}");
 
-        let mut tape = Tape::for_evaluation(device);
-        assert!(!tape.is_training());
-        let x = tape.input(&Tensor::zeros(device, 3, 2).unwrap()).unwrap();
-        assert_eq!(tape.dropout(x, 0.5).unwrap(), x, "an operation in evaluation");
+        let mut graph = Graph::for_evaluation(device);
+        assert!(!graph.is_training());
+        let x = graph.input(&Tensor::zeros(device, 3, 2).unwrap()).unwrap();
+        assert_eq!(graph.dropout(x, 0.5).unwrap(), x, "an operation in evaluation");
         // In training the same network gives something else.
         let model = network();
         Parameters::new(device, &model, 4).unwrap();
-        let mut tape = Tape::new(device);
-        let x = tape.input(&Tensor::new(device, 50, 2, data.inputs()).unwrap()).unwrap();
-        let y = model.forward(&mut tape, x).unwrap();
-        let y = tape.tensor(y).unwrap();
-        tape.finish().run().unwrap();
-        assert_ne!(y.read().unwrap(), outputs, "nothing was dropped on {label}");
+        let mut graph = Graph::new(device);
+        let x = graph.input(&Tensor::new(device, 50, 2, data.inputs()).unwrap()).unwrap();
+        let y = model.forward(&mut graph, x).unwrap();
+        let lowered = lower(&graph, &[y]).unwrap();
+        lowered.run().unwrap();
+        assert_ne!(lowered.read(y).unwrap(), outputs, "nothing was dropped on {label}");
     }
 }
 
@@ -215,9 +223,9 @@ fn a_trainer_repeats_itself_whatever_the_submits(devices: &Devices) {
 fn impossible_probabilities_are_errors() {
     let device = Device::cpu();
     for p in [-0.1, 1.0, 1.5, f32::NAN, f32::INFINITY] {
-        let mut tape = Tape::new(&device);
-        let x = tape.variable(&Tensor::zeros(&device, 2, 2).unwrap()).unwrap();
-        let error = tape.dropout(x, p).unwrap_err();
+        let mut graph = Graph::new(&device);
+        let x = graph.input(&Tensor::zeros(&device, 2, 2).unwrap()).unwrap();
+        let error = graph.dropout(x, p).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{p}: {error}");
         let model = Sequential::new().add(Linear::new(2, 2)).add(Dropout::new(p));
         let mut trainer = Trainer::new(&device, model, Mse::new(), Sgd::new(0.1), 0).unwrap();

@@ -81,7 +81,13 @@ impl Inputs {
         for (a, name) in factors {
             for (b, other) in [((&b).into(), "b"), (b_turned.t(), "b turned")] {
                 let out = on.tensor([m, n], &self.c);
-                let epilogue = Epilogue { alpha: 0.5, beta: -2.0, bias: Some(&row), activation: Activation::ReLU };
+                let epilogue = Epilogue {
+                    alpha: 0.5,
+                    beta: -2.0,
+                    bias: Some(&row),
+                    activation: Activation::ReLU,
+                    ..Epilogue::default()
+                };
                 on.run(format!("matmul {name} {other}"), &out, |r| matmul(r, a, b, &out, epilogue));
             }
         }

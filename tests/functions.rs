@@ -16,7 +16,7 @@ use wgrad::nn::{
 use wgrad::ops::Activation;
 use wgrad::ops::loss::Elementwise;
 use wgrad::optim::Sgd;
-use wgrad::{Device, ErrorKind, Fit, Result, Tape, Tensor, Trainer, Var};
+use wgrad::{Device, ErrorKind, Fit, Graph, Result, Tensor, Trainer, Var, gradients, lower};
 
 on_every_device!(
     activations_and_their_derivatives_match_pytorch,
@@ -30,24 +30,23 @@ fn value_and_gradient(
     [rows, cols]: [usize; 2],
     x: &[f32],
     upstream: Option<&[f32]>,
-    f: impl Fn(&mut Tape, Var) -> Result<Var>,
+    f: impl Fn(&mut Graph, Var) -> Result<Var>,
 ) -> Result<[Vec<f32>; 2]> {
-    let mut tape = Tape::new(device);
-    let x = tape.variable(&Tensor::new(device, rows, cols, x)?)?;
-    let y = f(&mut tape, x)?;
+    let mut graph = Graph::new(device);
+    let x = graph.input(&Tensor::new(device, rows, cols, x)?)?;
+    let y = f(&mut graph, x)?;
     let weighted = match upstream {
         Some(upstream) => {
-            let upstream = tape.input(&Tensor::new(device, rows, cols, upstream)?)?;
-            tape.mul(y, upstream)?
+            let upstream = graph.input(&Tensor::new(device, rows, cols, upstream)?)?;
+            graph.mul(y, upstream)?
         }
         None => y,
     };
-    let sum = tape.sum(weighted)?;
-    let value = tape.tensor(y)?;
-    let graph = tape.backward(sum)?;
-    graph.forward()?;
-    graph.backward()?;
-    Ok([value.read()?, graph.gradient(x).unwrap().read()?])
+    let sum = graph.sum(weighted)?;
+    let dx = gradients(&mut graph, sum, &[x])?[0].unwrap();
+    let lowered = lower(&graph, &[y, dx])?;
+    lowered.run()?;
+    Ok([lowered.read(y)?, lowered.read(dx)?])
 }
 
 /// All faults of all devices, or nothing.
@@ -86,7 +85,7 @@ fn activations_and_their_derivatives_match_pytorch(devices: &Devices) {
             let accuracy = Accuracy::of(device);
             let shape = [1, grid.len()];
             let [value, derivative] =
-                value_and_gradient(device, shape, &grid, None, |tape, x| tape.activation(x, activation)).unwrap();
+                value_and_gradient(device, shape, &grid, None, |graph, x| graph.activation(x, activation)).unwrap();
             let x = |i: usize| f64::from(grid[i]);
             let name = format!("{activation:?} on {label}");
             // PyTorch's f64 takes 1 + erf and 1 + tanh, of which far out only f64's rounding is left.
@@ -109,8 +108,8 @@ fn softmax_and_its_logarithm_match_pytorch(devices: &Devices) {
         let (x, upstream) = (floats(&case["x"]), floats(&case["upstream"]));
         let [y, d] = ["value", "gradient"].map(|key| numbers(&case[key]));
         for (label, device) in devices {
-            let [value, gradient] = value_and_gradient(device, [rows, cols], &x, Some(&upstream), |tape, x| {
-                if log { tape.log_softmax(x) } else { tape.softmax(x) }
+            let [value, gradient] = value_and_gradient(device, [rows, cols], &x, Some(&upstream), |graph, x| {
+                if log { graph.log_softmax(x) } else { graph.softmax(x) }
             })
             .unwrap();
             let accuracy = Accuracy::of(device);
@@ -193,9 +192,9 @@ fn losses_and_their_gradients_match_pytorch(devices: &Devices) {
             for (label, device) in devices {
                 let errors = loss_errors(case, &Accuracy::of(device));
                 let loss = loss(case, reduction);
-                let [actual, slope] = value_and_gradient(device, [rows, cols], &prediction, None, |tape, p| {
-                    let t = tape.input(&Tensor::new(tape.device(), rows, target.len() / rows, &target)?)?;
-                    loss.forward(tape, p, t)
+                let [actual, slope] = value_and_gradient(device, [rows, cols], &prediction, None, |graph, p| {
+                    let t = graph.input(&Tensor::new(graph.device(), rows, target.len() / rows, &target)?)?;
+                    loss.forward(graph, p, t)
                 })
                 .unwrap();
                 // All terms are positive, so that adding n of them errs by n roundings of the sum; then the scaling.
@@ -225,14 +224,14 @@ fn a_nan_stays_one_on_the_cpu() {
     Parameters::new(&device, &layer, 0).unwrap();
     for activation in all {
         let [values, _] =
-            value_and_gradient(&device, [1, 37], &x, None, |tape, x| tape.activation(x, activation)).unwrap();
-        let mut tape = Tape::new(&device);
-        let column = tape.input(&Tensor::new(&device, 37, 1, &x).unwrap()).unwrap();
-        let product = layer.forward(&mut tape, column).unwrap();
-        let y = tape.activation(product, activation).unwrap();
-        let y = tape.tensor(y).unwrap();
-        tape.finish().fused(&[&y]).run().unwrap();
-        for (i, (alone, fused)) in values.iter().zip(y.read().unwrap()).enumerate() {
+            value_and_gradient(&device, [1, 37], &x, None, |graph, x| graph.activation(x, activation)).unwrap();
+        let mut graph = Graph::new(&device);
+        let column = graph.input(&Tensor::new(&device, 37, 1, &x).unwrap()).unwrap();
+        let product = layer.forward(&mut graph, column).unwrap();
+        let y = graph.activation(product, activation).unwrap();
+        let lowered = lower(&graph, &[y]).unwrap();
+        lowered.run().unwrap();
+        for (i, (alone, fused)) in values.iter().zip(lowered.read(y).unwrap()).enumerate() {
             assert_eq!([alone.is_nan(), fused.is_nan()], [i % 3 == 0; 2], "{activation:?} of {}", x[i]);
         }
     }

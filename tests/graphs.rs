@@ -6,10 +6,10 @@ mod common;
 
 use common::{Devices, EPSILON, assert_close, assert_same_bits, on_every_device, signed, tanh_error};
 use wgrad::data::{Labels, disk};
-use wgrad::nn::{Linear, Loss, Module, Mse, Parameter, Parameters, Sequential, Sigmoid, Tanh, prefixed};
+use wgrad::nn::{Backprop, Linear, Loss, Module, Mse, Parameter, Parameters, Sequential, Sigmoid, Tanh, prefixed};
 use wgrad::ops::Reduction;
-use wgrad::optim::{Adam, Optimizer, RmsProp, Rule, Sgd};
-use wgrad::{Device, ErrorKind, Fit, Graph, Result, Tape, Tensor, Trainer, Var};
+use wgrad::optim::{Adam, Algorithm, Optimizer, RmsProp, Sgd};
+use wgrad::{Device, ErrorKind, Fit, Graph, Result, Tensor, Trainer, Var, gradients, lower};
 
 on_every_device!(
     a_value_used_in_many_ways_gets_all_gradients,
@@ -78,25 +78,25 @@ fn a_value_used_in_many_ways_gets_all_gradients(devices: &Devices) {
         .map(|x| 2.0 * x + x.tanh() + x * (1.0 - x.tanh().powi(2)) + 3.0 - 4.0 * 3.0 + 1.0)
         .collect();
     for (label, device) in devices {
-        let mut tape = Tape::new(device);
-        let x = tape.variable(&Tensor::new(device, 3, 4, &values).unwrap()).unwrap();
-        let square = tape.mul(x, x).unwrap();
-        let curved = tape.tanh(x).unwrap();
-        let product = tape.mul(curved, x).unwrap();
-        let rows = tape.sum_cols(x).unwrap();
-        let centred = tape.sub(x, rows).unwrap();
-        let centred = tape.mul_scalar(centred, 3.0).unwrap();
+        let mut graph = Graph::new(device);
+        let x = graph.input(&Tensor::new(device, 3, 4, &values).unwrap()).unwrap();
+        let square = graph.mul(x, x).unwrap();
+        let curved = graph.tanh(x).unwrap();
+        let product = graph.mul(curved, x).unwrap();
+        let rows = graph.sum_cols(x).unwrap();
+        let centred = graph.sub(x, rows).unwrap();
+        let centred = graph.mul_scalar(centred, 3.0).unwrap();
         let mut all = x;
         for part in [square, product, centred] {
-            all = tape.add(all, part).unwrap();
+            all = graph.add(all, part).unwrap();
         }
-        let loss = tape.sum(all).unwrap();
-        let graph = tape.backward(loss).unwrap();
+        let loss = graph.sum(all).unwrap();
+        let gradient = gradients(&mut graph, loss, &[x]).unwrap()[0].unwrap();
+        let lowered = lower(&graph, &[gradient]).unwrap();
         for run in 0..2 {
-            graph.forward().unwrap();
-            graph.backward().unwrap();
-            let gradient = graph.gradient(x).unwrap().read().unwrap();
+            lowered.run().unwrap();
             let tolerance = 32.0 * EPSILON + 4.0 * tanh_error(device);
+            let gradient = lowered.read(gradient).unwrap();
             assert_close(&format!("run {run} on {label}"), &gradient, &expected, 0.0, tolerance);
         }
     }
@@ -117,12 +117,12 @@ impl Siamese {
 
 impl Module for Siamese {
     /// `x` holds a pair in a row: three columns each.
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        let (left, right) = (tape.slice_cols(x, 0, 3)?, tape.slice_cols(x, 3, 6)?);
-        let (left, right) = (self.tower.forward(tape, left)?, self.tower.forward(tape, right)?);
-        let difference = tape.sub(left, right)?;
-        let squares = tape.mul(difference, difference)?;
-        tape.sum_cols(squares)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        let (left, right) = (graph.slice_cols(x, 0, 3)?, graph.slice_cols(x, 3, 6)?);
+        let (left, right) = (self.tower.forward(graph, left)?, self.tower.forward(graph, right)?);
+        let difference = graph.sub(left, right)?;
+        let squares = graph.mul(difference, difference)?;
+        graph.sum_cols(squares)
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
@@ -152,50 +152,49 @@ fn a_siamese_network_learns_with_the_right_gradients(devices: &Devices) {
         let parameters = Parameters::new(device, &model, 2).unwrap();
         assert_eq!(parameters.named().count(), 4, "the towers share their parameters");
         let mut optimizer = Optimizer::new(&parameters, Sgd::new(0.3).momentum(0.5)).unwrap();
-        let (graph, loss) = graph_of(device, &model, (&x, 6), (&target, 1), Mse::new());
+        let (pass, loss) = passes(device, (&model, &parameters), (&x, 6), (&target, 1), Mse::new());
         let mut losses = Vec::new();
         for step in 0..30 {
             optimizer.zero_grad().unwrap();
-            graph.forward().unwrap();
-            graph.backward().unwrap();
+            pass.forward().unwrap();
+            pass.backward().unwrap();
             if step % 5 == 0 {
                 let loss = |p: &[Vec<f64>]| siamese_loss(p, &exact(&x), &exact(&target));
                 // Both towers, over all pairs.
                 check_gradients(&format!("step {step} on {label}"), &parameters, 2 * PAIRS, loss);
             }
-            losses.push(loss.read().unwrap()[0]);
+            losses.push(pass.read(loss).unwrap()[0]);
             optimizer.step().unwrap();
         }
         assert!(losses[29] < 0.5 * losses[0], "it did not learn on {label}: {losses:?}");
     }
 }
 
-/// A graph of this model and loss, and the tensor that holds the loss.
-fn graph_of(
+/// The passes of this model and loss over a batch, and the loss.
+fn passes(
     device: &Device,
-    model: &dyn Module,
+    (model, parameters): (&dyn Module, &Parameters),
     (x, inputs): (&[f32], usize),
     (target, outputs): (&[f32], usize),
     loss: Mse,
-) -> (Graph, Tensor) {
-    let mut tape = Tape::new(device);
-    let x = tape.input(&Tensor::new(device, x.len() / inputs, inputs, x).unwrap()).unwrap();
-    let target = tape.input(&Tensor::new(device, target.len() / outputs, outputs, target).unwrap()).unwrap();
-    let y = model.forward(&mut tape, x).unwrap();
-    let loss = loss.forward(&mut tape, y, target).unwrap();
-    let value = tape.tensor(loss).unwrap();
-    (tape.backward(loss).unwrap(), value)
+) -> (Backprop, Var) {
+    let mut graph = Graph::new(device);
+    let x = graph.input(&Tensor::new(device, x.len() / inputs, inputs, x).unwrap()).unwrap();
+    let target = graph.input(&Tensor::new(device, target.len() / outputs, outputs, target).unwrap()).unwrap();
+    let y = model.forward(&mut graph, x).unwrap();
+    let loss = loss.forward(&mut graph, y, target).unwrap();
+    (Backprop::new(&mut graph, parameters, loss, &[]).unwrap(), loss)
 }
 
 /// A tanh and a sigmoid branch of different widths, side by side into one layer, and a way around both.
 struct Branches([Linear; 3]);
 
 impl Module for Branches {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        let (left, right) = (self.0[0].forward(tape, x)?, self.0[1].forward(tape, x)?);
-        let (left, right) = (tape.tanh(left)?, Sigmoid.forward(tape, right)?);
-        let joined = tape.concat_cols(&[left, x, right])?;
-        self.0[2].forward(tape, joined)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        let (left, right) = (self.0[0].forward(graph, x)?, self.0[1].forward(graph, x)?);
+        let (left, right) = (graph.tanh(left)?, Sigmoid.forward(graph, right)?);
+        let joined = graph.concat_cols(&[left, x, right])?;
+        self.0[2].forward(graph, joined)
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
@@ -210,9 +209,9 @@ fn branches_join_with_the_right_gradients(devices: &Devices) {
         let model = Branches([Linear::new(2, 4), Linear::new(2, 3), Linear::new(4 + 2 + 3, 3)]);
         let parameters = Parameters::new(device, &model, 6).unwrap();
         let loss = Mse::new().reduction(Reduction::SampleMean);
-        let (graph, _) = graph_of(device, &model, (&x, 2), (&target, 3), loss);
-        graph.forward().unwrap();
-        graph.backward().unwrap();
+        let (pass, _) = passes(device, (&model, &parameters), (&x, 2), (&target, 3), loss);
+        pass.forward().unwrap();
+        pass.backward().unwrap();
         let loss = |p: &[Vec<f64>]| {
             let x = exact(&x);
             let left: Vec<f64> = linear(&x, &p[0], &p[1]).into_iter().map(f64::tanh).collect();
@@ -240,11 +239,11 @@ fn freeze(layer: &Linear, frozen: bool) {
     layer.bias().set_frozen(frozen);
 }
 
-/// A rule's name, and how to make it.
-type Named = (&'static str, fn() -> Box<dyn Rule>);
+/// An algorithm's name, and how to make it.
+type Named = (&'static str, fn() -> Box<dyn Algorithm>);
 
-/// Every way in which a rule changes values, also without a gradient.
-fn rules() -> [Named; 5] {
+/// Every way in which an algorithm changes values, also without a gradient.
+fn algorithms() -> [Named; 5] {
     [
         ("sgd", || Box::new(Sgd::new(0.1).weight_decay(0.1).shrink(0.01))),
         ("momentum", || Box::new(Sgd::new(0.1).momentum(0.9).decoupled_weight_decay(0.1).clip_norm(0.5))),
@@ -258,29 +257,30 @@ fn frozen_parameters_get_no_work_and_do_not_change(devices: &Devices) {
     const SENTINEL: f32 = 123.25;
     let (x, target) = (signed(3, 12), signed(4, 6));
     for (label, device) in devices {
-        let launches = |frozen: &[usize]| {
+        let dispatches = |frozen: &[usize]| {
             let layers = three_layers();
             frozen.iter().for_each(|i| freeze(&layers[*i], true));
             let model = chain(&layers);
-            Parameters::new(device, &model, 1).unwrap();
-            graph_of(device, &model, (&x, 2), (&target, 1), Mse::new()).0.backward_recording().len()
+            let parameters = Parameters::new(device, &model, 1).unwrap();
+            let (pass, _) = passes(device, (&model, &parameters), (&x, 2), (&target, 1), Mse::new());
+            pass.backward_pass().recording().len()
         };
-        let all = launches(&[]);
+        let all = dispatches(&[]);
         // The first layer's weights and biases, and the way to them; the middle's, but not the way through them.
-        assert!(launches(&[0]) <= all - 4, "{label}: {} of {all} launches", launches(&[0]));
-        assert_eq!(launches(&[1]), all - 2, "{label}");
-        assert!(launches(&[0, 1]) <= launches(&[0]) - 4, "{label}");
+        assert!(dispatches(&[0]) <= all - 4, "{label}: {} of {all} dispatches", dispatches(&[0]));
+        assert_eq!(dispatches(&[1]), all - 2, "{label}");
+        assert!(dispatches(&[0, 1]) <= dispatches(&[0]) - 4, "{label}");
         // The loss, the last layer's weights and its biases.
-        assert!(launches(&[0, 1]) <= 3, "{label}: {} launches", launches(&[0, 1]));
+        assert!(dispatches(&[0, 1]) <= 3, "{label}: {} dispatches", dispatches(&[0, 1]));
 
-        for (rule, make) in rules() {
+        for (algorithm, make) in algorithms() {
             for frozen in 0..3 {
                 let layers = three_layers();
                 let model = chain(&layers);
                 let parameters = Parameters::new(device, &model, 1).unwrap();
                 freeze(&layers[frozen], true);
-                let (graph, _) = graph_of(device, &model, (&x, 2), (&target, 1), Mse::new());
-                let mut optimizer = Optimizer::new(&parameters, BoxedRule(make())).unwrap();
+                let (pass, _) = passes(device, (&model, &parameters), (&x, 2), (&target, 1), Mse::new());
+                let mut optimizer = Optimizer::new(&parameters, Boxed(make())).unwrap();
                 optimizer.zero_grad().unwrap();
                 let is_frozen = |i: usize| i / 2 == frozen;
                 for (i, (_, parameter)) in parameters.named().enumerate().filter(|(i, _)| is_frozen(*i)) {
@@ -290,11 +290,11 @@ fn frozen_parameters_get_no_work_and_do_not_change(devices: &Devices) {
                 }
                 let before = read_all(&parameters, Parameter::value);
                 for _ in 0..3 {
-                    graph.forward().unwrap();
-                    graph.backward().unwrap();
+                    pass.forward().unwrap();
+                    pass.backward().unwrap();
                     optimizer.step().unwrap();
                 }
-                let name = |i: usize| format!("{rule}, layer {frozen} frozen, parameter {i} on {label}");
+                let name = |i: usize| format!("{algorithm}, layer {frozen} frozen, parameter {i} on {label}");
                 let after = read_all(&parameters, Parameter::value);
                 let gradients = read_all(&parameters, Parameter::gradient);
                 for i in 0..before.len() {
@@ -305,25 +305,27 @@ fn frozen_parameters_get_no_work_and_do_not_change(devices: &Devices) {
                         assert!(after[i].iter().zip(&before[i]).all(|(a, b)| a != b), "{}: not trained", name(i));
                     }
                 }
-                // Thawed, and recorded anew, it trains.
+                // Thawed, it trains.
                 freeze(&layers[frozen], false);
                 optimizer.zero_grad().unwrap();
-                optimizer.record().unwrap();
-                let (graph, _) = graph_of(device, &model, (&x, 2), (&target, 1), Mse::new());
-                graph.forward().unwrap();
-                graph.backward().unwrap();
+                let (pass, _) = passes(device, (&model, &parameters), (&x, 2), (&target, 1), Mse::new());
+                pass.forward().unwrap();
+                pass.backward().unwrap();
                 optimizer.step().unwrap();
                 let thawed = read_all(&parameters, Parameter::value);
-                assert!(thawed.iter().flatten().zip(after.iter().flatten()).all(|(a, b)| a != b), "{rule} on {label}");
+                assert!(
+                    thawed.iter().flatten().zip(after.iter().flatten()).all(|(a, b)| a != b),
+                    "{algorithm} on {label}"
+                );
             }
         }
     }
 }
 
-/// A rule behind a pointer.
-struct BoxedRule(Box<dyn Rule>);
+/// An algorithm behind a pointer.
+struct Boxed(Box<dyn Algorithm>);
 
-impl Rule for BoxedRule {
+impl Algorithm for Boxed {
     fn settings(&self) -> &wgrad::optim::Settings {
         self.0.settings()
     }
@@ -376,23 +378,22 @@ fn a_model_that_is_all_frozen_is_an_error() {
     layers.iter().for_each(|layer| freeze(layer, true));
 
     let kind = |result: Result<()>| result.unwrap_err().kind();
-    assert_eq!(kind(optimizer.record()), ErrorKind::InvalidInput);
-    assert_eq!(kind(Optimizer::new(&parameters, Sgd::new(0.1)).map(drop)), ErrorKind::InvalidInput);
-    let mut tape = Tape::new(&device);
-    let x = tape.input(&Tensor::zeros(&device, 3, 2).unwrap()).unwrap();
-    let target = tape.input(&Tensor::zeros(&device, 3, 1).unwrap()).unwrap();
-    let y = model.forward(&mut tape, x).unwrap();
-    assert!(!tape.needs_gradient(y).unwrap());
-    let loss = tape.mse(y, target, Reduction::Mean).unwrap();
-    assert_eq!(kind(tape.backward(loss).map(drop)), ErrorKind::InvalidInput);
-    let new = Trainer::new(&device, chain(&layers), Mse::new(), Sgd::new(0.1), 0);
-    assert_eq!(kind(new.map(drop)), ErrorKind::InvalidInput);
+    assert_eq!(kind(optimizer.step()), ErrorKind::InvalidInput);
+    let mut graph = Graph::new(&device);
+    let x = graph.input(&Tensor::zeros(&device, 3, 2).unwrap()).unwrap();
+    let target = graph.input(&Tensor::zeros(&device, 3, 1).unwrap()).unwrap();
+    let y = model.forward(&mut graph, x).unwrap();
+    let loss = graph.mse(y, target, Reduction::Mean).unwrap();
+    assert_eq!(kind(Backprop::new(&mut graph, &parameters, loss, &[]).map(drop)), ErrorKind::InvalidInput);
+    // Trained as it is, nothing would happen.
+    let mut trainer = Trainer::new(&device, chain(&layers), Mse::new(), Sgd::new(0.1), 0).unwrap();
+    let data = disk(10, 0, Labels::ZeroOne).unwrap();
+    assert_eq!(kind(trainer.fit(&data, Fit::new(1, 5)).map(drop)), ErrorKind::InvalidInput);
 
     // Frozen only after the trainer was made.
     let layers = three_layers();
     let mut trainer = Trainer::new(&device, chain(&layers), Mse::new(), Sgd::new(0.1), 0).unwrap();
     layers.iter().for_each(|layer| freeze(layer, true));
-    let data = disk(10, 0, Labels::ZeroOne).unwrap();
     assert_eq!(kind(trainer.fit(&data, Fit::new(1, 5)).map(drop)), ErrorKind::InvalidInput);
     // Evaluation needs no gradients.
     assert!(trainer.evaluate(&data).unwrap().loss.is_finite());

@@ -1,4 +1,4 @@
-//! What modules schedule, printed, launch by launch; and how much of it there is. The printed part needs no GPU.
+//! What modules record, printed, dispatch by dispatch; and how much of it there is. The printed part needs no GPU.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
 
@@ -7,30 +7,26 @@ mod common;
 use common::{cpu_and_gpus, signed};
 use wgrad::data::{Labels, disk};
 use wgrad::nn::{Linear, Loss, Module, Mse, Parameters, ReLU, Sequential, Sigmoid, Tanh};
-use wgrad::optim::{Optimizer, Sgd};
-use wgrad::{Device, Fit, Recording, Tape, Tensor, Trainer};
+use wgrad::optim::Sgd;
+use wgrad::{Device, Fit, Graph, Lowering, Tensor, Trainer, Var, gradients};
 
-/// Forward, backward, zero_grad and update of a model on a batch, one after the other, so that buffers keep their
-/// numbers from part to part.
-fn step(model: &dyn Module, [rows, inputs, outputs]: [usize; 3]) -> String {
+/// Forward and backward of a model on a batch, call by call: what leads to the loss and to the gradients of the parameters.
+fn passes(model: &dyn Module, [rows, inputs, outputs]: [usize; 3]) -> String {
     let device = Device::cpu();
-    let mut all = Recording::new(&device);
     let parameters = Parameters::new(&device, model, 0).ok();
-    let mut tape = Tape::new(&device);
-    let x = Tensor::new(&device, rows, inputs, &signed(1, rows * inputs)).unwrap();
+    let mut graph = Graph::new(&device);
+    let x = graph.input(&Tensor::new(&device, rows, inputs, &signed(1, rows * inputs)).unwrap()).unwrap();
+    let target = graph.input(&Tensor::zeros(&device, rows, outputs).unwrap()).unwrap();
+    let y = model.forward(&mut graph, x).unwrap();
+    let loss = Mse::new().forward(&mut graph, y, target).unwrap();
     // A model without parameters is shown with a gradient for its input.
-    let x = if parameters.is_some() { tape.input(&x) } else { tape.variable(&x) }.unwrap();
-    let target = tape.input(&Tensor::zeros(&device, rows, outputs).unwrap()).unwrap();
-    let y = model.forward(&mut tape, x).unwrap();
-    let loss = Mse::new().forward(&mut tape, y, target).unwrap();
-    let graph = tape.backward(loss).unwrap();
-    all.append(graph.forward_recording()).unwrap();
-    all.append(graph.backward_recording()).unwrap();
-    if let Some(parameters) = parameters {
-        all.append(Optimizer::new(&parameters, Sgd::new(0.1)).unwrap().update()).unwrap();
-        parameters.record_zero_grad(&mut all).unwrap();
-    }
-    all.to_string()
+    let by: Vec<Var> = match &parameters {
+        Some(parameters) => parameters.named().map(|(_, parameter)| parameter.var(&mut graph).unwrap()).collect(),
+        None => vec![x],
+    };
+    let gradients = gradients(&mut graph, loss, &by).unwrap();
+    let wanted: Vec<Var> = [loss].into_iter().chain(gradients.into_iter().flatten()).collect();
+    Lowering::default().rules(&[]).lower(&graph, &wanted).unwrap().recording().to_string()
 }
 
 #[track_caller]
@@ -43,7 +39,7 @@ fn assert_recorded(actual: &str, expected: &str) {
 fn a_linear_layer() {
     // Weight [3, 2] at 0 and bias [1, 3] at 64 of the values b1 and the gradients b7; the input needs no gradient.
     assert_recorded(
-        &step(&Linear::new(2, 3), [10, 2, 3]),
+        &passes(&Linear::new(2, 3), [10, 2, 3]),
         "matmul.small [2, 1] (b0[10 x 2], b1[3 x 2], b1+64[1 x 3]) -> b2[10 x 3]
          loss.forward [1, 1] (b2[10 x 3], b3[10 x 3]) -> b4[1 x 1]
          loss.backward [1, 1] (b2[10 x 3], b3[10 x 3], b5[1 x 1]) -> b6[10 x 3]
@@ -58,7 +54,7 @@ fn a_linear_layer() {
 fn activations() {
     for activation in [ReLU, Tanh, Sigmoid] {
         assert_recorded(
-            &step(&activation, [40, 3, 3]),
+            &passes(&activation, [40, 3, 3]),
             "activation.forward [2, 1] (b0[40 x 3]) -> b1[40 x 3]
              loss.forward [1, 1] (b1[40 x 3], b2[40 x 3]) -> b3[1 x 1]
              loss.backward [2, 1] (b1[40 x 3], b2[40 x 3], b4[1 x 1]) -> b5[40 x 3]
@@ -68,9 +64,9 @@ fn activations() {
 }
 
 #[test]
-fn a_large_mean_squared_error_takes_two_launches() {
+fn a_large_mean_squared_error_takes_two_dispatches() {
     assert_recorded(
-        &step(&Tanh, [5000, 1, 1]),
+        &passes(&Tanh, [5000, 1, 1]),
         "activation.forward [79, 1] (b0[5000 x 1]) -> b1[5000 x 1]
          loss.forward [2, 1] (b1[5000 x 1], b2[5000 x 1]) -> b3[1 x 2]
          reduce.sum [1, 1] (b3[1 x 2]) -> b4[1 x 1]
@@ -84,7 +80,7 @@ fn a_training_step_of_a_sequential() {
     let model = Sequential::new().add(Linear::new(2, 70)).add(ReLU).add(Linear::new(70, 3)).add(Tanh);
     // The second weight's gradient reads what the first activation gave (b3); the first layer's input gets none.
     assert_recorded(
-        &step(&model, [65, 2, 3]),
+        &passes(&model, [65, 2, 3]),
         "matmul.small [81, 1] (b0[65 x 2], b1[70 x 2], b1+192[1 x 70]) -> b2[65 x 70]
          activation.forward [72, 1] (b2[65 x 70]) -> b3[65 x 70]
          matmul.small [9, 1] (b3[65 x 70], b1+320[3 x 70], b1+576[1 x 3]) -> b4[65 x 3]
@@ -105,7 +101,7 @@ fn a_training_step_of_a_sequential() {
 
 #[test]
 fn large_layers_take_the_blocked_product() {
-    let recorded = step(&Sequential::new().add(Linear::new(64, 64)).add(Linear::new(64, 64)), [64, 64, 64]);
+    let recorded = passes(&Sequential::new().add(Linear::new(64, 64)).add(Linear::new(64, 64)), [64, 64, 64]);
     assert_eq!(recorded.matches("matmul.tiled [1, 1]").count(), 5, "{recorded}");
     assert!(!recorded.contains("matmul.small"), "{recorded}");
 }
@@ -115,7 +111,7 @@ fn a_sequential_from_a_list_records_the_same() {
     let listed: Vec<Box<dyn Module>> =
         vec![Box::new(Linear::new(2, 5)), Box::new(Sigmoid), Box::new(Linear::new(5, 1))];
     let built = Sequential::new().add(Linear::new(2, 5)).add(Sigmoid).add(Linear::new(5, 1));
-    assert_eq!(step(&Sequential::from(listed), [7, 2, 1]), step(&built, [7, 2, 1]));
+    assert_eq!(passes(&Sequential::from(listed), [7, 2, 1]), passes(&built, [7, 2, 1]));
 }
 
 /// The disk network 2-25-25-25-2 with its four activations.
@@ -132,7 +128,7 @@ fn disk_trainer(device: &Device) -> Trainer {
     Trainer::new(device, model, Mse::new(), Sgd::new(0.1), 0).unwrap()
 }
 
-/// The launches and reads of a call of `fit` on 300 samples, with one measurement at its end.
+/// The dispatches and reads of a call of `fit` on 300 samples, with one measurement at its end.
 fn cost(device: &Device, epochs: usize, batch_size: usize) -> (u64, u64) {
     let data = disk(300, 0, Labels::OneHot).unwrap();
     let mut trainer = disk_trainer(device);
@@ -144,13 +140,13 @@ fn cost(device: &Device, epochs: usize, batch_size: usize) -> (u64, u64) {
 
 #[test]
 #[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
-fn a_step_of_the_disk_network_is_14_launches_and_no_read() {
+fn a_step_of_the_disk_network_is_14_dispatches_and_no_read() {
     for (name, device) in cpu_and_gpus() {
         let (launches, reads) = cost(&device, 1, 20);
         let (more_launches, more_reads) = cost(&device, 3, 20);
         // Two more epochs of 15 steps each.
         let per_step = (more_launches - launches) as f64 / 30.0;
-        assert!(per_step <= 14.0, "{name}: {per_step} launches a step");
+        assert!(per_step <= 14.0, "{name}: {per_step} dispatches a step");
         // An epoch's losses come back once, whether it has 15 steps or 300.
         assert_eq!(more_reads - reads, 2, "{name}");
         assert_eq!(cost(&device, 1, 1).1, reads, "{name}");

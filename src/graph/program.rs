@@ -106,26 +106,44 @@ impl<'g> Program<'g> {
         }
     }
 
-    /// Where the merged call can stand: at the later place if nobody in between reads what the earlier one gives, else at
-    /// the earlier place if what it reads is there by then. Nowhere if a call in between changes what either reads.
+    /// Where the merged call can stand: at the later place if nobody in between reads what the earlier call gives, else at
+    /// the earlier place if what it reads is there by then. Nowhere if it would read what it gives, or if one of the two
+    /// would pass a call that changes what it reads, or reads what it changes.
     fn place_for(&self, merge: &Merge) -> Option<usize> {
         let (first, second) = (self.nodes.get(merge.first)?, self.nodes.get(merge.second)?);
-        let between = merge.first + 1..merge.second;
-        let touches = |tensor: &Tensor| {
-            let reads = |node: &Node| node.inputs.iter().any(|x| self.given(*x).is_some_and(|t| t.overlaps(tensor)));
-            reads(first) || reads(second)
-        };
-        let changed = self.nodes[between.clone()]
-            .iter()
-            .flat_map(|node| node.op.in_place().into_iter().map(|(_, i)| node.inputs[i]))
-            .any(|var| self.given(var).is_some_and(touches) || first.outputs.contains(&var));
-        if changed {
+        let places = [merge.first, merge.second];
+        if merge.node.inputs.iter().any(|x| self.writer(*x).is_some_and(|writer| places.contains(&writer))) {
             return None;
         }
+        let between = merge.first + 1..merge.second;
+        let passes = |moved: &Node| self.nodes[between.clone()].iter().all(|other| self.may_swap(moved, other));
         let read_between = first.outputs.iter().any(|y| self.readers(*y).iter().any(|r| between.contains(r)));
-        let there = |x: &Var| self.writer(*x).is_none_or(|writer| writer <= merge.first);
-        let second_moves = !read_between || second.inputs.iter().all(there);
-        second_moves.then_some(if read_between { merge.first } else { merge.second })
+        if !read_between && passes(first) {
+            return Some(merge.second);
+        }
+        let there = |x: &Var| self.writer(*x).is_none_or(|writer| writer < merge.first);
+        (merge.node.inputs.iter().all(there) && passes(second)).then_some(merge.first)
+    }
+
+    /// Whether neither of two calls changes memory that the other one reads.
+    fn may_swap(&self, one: &Node, other: &Node) -> bool {
+        let changes_what_is_read = |writer: &Node, reader: &Node| {
+            writer
+                .op
+                .in_place()
+                .into_iter()
+                .any(|(_, input)| reader.inputs.iter().any(|x| self.shares(writer.inputs[input], *x)))
+        };
+        !changes_what_is_read(one, other) && !changes_what_is_read(other, one)
+    }
+
+    /// Whether two values share memory, as far as the program knows by itself.
+    pub(crate) fn shares(&self, a: Var, b: Var) -> bool {
+        let (a, b) = (self.home(a), self.home(b));
+        match (self.given(a), self.given(b)) {
+            (Some(a), Some(b)) => a.overlaps(b),
+            _ => a == b,
+        }
     }
 
     /// The calls.
@@ -168,7 +186,12 @@ impl<'g> Program<'g> {
 
     /// Whether nobody but the call at this place reads a value, not even after the run.
     pub fn only_for(&self, var: Var, reader: usize) -> bool {
-        !self.wanted.get(var.index).is_some_and(|wanted| *wanted) && self.readers(var).iter().all(|r| *r == reader)
+        !self.is_wanted(var) && self.readers(var).iter().all(|r| *r == reader)
+    }
+
+    /// Whether a value is read after the run.
+    pub(crate) fn is_wanted(&self, var: Var) -> bool {
+        self.wanted.get(var.index).is_some_and(|wanted| *wanted)
     }
 
     /// The value in whose memory this one is computed: itself, or through calls in place the one they began with.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::device::{Recording, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Program, Rule, Source, Var};
+use crate::graph::{Graph, Node, Program, Rule, Source, Var};
 use crate::ops::RULES;
 use allocate::allocate;
 
@@ -70,7 +70,7 @@ impl<'a> Lowering<'a> {
         let mut program = Program::new(graph, wanted, self.before.map_or(&[], |before| &before.tensors))?;
         program.merge(self.rules);
         check_order(&program)?;
-        let (tensors, allocated) = allocate(&program)?;
+        let (mut tensors, allocated) = allocate(&program)?;
         let mut recording = Recording::new(graph.device());
         for node in program.nodes() {
             let of = |vars: &[Var]| -> Result<Vec<&Tensor>> {
@@ -83,6 +83,10 @@ impl<'a> Lowering<'a> {
         let own_clock =
             (0..graph.values()).find(|index| is_clock(*index) && program.given(program.var(*index)).is_none());
         let clock = own_clock.and_then(|index| tensors[index].clone());
+        // Where a call in place has changed a value, that value is no more.
+        for changed in program.nodes().iter().flat_map(changed).filter(|var| program.writer(*var).is_some()) {
+            tensors[changed.index] = None;
+        }
         Ok(Lowered { recording, tensors, allocated, clock, runs: AtomicU32::new(0) })
     }
 }
@@ -152,12 +156,16 @@ impl fmt::Debug for Lowered {
     }
 }
 
+/// The operands that a call changes.
+fn changed(node: &Node) -> impl Iterator<Item = Var> {
+    node.op.in_place().into_iter().map(|(_, input)| node.inputs[input])
+}
+
 /// An error if something reads a value, or a tensor from outside that shares memory with it, after a call in place has
 /// changed it.
 fn check_order(program: &Program<'_>) -> Result<()> {
     for (at, node) in program.nodes().iter().enumerate() {
-        for (_, input) in node.op.in_place() {
-            let changed = node.inputs[input];
+        for changed in changed(node) {
             let shares = |x: &Var| match (program.given(*x), program.given(changed)) {
                 (Some(x), Some(changed)) => x.overlaps(changed),
                 _ => *x == changed,
@@ -165,6 +173,10 @@ fn check_order(program: &Program<'_>) -> Result<()> {
             if let Some(late) = program.nodes()[at + 1..].iter().find(|late| late.inputs.iter().any(shares)) {
                 let detail =
                     format!("{:?} reads a value that {:?} has changed; use what that one gives", late.op, node.op);
+                return Err(Error::input("lower", detail));
+            }
+            if program.is_wanted(changed) && program.writer(changed).is_some() {
+                let detail = format!("a value is wanted that {:?} has changed; want what that one gives", node.op);
                 return Err(Error::input("lower", detail));
             }
         }

@@ -164,11 +164,12 @@ pub(crate) fn growing(program: &Program<'_>, at: usize) -> Option<(Var, Var)> {
         return program.only_for(b, at).then_some((a, b));
     }
     let Arithmetic(Binary::Add) = program.op(at)? else { return None };
-    let free = |x: Var| program.only_for(x, at) && !program.is_given(x);
-    let one_shape = program.shape(a) == program.shape(b) && a != b;
+    let one_shape = program.shape(a) == program.shape(b);
     // What is computed later is added to what is there.
     let (u, p) = if program.writer(a) < program.writer(b) { (a, b) } else { (b, a) };
-    (one_shape && free(u) && program.writer(u).is_some() && free(p)).then_some((u, p))
+    // Constants, and what lies in memory from outside, must stay as they are.
+    let own = program.writer(u).is_some() && !program.is_given(u);
+    (one_shape && own && program.only_for(u, at) && program.only_for(p, at)).then_some((u, p))
 }
 
 /// Rule: s = sum; t = u + s. The sum is added to u where u lies, if nobody else reads u.

@@ -6,7 +6,7 @@ use wgrad::ops::Activation;
 use crate::harness::{Input, Mat, Op, any, positive};
 
 fn unary(activation: Activation, input: Input, f: impl Fn(f64) -> f64 + 'static) -> Op {
-    let build = move |tape: &mut wgrad::Tape, v: &[wgrad::Var]| tape.activation(v[0], activation);
+    let build = move |graph: &mut wgrad::Graph, v: &[wgrad::Var]| graph.activation(v[0], activation);
     Op::new(format!("{activation:?}"), &[input], build, move |x| x[0].map(&f))
 }
 
@@ -58,26 +58,26 @@ pub(crate) fn operations() -> Vec<Op> {
         unary(Activation::GELUTanh, x, gelu_tanh),
         unary(Activation::SiLU, x, |x| x * sigmoid(x)),
         unary(Activation::Softplus, x, |x| (1.0 + x.exp()).ln()),
-        Op::new("relu", &[x], |tape, v| tape.relu(v[0]), |x| x[0].map(|x| x.max(0.0))),
-        Op::new("tanh", &[x], |tape, v| tape.tanh(v[0]), |x| x[0].map(f64::tanh)),
-        Op::new("sigmoid", &[x], |tape, v| tape.sigmoid(v[0]), |x| x[0].map(sigmoid)),
-        Op::new("exp", &[x], |tape, v| tape.exp(v[0]), |x| x[0].map(f64::exp)),
-        Op::new("log", &[positive(3, 7)], |tape, v| tape.log(v[0]), |x| x[0].map(f64::ln)),
-        Op::new("square", &[x], |tape, v| tape.pow(v[0], 2.0), |x| x[0].map(|x| x * x)),
-        Op::new("cube", &[x], |tape, v| tape.pow(v[0], 3.0), |x| x[0].map(|x| x * x * x)),
-        Op::new("reciprocal", &[positive(3, 7)], |tape, v| tape.pow(v[0], -1.0), |x| x[0].map(|x| 1.0 / x)),
-        Op::new("root", &[positive(3, 7)], |tape, v| tape.pow(v[0], 0.5), |x| x[0].map(f64::sqrt)),
-        Op::new("softmax", &[any(4, 5)], |tape, v| tape.softmax(v[0]), |x| log_softmax(&x[0]).map(f64::exp)),
-        Op::new("log_softmax", &[any(4, 5)], |tape, v| tape.log_softmax(v[0]), |x| log_softmax(&x[0])),
-        Op::new("softmax of one", &[any(4, 1)], |tape, v| tape.softmax(v[0]), |x| x[0].map(|_| 1.0)),
+        Op::new("relu", &[x], |graph, v| graph.relu(v[0]), |x| x[0].map(|x| x.max(0.0))),
+        Op::new("tanh", &[x], |graph, v| graph.tanh(v[0]), |x| x[0].map(f64::tanh)),
+        Op::new("sigmoid", &[x], |graph, v| graph.sigmoid(v[0]), |x| x[0].map(sigmoid)),
+        Op::new("exp", &[x], |graph, v| graph.exp(v[0]), |x| x[0].map(f64::exp)),
+        Op::new("log", &[positive(3, 7)], |graph, v| graph.log(v[0]), |x| x[0].map(f64::ln)),
+        Op::new("square", &[x], |graph, v| graph.pow(v[0], 2.0), |x| x[0].map(|x| x * x)),
+        Op::new("cube", &[x], |graph, v| graph.pow(v[0], 3.0), |x| x[0].map(|x| x * x * x)),
+        Op::new("reciprocal", &[positive(3, 7)], |graph, v| graph.pow(v[0], -1.0), |x| x[0].map(|x| 1.0 / x)),
+        Op::new("root", &[positive(3, 7)], |graph, v| graph.pow(v[0], 0.5), |x| x[0].map(f64::sqrt)),
+        Op::new("softmax", &[any(4, 5)], |graph, v| graph.softmax(v[0]), |x| log_softmax(&x[0]).map(f64::exp)),
+        Op::new("log_softmax", &[any(4, 5)], |graph, v| graph.log_softmax(v[0]), |x| log_softmax(&x[0])),
+        Op::new("softmax of one", &[any(4, 1)], |graph, v| graph.softmax(v[0]), |x| x[0].map(|_| 1.0)),
         // Fresh from its initialiser, it multiplies by 1 and adds 0.
         Op::new(
             "LayerNorm",
             &[any(4, 5)],
-            |tape, v| {
+            |graph, v| {
                 let layer = LayerNorm::new(5);
-                Parameters::new(tape.device(), &layer, 0)?;
-                layer.forward(tape, v[0])
+                Parameters::new(graph.device(), &layer, 0)?;
+                layer.forward(graph, v[0])
             },
             |x| normalised(&x[0]),
         ),
@@ -85,12 +85,12 @@ pub(crate) fn operations() -> Vec<Op> {
         Op::new(
             "scale and shift of normalised rows",
             &[any(4, 5), any(1, 5), any(1, 5)],
-            |tape, v| {
+            |graph, v| {
                 let layer = LayerNorm::new(5);
-                Parameters::new(tape.device(), &layer, 0)?;
-                let normal = layer.forward(tape, v[0])?;
-                let scaled = tape.mul(normal, v[1])?;
-                tape.add(scaled, v[2])
+                Parameters::new(graph.device(), &layer, 0)?;
+                let normal = layer.forward(graph, v[0])?;
+                let scaled = graph.mul(normal, v[1])?;
+                graph.add(scaled, v[2])
             },
             |x| {
                 let normal = normalised(&x[0]);

@@ -60,7 +60,7 @@ pub(crate) fn operations() -> Vec<Op> {
             operations.push(Op::new(
                 format!("{error:?}, {reduction:?}"),
                 &[any(ROWS, COLS), any(ROWS, COLS)],
-                move |tape, v| tape.elementwise_loss(error, v[0], v[1], reduction),
+                move |graph, v| graph.elementwise_loss(error, v[0], v[1], reduction),
                 move |x| Mat::scalar(summed(x, formula) / divisor),
             ));
         }
@@ -74,7 +74,7 @@ pub(crate) fn operations() -> Vec<Op> {
             operations.push(Op::new(
                 format!("{name}, {reduction:?}"),
                 &[any(ROWS, COLS), any(ROWS, COLS)],
-                move |tape, v| loss.forward(tape, v[0], v[1]),
+                move |graph, v| loss.forward(graph, v[0], v[1]),
                 move |x| Mat::scalar(summed(x, formula) / divisor),
             ));
         }
@@ -86,10 +86,10 @@ pub(crate) fn operations() -> Vec<Op> {
             operations.push(Op::new(
                 format!("CrossEntropy of {target_cols} columns of targets, {reduction:?}"),
                 &[any(ROWS, COLS)],
-                move |tape, v| {
-                    let target = Tensor::new(tape.device(), ROWS, target_cols, &target)?;
-                    let target = tape.input(&target)?;
-                    loss.forward(tape, v[0], target)
+                move |graph, v| {
+                    let target = Tensor::new(graph.device(), ROWS, target_cols, &target)?;
+                    let target = graph.input(&target)?;
+                    loss.forward(graph, v[0], target)
                 },
                 move |x| {
                     let number = |i: usize, j: usize| f64::from(u8::from(CLASSES[i] == j as f32));
@@ -104,11 +104,11 @@ pub(crate) fn operations() -> Vec<Op> {
     operations.push(Op::new(
         "cross-entropy by hand",
         &[any(ROWS, COLS), any(ROWS, COLS)],
-        |tape, v| {
-            let logs = tape.log_softmax(v[0])?;
-            let products = tape.mul(logs, v[1])?;
-            let sum = tape.sum(products)?;
-            tape.mul_scalar(sum, -1.0)
+        |graph, v| {
+            let logs = graph.log_softmax(v[0])?;
+            let products = graph.mul(logs, v[1])?;
+            let sum = graph.sum(products)?;
+            graph.mul_scalar(sum, -1.0)
         },
         |x| Mat::scalar(cross_entropy(&x[0], |i, j| x[1][(i, j)])),
     ));

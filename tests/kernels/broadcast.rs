@@ -1,6 +1,6 @@
 //! `shaders/broadcast.wgsl`
 
-use wgrad::ops::broadcast::{self, Binary, Operand};
+use wgrad::ops::broadcast::{self, Binary};
 
 use crate::activation::MANY_GROUPS;
 use crate::case::Case;
@@ -29,12 +29,6 @@ fn pairs() -> Vec<[[usize; 2]; 3]> {
     pairs
 }
 
-/// The element of a repeated operand that meets element i of the result.
-fn at(values: &[f32], [rows, cols]: [usize; 2], result: [usize; 2], i: usize) -> f64 {
-    let (row, col) = (i / result[1], i % result[1]);
-    f64::from(values[(if rows == 1 { 0 } else { row * cols }) + if cols == 1 { 0 } else { col }])
-}
-
 pub(crate) fn forward() -> Vec<Case> {
     let mut cases = Vec::new();
     for (i, [shape, a, b]) in pairs().into_iter().enumerate() {
@@ -46,50 +40,6 @@ pub(crate) fn forward() -> Vec<Case> {
         // WGSL rounds sums and products right, and lets a quotient be off by 2.5 units.
         let units = if operation == Binary::Div { 3.0 } else { 0.0 };
         cases.push(case.close(shape, move |_, value| units * EPSILON * value.abs()));
-    }
-    cases
-}
-
-pub(crate) fn backward() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for (i, [shape, a, b]) in pairs().into_iter().enumerate() {
-        for operand in [Operand::First, Operand::Second] {
-            for accumulate in [false, true] {
-                if shape == MANY_GROUPS && (accumulate || operand == Operand::First) {
-                    continue;
-                }
-                let operation = OPERATIONS[(i + usize::from(accumulate)) % 4];
-                let (x, y) = (signed(1, a[0] * a[1]), signed(2, b[0] * b[1]));
-                let len = shape[0] * shape[1];
-                let (dy, before) = (signed(3, len), accumulate.then(|| signed(4, len)));
-                let magnitude = |i: usize| {
-                    let (x, y) = (at(&x, a, shape, i), at(&y, b, shape, i));
-                    let partial = match (operation, operand) {
-                        (Binary::Mul, Operand::First) => y,
-                        (Binary::Mul, Operand::Second) => x,
-                        (Binary::Div, Operand::First) => 1.0 / y,
-                        (Binary::Div, Operand::Second) => x / (y * y),
-                        _ => 1.0,
-                    };
-                    (partial * f64::from(dy[i])).abs()
-                };
-                // A quotient of a rounded square, and a product; what is added to may be fused.
-                let units = if operation == Binary::Div { 4.5 } else { 0.0 };
-                let tolerances: Vec<f64> = (0..len)
-                    .map(|i| match &before {
-                        Some(before) => EPSILON * ((units + 1.0) * magnitude(i) + f64::from(before[i].abs())),
-                        None => EPSILON * units * magnitude(i),
-                    })
-                    .collect();
-                let name = format!("{operation:?} {a:?} {b:?} by the {operand:?}, accumulate {accumulate}");
-                let case = Case::new(name, move |recording, inputs, outputs| {
-                    let inputs = [inputs[0], inputs[1], inputs[2]];
-                    broadcast::backward(recording, (operation, operand), inputs, outputs[0], accumulate)
-                });
-                let case = case.input(a, x).input(b, y).input(shape, dy);
-                cases.push(case.close(shape, move |i, _| tolerances[i]).before(before));
-            }
-        }
     }
     cases
 }

@@ -16,7 +16,6 @@ pub(crate) struct Case {
     inputs: Vec<([usize; 2], Vec<f32>)>,
     outputs: Vec<Output>,
     steps: Range<u32>,
-    fused: bool,
     launches: Option<usize>,
     launch: Launch,
 }
@@ -34,15 +33,7 @@ impl Case {
         launch: impl Fn(&mut Recording, &[&Tensor], &[&Tensor]) -> Recorded<()> + 'static,
     ) -> Self {
         let launch = Box::new(launch);
-        Self {
-            name: name.into(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            steps: 0..1,
-            fused: false,
-            launches: None,
-            launch,
-        }
+        Self { name: name.into(), inputs: Vec::new(), outputs: Vec::new(), steps: 0..1, launches: None, launch }
     }
 
     pub(crate) fn input(mut self, shape: [usize; 2], values: Vec<f32>) -> Self {
@@ -72,13 +63,7 @@ impl Case {
         self
     }
 
-    /// Runs the launches merged where they can be.
-    pub(crate) fn fused(mut self) -> Self {
-        self.fused = true;
-        self
-    }
-
-    /// How many launches there are, once merged.
+    /// How many launches there are.
     pub(crate) fn launches(mut self, launches: usize) -> Self {
         self.launches = Some(launches);
         self
@@ -103,9 +88,6 @@ impl Case {
         let mut recording = Recording::new(device);
         let launched = (self.launch)(&mut recording, &input_refs, &output_refs);
         launched.map_err(|error| error.to_string())?;
-        if self.fused {
-            recording = recording.fused(&output_refs);
-        }
         if !recording.to_string().contains(&format!("{kernel} ")) {
             return Err(format!("{kernel} is not among the launches:\n{recording}"));
         }

@@ -1,8 +1,7 @@
 //! `shaders/cross_entropy.wgsl`
 
 use rand::RngExt;
-use wgrad::Tensor;
-use wgrad::ops::{cross_entropy, reduce};
+use wgrad::ops::cross_entropy;
 
 use crate::case::Case;
 use crate::common::{CPU, EPSILON, WGSL, exponents, rng, signed};
@@ -100,13 +99,10 @@ pub(crate) fn both() -> Vec<Case> {
         let Rows { logits, target, target_cols, loss, gradient } = rows(seed, shape, numbers);
         let (scale, d_loss) = (0.3f32, -1.75f32);
         let case = Case::new(format!("cross-entropy and its gradient {name}"), move |recording, inputs, outputs| {
-            let [z, t, d_loss] = [inputs[0], inputs[1], inputs[2]];
-            let value = Tensor::zeros(z.device(), 1, 1)?;
-            cross_entropy::forward(recording, [z, t], scale, &value)?;
-            reduce::sum(recording, &value, 1.0, outputs[0])?;
-            cross_entropy::backward(recording, [z, t, d_loss], scale, outputs[1], false)
+            let inputs = [inputs[0], inputs[1], inputs[2]];
+            cross_entropy::both(recording, inputs, scale, [outputs[0], outputs[1]])
         });
-        let case = case.fused().input(shape, logits).input([shape[0], target_cols], target).input([1, 1], vec![d_loss]);
+        let case = case.input(shape, logits).input([shape[0], target_cols], target).input([1, 1], vec![d_loss]);
         let slots = if shape[0] <= 256 { 3 } else { 1 };
         let case = case.close([1, slots], move |_, _| loss * f64::from(scale)).before(Some(vec![8.0; slots]));
         let tolerance =

@@ -1,7 +1,7 @@
 //! `shaders/loss.wgsl`
 
 use wgrad::ops::loss::Elementwise::{self, Absolute, BceWithLogits, Huber, Squared};
-use wgrad::ops::{Activation, activation, loss, reduce};
+use wgrad::ops::{Activation, loss};
 
 use crate::activation::{EPILOGUES, MANY_GROUPS, derivative_error, slope};
 use crate::case::Case;
@@ -125,17 +125,10 @@ pub(crate) fn both() -> Vec<Case> {
         let name = format!("{error:?} and its gradient {shape:?}, through {:?}", through.then_some(function));
         let case = Case::new(name, move |recording, inputs, outputs| {
             let [x, p, t, d_loss] = [inputs[0], inputs[1], inputs[2], inputs[3]];
-            let value = wgrad::Tensor::zeros(x.device(), 1, 1)?;
-            loss::forward(recording, error, [p, t], scale, &value)?;
-            reduce::sum(recording, &value, 1.0, outputs[0])?;
-            if !through {
-                return loss::backward(recording, (error, false), [p, t, d_loss], scale, outputs[1], false);
-            }
-            let dp = wgrad::Tensor::zeros(x.device(), x.rows(), x.cols())?;
-            loss::backward(recording, (error, false), [p, t, d_loss], scale, &dp, false)?;
-            activation::backward(recording, function, [x, p, &dp], outputs[1], false)
+            let through = through.then_some((function, if function.derivative_needs_input() { x } else { p }));
+            loss::both(recording, error, [p, t, d_loss], scale, through, [outputs[0], outputs[1]])
         });
-        let case = case.fused().input(*shape, x).input(*shape, p).input(*shape, t).input([1, 1], vec![d_loss]);
+        let case = case.input(*shape, x).input(*shape, p).input(*shape, t).input([1, 1], vec![d_loss]);
         // A history of one sum a step; what no step has written yet stays.
         let case = case.close([1, slots], move |_, _| sum).before(Some(vec![8.0; slots])).steps(0..2);
         cases.push(case.close(*shape, move |i, _| tolerances[i]));

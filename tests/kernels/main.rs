@@ -43,7 +43,6 @@ const ROWS: &[Row] = &[
     ("bias.forward", bias::forward),
     ("bias.backward", bias::backward),
     ("broadcast.forward", broadcast::forward),
-    ("broadcast.backward", broadcast::backward),
     ("copy.block", copy::block),
     ("cross_entropy.forward", cross_entropy::forward),
     ("cross_entropy.backward", cross_entropy::backward),

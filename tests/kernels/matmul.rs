@@ -114,6 +114,7 @@ impl Product {
                 beta: self.beta,
                 bias: self.bias.then_some(inputs[2]),
                 activation: self.activation,
+                ..Epilogue::default()
             };
             let a = if a_transposed { inputs[0].t() } else { inputs[0].into() };
             let b = if b_transposed { inputs[1].t() } else { inputs[1].into() };

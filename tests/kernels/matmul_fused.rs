@@ -1,9 +1,8 @@
-//! Products that have taken over what stood beside them in a recording: an activation and what it is applied to, an
-//! activation's derivative, the sums of a factor's columns.
+//! Products that take over what stands beside them in a graph: an activation and what it is applied to, an activation's
+//! derivative, the sums of a factor's columns.
 
-use wgrad::Tensor;
+use wgrad::ops::Activation;
 use wgrad::ops::matmul::{Epilogue, Plan, Variant, matmul_by};
-use wgrad::ops::{Activation, activation, bias};
 
 use crate::activation::{EPILOGUES, derivative_error, error, slope};
 use crate::case::Case;
@@ -41,11 +40,11 @@ fn kept(plan: Plan, [m, n, k]: [usize; 3], function: Activation) -> Case {
     let of_y: Vec<f64> = z.iter().zip(&of_z).map(|(z, off)| 1.5 * off + error(function, *z as f32)).collect();
     let case =
         Case::new(format!("{plan:?}, {m} x {n} x {k} to {function:?}, kept"), move |recording, inputs, outputs| {
-            let epilogue = Epilogue { bias: Some(inputs[2]), ..Epilogue::default() };
-            matmul_by(recording, plan, inputs[0], inputs[1], outputs[0], epilogue)?;
-            activation::forward(recording, function, outputs[0], outputs[1])
+            let (bias, keep) = (Some(inputs[2]), Some(outputs[0]));
+            let epilogue = Epilogue { bias, activation: function, keep, ..Epilogue::default() };
+            matmul_by(recording, plan, inputs[0], inputs[1], outputs[1], epilogue)
         });
-    let case = case.fused().launches(1).input([m, k], a).input([k, n], b).input([1, n], row);
+    let case = case.launches(1).input([m, k], a).input([k, n], b).input([1, n], row);
     case.close([m, n], move |i, _| of_z[i]).close([m, n], move |i, _| of_y[i])
 }
 
@@ -62,11 +61,11 @@ fn derived(plan: Plan, [m, n, k]: [usize; 3], function: Activation) -> Case {
     let tolerances: Vec<f64> = (0..m * n).map(tolerance).collect();
     let case =
         Case::new(format!("{plan:?}, {m} x {n} x {k} times {function:?}'"), move |recording, inputs, outputs| {
-            let dy = Tensor::zeros(inputs[0].device(), m, n)?;
-            matmul_by(recording, plan, inputs[0], inputs[1], &dy, Epilogue::default())?;
-            activation::backward(recording, function, [inputs[2], inputs[3], &dy], outputs[0], false)
+            let at = if function.derivative_needs_input() { inputs[2] } else { inputs[3] };
+            let epilogue = Epilogue { derivative: Some((function, at)), ..Epilogue::default() };
+            matmul_by(recording, plan, inputs[0], inputs[1], outputs[0], epilogue)
         });
-    let case = case.fused().launches(1).input([m, k], a).input([k, n], b).input([m, n], x).input([m, n], y);
+    let case = case.launches(1).input([m, k], a).input([k, n], b).input([m, n], x).input([m, n], y);
     case.close([m, n], move |i, _| tolerances[i])
 }
 
@@ -77,11 +76,10 @@ fn with_sums(plan: Plan, [m, n, k]: [usize; 3], accumulate: bool) -> Case {
     let case = Case::new(name, move |recording, inputs, outputs| {
         let (dy, x) = (inputs[0], inputs[1]);
         let (dw, db) = (outputs[0].view(0, m, n)?, outputs[0].view(start, 1, m)?);
-        matmul_by(recording, plan, dy.t(), x, &dw, Epilogue::accumulate(accumulate))?;
-        bias::backward(recording, dy, &db, accumulate)
+        let beta = f32::from(u8::from(accumulate));
+        matmul_by(recording, plan, dy.t(), x, &dw, Epilogue { beta, row_sums: Some(&db), ..Epilogue::default() })
     });
-    let case =
-        case.fused().launches(1).input([k, m], small_integers(1, k * m, 4)).input([k, n], small_integers(2, k * n, 4));
+    let case = case.launches(1).input([k, m], small_integers(1, k * m, 4)).input([k, n], small_integers(2, k * n, 4));
     let before = small_integers(3, start + m, 4);
     case.exact([1, start + m]).before(Some(before))
 }

@@ -25,8 +25,11 @@ impl Operation for Apply {
     }
 
     fn gradient(&self, graph: &mut Graph, x: &[Var], y: Var, dy: Var) -> Result<Vec<Option<Var>>> {
-        if self.0 == Activation::Identity {
-            return Ok(vec![Some(dy)]);
+        match self.0 {
+            Activation::Identity => return Ok(vec![Some(dy)]),
+            // A constant, also at 0, where 0 x^-1 is none.
+            Activation::Pow { exponent: 0.0 } => return Ok(vec![None]),
+            _ => {}
         }
         let at = if self.0.derivative_needs_input() { x[0] } else { y };
         Ok(vec![Some(graph.call1(Slope(self.0), &[at, dy])?)])
@@ -125,19 +128,25 @@ fn curvature(f: Activation, graph: &mut Graph, at: Var, dy: Var) -> Result<Optio
 fn gelu_tanh_curvature(graph: &mut Graph, x: Var) -> Result<Var> {
     let c = (2.0 / std::f32::consts::PI).sqrt();
     let square = graph.mul(x, x)?;
-    let inner = graph.affine(square, c * 0.044715, c)?;
-    let u = graph.mul(x, inner)?;
-    let t = graph.tanh(u)?;
-    let du = graph.affine(square, c * 0.134145, c)?;
-    let half_ddu = graph.mul_scalar(x, c * 0.134145)?;
-    let t_du = graph.mul(t, du)?;
-    let t_du_du = graph.mul(t_du, du)?;
-    let bend = graph.sub(half_ddu, t_du_du)?;
-    let bent = graph.mul(x, bend)?;
-    let sum = graph.add(du, bent)?;
-    let t_square = graph.mul(t, t)?;
-    let steepness = graph.affine(t_square, -1.0, 1.0)?;
-    graph.mul(steepness, sum)
+    let inner = graph.affine(square, 2.0 * c * 0.044715, 2.0 * c)?;
+    let angle = graph.mul(x, inner)?;
+    let slope = graph.affine(square, c * 0.134145, c)?;
+    let half_bend = graph.mul_scalar(x, c * 0.134145)?;
+    // 1 - t² = 4 σ(2 u) σ(-2 u): what grows with a power of x is multiplied by something that vanishes before it.
+    let above = graph.sigmoid(angle)?;
+    let minus = graph.neg(angle)?;
+    let below = graph.sigmoid(minus)?;
+    let t = graph.sub(above, below)?;
+    let quarter = graph.mul(above, below)?;
+    let steepness = graph.mul_scalar(quarter, 4.0)?;
+    let first = graph.mul(steepness, slope)?;
+    let steep_x = graph.mul(steepness, x)?;
+    let second = graph.mul(steep_x, half_bend)?;
+    let third = graph.mul(first, t)?;
+    let third = graph.mul(third, x)?;
+    let third = graph.mul(third, slope)?;
+    let sum = graph.add(first, second)?;
+    graph.sub(sum, third)
 }
 
 /// One method for each function, named as in PyTorch.

@@ -124,8 +124,10 @@ pub(crate) fn derivative(program: &Program<'_>, second: usize) -> Option<Merge> 
     let Slope(function) = *program.op(second)?;
     let [at, dp] = program.inputs(second)?;
     let first = program.writer(dp).filter(|_| program.only_for(dp, second))?;
-    let fits = |loss: &&Loss| loss.gradient && loss.derivative.is_none() && function.is_epilogue();
+    let fits = |loss: &&Loss| loss.derivative.is_none() && function.is_epilogue();
     let loss = *program.op::<Loss>(first).filter(fits)?;
+    // Not the loss itself.
+    program.node(first).outputs.get(1).filter(|gradient| **gradient == dp)?;
     let mut inputs = program.node(first).inputs.clone();
     // The kernel has p at hand, and what p is the function of; it can't take a derivative anywhere else.
     let called = program.called(inputs[0])?;

@@ -96,8 +96,9 @@ fn product(graph: &mut Graph, factors: [Var; 2], transposed: [bool; 2]) -> Resul
 
 /// The product at a place, if nothing but a bias follows it.
 fn plain(program: &Program<'_>, at: usize) -> Option<Product> {
-    let ends = |p: &&Product| p.activation == Activation::Identity && p.derivative.is_none() && !p.sums && !p.adds;
-    program.op(at).filter(ends).copied()
+    let product = *program.op::<Product>(at)?;
+    let Product { transposed, bias, .. } = product;
+    (product == Product { transposed, bias, ..Product::default() }).then_some(product)
 }
 
 /// Rule: z = product; y = activation(z). One dispatch gives y, and z too where somebody else reads it.
@@ -115,7 +116,7 @@ pub(crate) fn activation(program: &Program<'_>, second: usize) -> Option<Merge> 
 pub(crate) fn derivative(program: &Program<'_>, second: usize) -> Option<Merge> {
     let Slope(function) = *program.op(second)?;
     let [at, dy] = program.inputs(second)?;
-    let first = program.writer(dy).filter(|_| at != dy && program.only_for(dy, second))?;
+    let first = program.writer(dy).filter(|_| program.only_for(dy, second))?;
     let product = plain(program, first).filter(|product| !product.bias && function.is_epilogue())?;
     let inputs = program.node(first).inputs.iter().copied().chain([at]).collect();
     let product = Product { derivative: Some(function), ..product };

@@ -142,7 +142,8 @@ pub(crate) fn logged(program: &Program<'_>, at: usize) -> Option<(usize, Var)> {
     program.op::<IntoHistory>(at)?;
     let [history, x] = program.inputs(at)?;
     let first = program.writer(x).filter(|_| program.only_for(x, at))?;
-    Some((first, history))
+    // What a loss gives first is itself.
+    (program.node(first).outputs.first() == Some(&x)).then_some((first, history))
 }
 
 impl Graph {
