@@ -9,7 +9,6 @@ struct Params {
     a_col: u32,
     b_row: u32,
     b_col: u32,
-    accumulate: u32,    // backward only; 1: add to the output, 0: overwrite it
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -35,37 +34,4 @@ fn forward(here: Place) {
         case 2u: { out[i] = x * y; }
         default: { out[i] = x / y; }
     }
-}
-
-@group(0) @binding(3) var<storage, read> dy: array<f32>;
-@group(0) @binding(4) var<storage, read_write> gradient: array<f32>;
-
-// The derivative of a (+ - * /) b by a (kinds 0 to 3) or by b (kinds 4 to 7).
-fn partial(kind: u32, x: f32, y: f32) -> f32 {
-    switch kind {
-        case 1u, 0u, 4u: { return 1.0; }
-        case 2u: { return y; }
-        case 3u: { return 1.0 / y; }
-        case 5u: { return -1.0; }
-        case 6u: { return x; }
-        default: { return -x / (y * y); }
-    }
-}
-
-// gradient[r, c] = dy[r, c] * partial(a[r, c], b[r, c])
-@compute @workgroup_size(GROUP)
-fn backward(here: Place) {
-    let i = invocation_index(here.group, here.groups, here.lane);
-    let row = i / params.cols;
-    let col = i % params.cols;
-    if row >= params.rows {
-        return;
-    }
-    let x = a[row * params.a_row + col * params.a_col];
-    let y = b[row * params.b_row + col * params.b_col];
-    var value = dy[i] * partial(params.kind, x, y);
-    if params.accumulate != 0u {
-        value += gradient[i];
-    }
-    gradient[i] = value;
 }

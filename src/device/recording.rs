@@ -28,6 +28,7 @@ pub struct Dispatch {
     #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path has no submits to bound"))]
     pub(crate) work: u64,
     /// Whether wgrad itself chose the parameters, after checking the shapes: only then may a kernel run without checks.
+    #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path always checks"))]
     pub(crate) trusted: bool,
 }
 

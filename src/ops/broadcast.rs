@@ -62,7 +62,6 @@ params! {
         a_col: u32,
         b_row: u32,
         b_col: u32,
-        accumulate: u32,
     }
 }
 
@@ -80,7 +79,7 @@ pub fn forward(recording: &mut Recording, operation: Binary, operands: [&Tensor;
         repeating(operation.name(), operands[1], out.shape())?.map(size),
     ];
     let [rows, cols] = out.shape().map(size);
-    let params = Params { rows, cols, kind: operation.kind(), a_row, a_col, b_row, b_col, accumulate: 0 };
+    let params = Params { rows, cols, kind: operation.kind(), a_row, a_col, b_row, b_col };
     recording.push(&FORWARD, grid(out.len(), 64), params, &operands, &[out], out.len() as u64)
 }
 

@@ -43,10 +43,6 @@ impl Variant {
         }
     }
 
-    pub(super) fn of(kernel: &Kernel) -> Option<Self> {
-        Self::ALL.into_iter().find(|variant| std::ptr::eq(variant.kernel(), kernel))
-    }
-
     /// Rows and columns of the product that a workgroup computes.
     pub(super) const fn block(self) -> [usize; 2] {
         match self {
