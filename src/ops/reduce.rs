@@ -223,7 +223,7 @@ fn spread(backward_pass: &mut BackwardPass<'_>, x: Var, dy: &Tensor, scale: f32)
     copy::broadcast(backward_pass.recording(), dy, scale, &dx.tensor, dx.accumulate)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "gpu"))]
 mod tests {
     use super::rows;
     use crate::{Device, Recording, Tensor};
