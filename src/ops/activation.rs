@@ -58,7 +58,7 @@ pub(crate) static BACKWARD: Kernel = entry_point!("backward", 2, backward_refere
 pub fn forward(recording: &mut Recording, activation: Activation, x: &Tensor, out: &Tensor) -> Result<()> {
     same_shape("activation", &[("x", x), ("out", out)])?;
     let params = Params::new(activation, x.len(), false);
-    recording.push(&FORWARD, grid(x.len(), 64), params, &[x], &[out], 10 * x.len() as u64)
+    recording.push(&FORWARD, grid(x.len(), GROUP), params, &[x], &[out], 10 * x.len() as u64)
 }
 
 /// `dx = dy * activation'(x)`, or `dx += ...` with `accumulate`, where `y = activation(x)`; all have one shape.
@@ -75,7 +75,7 @@ pub fn backward(
     same_shape("activation backward", &[("x", x), ("y", y), ("dy", dy), ("dx", dx)])?;
     let params = Params::new(activation, x.len(), accumulate);
     let at = if activation.derivative_needs_input() { x } else { y };
-    recording.push(&BACKWARD, grid(x.len(), 64), params, &[at, dy], &[dx], 4 * x.len() as u64)
+    recording.push(&BACKWARD, grid(x.len(), GROUP), params, &[at, dy], &[dx], 4 * x.len() as u64)
 }
 
 fn forward_reference(call: Call<'_>) {

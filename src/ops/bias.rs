@@ -35,7 +35,7 @@ pub fn forward(recording: &mut Recording, x: &Tensor, bias: &Tensor, y: &Tensor)
     expect_shape("bias", "bias", bias, [1, x.cols()], "to have an entry for each column")?;
     same_shape("bias", &[("x", x), ("y", y)])?;
     let params = Params { rows: size(x.rows()), cols: size(x.cols()), first_row: 0, accumulate: 0 };
-    recording.push(&FORWARD, grid(x.len(), 64), params, &[x, bias], &[y], x.len() as u64)
+    recording.push(&FORWARD, grid(x.len(), GROUP), params, &[x, bias], &[y], x.len() as u64)
 }
 
 /// `sums[c] = sum over r of x[r, c]`, or `sums[c] += ...` with `accumulate`; x [n, c], sums [1, c].

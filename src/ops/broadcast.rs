@@ -80,7 +80,7 @@ pub fn forward(recording: &mut Recording, operation: Binary, operands: [&Tensor;
     ];
     let [rows, cols] = out.shape().map(size);
     let params = Params { rows, cols, kind: operation.kind(), a_row, a_col, b_row, b_col };
-    recording.push(&FORWARD, grid(out.len(), 64), params, &operands, &[out], out.len() as u64)
+    recording.push(&FORWARD, grid(out.len(), GROUP), params, &operands, &[out], out.len() as u64)
 }
 
 impl Params {

@@ -53,7 +53,7 @@ fn push(
         scale,
         accumulate: accumulate.into(),
     };
-    recording.push(&BLOCK, grid(rows * cols, 64), params, &[x], &[out], (rows * cols) as u64)
+    recording.push(&BLOCK, grid(rows * cols, GROUP), params, &[x], &[out], (rows * cols) as u64)
 }
 
 fn whole(x: &Tensor) -> Block {

@@ -131,7 +131,7 @@ pub fn backward(
     expect_shape("cross_entropy backward", "the loss's gradient", d_loss, [1, 1], "as the loss")?;
     let params = params(logits, target, scale, accumulate);
     let work = 20 * logits.len() as u64;
-    recording.push(&BACKWARD, grid(logits.rows(), 64), params, &[logits, target, d_loss], &[gradient], work)
+    recording.push(&BACKWARD, grid(logits.rows(), GROUP), params, &[logits, target, d_loss], &[gradient], work)
 }
 
 /// A row relative to its largest logit, whose exponential is 1.

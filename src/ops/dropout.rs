@@ -50,7 +50,7 @@ pub fn apply(
         scale: 1.0 / (1.0 - p),
         accumulate: accumulate.into(),
     };
-    recording.push(&APPLY, grid(x.len(), 64), params, &[x, clock], &[out], 10 * x.len() as u64)
+    recording.push(&APPLY, grid(x.len(), GROUP), params, &[x, clock], &[out], 10 * x.len() as u64)
 }
 
 /// The permutation of PCG-RXS-M-XS-32 (O'Neill 2014).

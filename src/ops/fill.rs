@@ -22,7 +22,7 @@ pub(crate) static FILL: Kernel =
 /// A tensor of another device.
 pub fn fill(recording: &mut Recording, value: f32, out: &Tensor) -> Result<()> {
     let params = Params { len: size(out.len()), value };
-    recording.push(&FILL, grid(out.len(), 64), params, &[], &[out], out.len() as u64)
+    recording.push(&FILL, grid(out.len(), GROUP), params, &[], &[out], out.len() as u64)
 }
 
 fn reference(call: Call<'_>) {

@@ -54,7 +54,7 @@ pub fn gather(
         last_row: size(inputs.rows() - 1),
     };
     let elements = rows * (inputs.cols() + targets.cols());
-    recording.push(&ROWS, grid(elements, 64), params, &[order, inputs, targets], &batch, elements as u64)
+    recording.push(&ROWS, grid(elements, GROUP), params, &[order, inputs, targets], &batch, elements as u64)
 }
 
 fn reference(call: Call<'_>) {

@@ -261,7 +261,7 @@ pub fn backward(
     let params =
         Params { by_target: by_target.into(), accumulate: accumulate.into(), ..Params::new(error, len, scale) };
     let inputs = [prediction, target, d_loss];
-    recording.push(&BACKWARD, grid(len, 64), params, &inputs, &[gradient], 4 * len as u64)
+    recording.push(&BACKWARD, grid(len, GROUP), params, &inputs, &[gradient], 4 * len as u64)
 }
 
 fn forward_reference(call: Call<'_>) {

@@ -319,7 +319,7 @@ pub fn matmul_by<'a>(
         let params = Params { k: size(cut.parts), parts: 1, ..params };
         // The second place is b's, which adding up does not read.
         let inputs: Vec<_> = [&parts, &parts].into_iter().chain(extra).collect();
-        recording.push(&ADD_PARTS, grid(m * n, 64), params, &inputs, &outputs, parts.len() as u64)?;
+        recording.push(&ADD_PARTS, grid(m * n, GROUP), params, &inputs, &outputs, parts.len() as u64)?;
     }
     match epilogue.row_sums {
         Some(sums) if !summed => bias::backward(recording, a.tensor, sums, epilogue.beta != 0.0),

@@ -168,11 +168,11 @@ mod tests {
     #[test]
     fn grids_reach_every_item_within_the_limits() {
         for items in [1, 63, 64, 65, 4_194_240, 4_194_241, 300_000_000, 1 << 31] {
-            let [x, y] = grid(items, 64);
+            let [x, y] = grid(items, GROUP);
             assert!(x <= 65_535 && y <= 65_535, "{items}: {x} x {y}");
             assert!(u64::from(x) * u64::from(y) * 64 >= items as u64, "{items}: {x} x {y}");
         }
-        assert_eq!(grid(1, 64), [1, 1]);
-        assert_eq!(grid(65, 64), [2, 1]);
+        assert_eq!(grid(1, GROUP), [1, 1]);
+        assert_eq!(grid(65, GROUP), [2, 1]);
     }
 }

@@ -42,7 +42,7 @@ params! {
 
 impl Default for Update {
     fn default() -> Self {
-        Self { rate_factor: 1.0, clip_value: f32::MAX, ..bytemuck::Zeroable::zeroed() }
+        Self { rate_factor: 1.0, clip_value: f32::INFINITY, ..bytemuck::Zeroable::zeroed() }
     }
 }
 
@@ -136,7 +136,7 @@ fn push(recording: &mut Recording, kernel: &'static Kernel, update: Update, on: 
     let outputs: Vec<_> = std::iter::once(on.values).chain(on.state).collect();
     let norm = Some(on.squared_norm).filter(|_| update.clip_norm > 0.0);
     let inputs: Vec<_> = [on.gradients, on.rates].into_iter().chain(norm).collect();
-    recording.push(kernel, grid(len.min(MAX_GROUPS * 64), 64), params, &inputs, &outputs, 4 * len as u64)
+    recording.push(kernel, grid(len.min(MAX_GROUPS * GROUP), GROUP), params, &inputs, &outputs, 4 * len as u64)
 }
 
 /// What the references share: the constants, the step's row of rates, and each gradient made ready.

@@ -69,7 +69,7 @@ impl Settings {
             decay: 0.0,
             decoupled_decay: 0.0,
             shrink: 0.0,
-            clip_value: f32::MAX,
+            clip_value: f32::INFINITY,
             clip_norm: 0.0,
             groups: Vec::new(),
         }
@@ -83,7 +83,8 @@ impl Settings {
             ("weight decay", self.decay),
             ("decoupled weight decay", self.decoupled_decay),
             ("shrink", self.shrink),
-            ("value to clip to", self.clip_value),
+            // Without clipping it is infinite.
+            ("value to clip to", if self.clip_value == f32::INFINITY { 0.0 } else { self.clip_value }),
             ("norm to clip to", self.clip_norm),
         ];
         for (name, value) in values.into_iter().chain(group_values) {
