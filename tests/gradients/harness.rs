@@ -239,7 +239,7 @@ impl<'o> Amid<'o> {
             let mut sum = graph.constant(0.0);
             for ((gradient, direction), (shape, _)) in first.iter().zip(&directions).zip(&self.leaves) {
                 let Some(gradient) = gradient else { continue };
-                let direction = graph.input(&Tensor::new(&Device::cpu(), shape[0], shape[1], direction)?)?;
+                let direction = graph.input(&Tensor::new(&graph.device().clone(), shape[0], shape[1], direction)?)?;
                 let weighted = graph.mul(*gradient, direction)?;
                 let along = graph.sum(weighted)?;
                 sum = graph.add(sum, along)?;

@@ -3,11 +3,11 @@
 use wgrad::nn::{Backprop, Linear, Module, Parameters};
 use wgrad::ops::{Reduction, activation};
 use wgrad::{
-    Device, Graph, Lowering, Merge, Operation, Program, Recording, Result, Rule, Shape, Tensor, Var, gradients, lower,
+    Graph, Lowering, Merge, Operation, Program, Recording, Result, Rule, Shape, Tensor, Var, gradients, lower,
 };
 
 use crate::common::{EPSILON, assert_close, assert_same_bits};
-use crate::support::{AddInto, check, gradient_of_sum, graph, inputs, tensor, unmerged};
+use crate::support::{AddInto, check, device, graph, inputs, tensor, unmerged};
 
 /// Computes wanted values with rules and without, on tensors from outside that the graph changes: `fresh` makes them anew.
 #[track_caller]
@@ -229,9 +229,8 @@ fn a_second_pass_does_not_take_what_was_merged_away() {
 /// A backward pass that adds to gradients, lowered beside a forward pass whose values it reads.
 #[test]
 fn accumulated_gradients_are_those_of_one_pass_twice() {
-    let device = Device::cpu();
     let model = Linear::new(3, 2);
-    let parameters = Parameters::new(&device, &model, 1).unwrap();
+    let parameters = Parameters::new(device(), &model, 1).unwrap();
     let mut g = graph();
     let [x, t] = inputs(&mut g, [[5, 3], [5, 2]]);
     let once = model.forward(&mut g, x).unwrap();
@@ -254,5 +253,4 @@ fn accumulated_gradients_are_those_of_one_pass_twice() {
         // Sums of five terms of the order of 1.
         assert_close("twice", &got, &twice, 0.0, 32.0 * EPSILON);
     }
-    let _ = gradient_of_sum(&mut g, y, x);
 }

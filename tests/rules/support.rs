@@ -1,16 +1,24 @@
 //! What the tests of rules share.
 
+use std::sync::LazyLock;
+
 use wgrad::ops::{RULES, copy, reduce};
 use wgrad::{Device, Graph, Lowered, Lowering, Operation, Recording, Result, Rule, Shape, Tensor, Var, gradients};
 
 use crate::common::{EPSILON, assert_close, signed};
 
+/// One for all: tensors of two devices don't go together.
+pub(crate) fn device() -> &'static Device {
+    static DEVICE: LazyLock<Device> = LazyLock::new(Device::cpu);
+    &DEVICE
+}
+
 pub(crate) fn graph() -> Graph {
-    Graph::new(&Device::cpu())
+    Graph::new(device())
 }
 
 pub(crate) fn tensor(seed: u64, [rows, cols]: Shape) -> Tensor {
-    Tensor::new(&Device::cpu(), rows, cols, &signed(seed, rows * cols)).unwrap()
+    Tensor::new(device(), rows, cols, &signed(seed, rows * cols)).unwrap()
 }
 
 /// Matrices from outside, of these shapes, each with other numbers.

@@ -81,13 +81,13 @@ impl Operation for LossGradient {
                 match error {
                     Elementwise::Absolute => sign(graph, difference)?,
                     Elementwise::Huber { delta } => {
-                        // clamp(e, -delta, delta) = max(e + delta, 0) - max(e - delta, 0) - delta
+                        // clamp(e, -delta, delta) = delta - max(2 delta - max(e + delta, 0), 0), whose derivative is 0
+                        // at both ends, as PyTorch has it.
                         let above = graph.add_scalar(difference, delta)?;
                         let above = graph.relu(above)?;
-                        let beyond = graph.add_scalar(difference, -delta)?;
-                        let beyond = graph.relu(beyond)?;
-                        let clamped = graph.sub(above, beyond)?;
-                        graph.add_scalar(clamped, -delta)?
+                        let below = graph.affine(above, -1.0, 2.0 * delta)?;
+                        let below = graph.relu(below)?;
+                        graph.affine(below, -1.0, delta)?
                     }
                     _ => graph.mul_scalar(difference, 2.0)?,
                 }
