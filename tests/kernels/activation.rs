@@ -23,7 +23,7 @@ pub(crate) const EPILOGUES: [Activation; 11] = [
     ELU { alpha: -0.7 },
 ];
 
-const OTHERS: [Activation; 7] = [
+pub(crate) const OTHERS: [Activation; 7] = [
     Exp,
     Log,
     Pow { exponent: 2.5 },
@@ -98,7 +98,7 @@ fn inputs(activation: Activation, seed: u64, len: usize) -> Vec<f32> {
     x
 }
 
-fn in_domain(activation: Activation, x: f32) -> f32 {
+pub(crate) fn in_domain(activation: Activation, x: f32) -> f32 {
     match activation {
         Log => x.abs(),
         Pow { exponent } if exponent.fract() != 0.0 => x.abs(),

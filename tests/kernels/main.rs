@@ -13,6 +13,7 @@ mod activation;
 mod bias;
 mod broadcast;
 mod case;
+mod chain;
 mod copy;
 mod cross_entropy;
 mod dropout;
@@ -43,6 +44,7 @@ const ROWS: &[Row] = &[
     ("bias.forward", bias::forward),
     ("bias.backward", bias::backward),
     ("broadcast.forward", broadcast::forward),
+    ("chain.run", chain::run),
     ("copy.block", copy::block),
     ("cross_entropy.forward", cross_entropy::forward),
     ("cross_entropy.backward", cross_entropy::backward),
