@@ -159,7 +159,7 @@ impl Operation for Gram {
     fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
         let [rows, cols] = inputs[0].shape().map(|size| size as u32);
         let work = 2 * u64::from(rows) * u64::from(rows) * u64::from(cols);
-        recording.push(&GRAM, [rows.div_ceil(8); 2], [rows, cols], inputs, outputs, work)
+        recording.dispatch(&GRAM, [rows.div_ceil(8); 2], [rows, cols], inputs, outputs, work)
     }
 
     /// dX = (dG + dGᵀ) X, as calls of other operations, which have gradients themselves.
