@@ -1,7 +1,7 @@
 //! Arithmetic with broadcasting, sums and means, and what moves elements about.
 
 use wgrad::ops::Activation;
-use wgrad::{Result as Recorded, Graph, Var};
+use wgrad::{Graph, Result as Recorded, Var};
 
 use crate::harness::{Input, Mat, Op, any, positive};
 
@@ -75,15 +75,30 @@ fn sums() -> Vec<Op> {
         Op::new("sum", &[any(3, 4)], |graph, v| graph.sum(v[0]), |x| Mat::scalar(x[0].sum())),
         Op::new("mean", &[any(3, 4)], |graph, v| graph.mean(v[0]), |x| Mat::scalar(x[0].sum() / 12.0)),
         Op::new("sum_rows", &[any(3, 4)], |graph, v| graph.sum_rows(v[0]), move |x| over_rows(&x[0])),
-        Op::new("mean_rows", &[any(3, 4)], |graph, v| graph.mean_rows(v[0]), move |x| over_rows(&x[0]).map(|x| x / 3.0)),
+        Op::new(
+            "mean_rows",
+            &[any(3, 4)],
+            |graph, v| graph.mean_rows(v[0]),
+            move |x| over_rows(&x[0]).map(|x| x / 3.0),
+        ),
         Op::new("sum_cols", &[any(3, 4)], |graph, v| graph.sum_cols(v[0]), move |x| over_cols(&x[0])),
-        Op::new("mean_cols", &[any(3, 4)], |graph, v| graph.mean_cols(v[0]), move |x| over_cols(&x[0]).map(|x| x / 4.0)),
+        Op::new(
+            "mean_cols",
+            &[any(3, 4)],
+            |graph, v| graph.mean_cols(v[0]),
+            move |x| over_cols(&x[0]).map(|x| x / 4.0),
+        ),
     ]
 }
 
 fn moves() -> Vec<Op> {
     vec![
-        Op::new("transpose", &[any(3, 5)], |graph, v| graph.transpose(v[0]), |x| Mat::from_fn(5, 3, |i, j| x[0][(j, i)])),
+        Op::new(
+            "transpose",
+            &[any(3, 5)],
+            |graph, v| graph.transpose(v[0]),
+            |x| Mat::from_fn(5, 3, |i, j| x[0][(j, i)]),
+        ),
         Op::new(
             "x by its transpose",
             &[any(3, 5)],

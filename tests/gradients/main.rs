@@ -80,7 +80,9 @@ fn methods() -> Vec<String> {
     let name = |text: &str| text.split('(').next().unwrap().to_string();
     for (line, next) in source.lines().zip(source.lines().skip(1)) {
         match line.trim().strip_prefix("pub fn ") {
-            Some(method) if method.contains("(&mut self") || method.ends_with('(') && next.trim() == "&mut self," => names.push(name(method)),
+            Some(method) if method.contains("(&mut self") || method.ends_with('(') && next.trim() == "&mut self," => {
+                names.push(name(method))
+            }
             None if line.contains(") = Activation::") => names.push(name(line.trim())),
             _ => {}
         }

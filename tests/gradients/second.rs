@@ -28,7 +28,8 @@ fn dropout_drops_alike_in_every_order() {
         let mask: Vec<f64> = lowered.read(y).unwrap().iter().map(|y| f64::from(u8::from(*y != 0.0))).collect();
         assert!(mask.contains(&0.0) && mask.contains(&1.0), "{mask:?}");
         // y = 2 x where it is kept, so that y³ = 8 x³.
-        let expected = |f: fn(f64) -> f64| mask.iter().zip(&values).map(|(m, x)| m * f(f64::from(*x))).collect::<Vec<_>>();
+        let expected =
+            |f: fn(f64) -> f64| mask.iter().zip(&values).map(|(m, x)| m * f(f64::from(*x))).collect::<Vec<_>>();
         assert_close("first", &lowered.read(first).unwrap(), &expected(|x| 24.0 * x * x), 8.0 * EPSILON, 0.0);
         assert_close("second", &lowered.read(second).unwrap(), &expected(|x| 48.0 * x), 8.0 * EPSILON, 0.0);
         masks.push(mask);
@@ -82,7 +83,8 @@ fn derivatives_of_third_order_of_a_network() {
     // The last bias only shifts u.
     assert!(slopes[5].is_none());
 
-    let exact = |tensor: Recorded<Tensor>| tensor.unwrap().read().unwrap().into_iter().map(f64::from).collect::<Vec<_>>();
+    let exact =
+        |tensor: Recorded<Tensor>| tensor.unwrap().read().unwrap().into_iter().map(f64::from).collect::<Vec<_>>();
     let layers: Vec<_> = linears.iter().map(|l| (exact(l.weight().value()), exact(l.bias().value()))).collect();
     let second = |layers: &[_]| points.iter().map(|x| network(layers, f64::from(*x))[2]).collect::<Vec<_>>();
     let loss_of = |layers: &[_]| second(layers).iter().map(|dd| dd * dd).sum::<f64>() / POINTS as f64;
@@ -165,7 +167,12 @@ fn second_derivatives_are_finite_far_out() {
         lowered.run().unwrap();
         // SiLU's factor s (1 - s) is a rounding of s, times x.
         let allowed = |x: f64| if function == Activation::SiLU && x < 1e3 { EPSILON * x.abs() } else { 1e-7 };
-        for (second, x) in lowered.read(second).unwrap().iter().zip([-3e18, -1e9, -1e5, -300.0, -100.0, -20.0, 20.0, 100.0, 300.0, 1e5, 1e9, 3e18]) {
+        for (second, x) in lowered
+            .read(second)
+            .unwrap()
+            .iter()
+            .zip([-3e18, -1e9, -1e5, -300.0, -100.0, -20.0, 20.0, 100.0, 300.0, 1e5, 1e9, 3e18])
+        {
             assert!(f64::from(second.abs()) <= allowed(x), "{function:?}'' is {second} at {x}");
         }
     }

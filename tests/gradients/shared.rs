@@ -125,11 +125,7 @@ fn one_gradient_adds_to_two_parameters() {
 
         fn named_parameters(&self) -> Vec<(String, Parameter)> {
             let [a, b] = &self.0;
-            vec![
-                ("a".into(), a.weight().clone()),
-                ("b".into(), b.weight().clone()),
-                ("bias".into(), a.bias().clone()),
-            ]
+            vec![("a".into(), a.weight().clone()), ("b".into(), b.weight().clone()), ("bias".into(), a.bias().clone())]
         }
     }
     let model = Sum([Linear::new(3, 2), Linear::new(3, 2)]);

@@ -33,14 +33,7 @@ impl Case {
         launch: impl Fn(&mut Recording, &[&Tensor], &[&Tensor]) -> Recorded<()> + 'static,
     ) -> Self {
         let launch = Box::new(launch);
-        Self {
-            name: name.into(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            steps: 0..1,
-            launches: None,
-            launch,
-        }
+        Self { name: name.into(), inputs: Vec::new(), outputs: Vec::new(), steps: 0..1, launches: None, launch }
     }
 
     pub(crate) fn input(mut self, shape: [usize; 2], values: Vec<f32>) -> Self {

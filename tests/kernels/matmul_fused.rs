@@ -1,8 +1,8 @@
 //! Products that take over what stands beside them in a graph: an activation and what it is applied to, an activation's
 //! derivative, the sums of a factor's columns.
 
-use wgrad::ops::matmul::{Epilogue, Plan, Variant, matmul_by};
 use wgrad::ops::Activation;
+use wgrad::ops::matmul::{Epilogue, Plan, Variant, matmul_by};
 
 use crate::activation::{EPILOGUES, derivative_error, error, is_told_by_value};
 use crate::case::Case;
@@ -79,8 +79,7 @@ fn with_sums(plan: Plan, [m, n, k]: [usize; 3], accumulate: bool) -> Case {
         let beta = f32::from(u8::from(accumulate));
         matmul_by(recording, plan, dy.t(), x, &dw, Epilogue { beta, row_sums: Some(&db), ..Epilogue::default() })
     });
-    let case =
-        case.launches(1).input([k, m], small_integers(1, k * m, 4)).input([k, n], small_integers(2, k * n, 4));
+    let case = case.launches(1).input([k, m], small_integers(1, k * m, 4)).input([k, n], small_integers(2, k * n, 4));
     let before = small_integers(3, start + m, 4);
     case.exact([1, start + m]).before(Some(before))
 }

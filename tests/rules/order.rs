@@ -84,8 +84,7 @@ fn neither_call_passes_one_that_changes_what_it_reads() {
     check_changing(
         |g| {
             let (a, b, at) = (tensor(1, [4, 3]), tensor(2, [3, 5]), tensor(3, [4, 5]));
-            let [a_given, b, at_given, more] =
-                [&a, &b, &at, &tensor(4, [4, 3])].map(|tensor| g.input(tensor).unwrap());
+            let [a_given, b, at_given, more] = [&a, &b, &at, &tensor(4, [4, 3])].map(|tensor| g.input(tensor).unwrap());
             let dy = g.matmul(a_given, b).unwrap();
             let a_changed = g.call1(AddInto, &[a_given, more]).unwrap();
             let at_changed = g.call1(AddInto, &[at_given, dy]).unwrap();
@@ -106,7 +105,12 @@ impl Operation for TanhInto {
     }
 
     fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
-        activation::forward(recording, wgrad::ops::Activation::Affine { scale: 1.0, shift: 1.0 }, inputs[1], outputs[1])?;
+        activation::forward(
+            recording,
+            wgrad::ops::Activation::Affine { scale: 1.0, shift: 1.0 },
+            inputs[1],
+            outputs[1],
+        )?;
         AddInto.record(recording, &[inputs[0], outputs[1]], &outputs[..1])
     }
 

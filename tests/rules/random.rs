@@ -3,9 +3,9 @@
 //!
 //! 200 of each family in a test; any number by `WGRAD_CASES=5000 cargo test --no-default-features --test rules random`.
 
+use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
-use rand::RngExt;
 use wgrad::nn::{Backprop, Init, Module, Parameter, Parameters};
 use wgrad::ops::{Activation, RULES, Reduction};
 use wgrad::{Device, Graph, Lowering, Result, Rule, Tensor, Var, gradients};
@@ -154,8 +154,20 @@ impl Drawn {
 
     /// The largest number on the way to the wanted ones.
     fn largest(&self) -> f64 {
-        let changed: Vec<Var> = self.graph.nodes().iter().filter(|node| !node.op.in_place().is_empty()).map(|node| node.outputs[0]).collect();
-        let all: Vec<Var> = self.graph.nodes().iter().flat_map(|node| node.outputs.clone()).filter(|var| !changed.contains(var)).collect();
+        let changed: Vec<Var> = self
+            .graph
+            .nodes()
+            .iter()
+            .filter(|node| !node.op.in_place().is_empty())
+            .map(|node| node.outputs[0])
+            .collect();
+        let all: Vec<Var> = self
+            .graph
+            .nodes()
+            .iter()
+            .flat_map(|node| node.outputs.clone())
+            .filter(|var| !changed.contains(var))
+            .collect();
         let (values, _) = self.run(&[], &all);
         values.iter().flatten().fold(1.0, |max, v| if f64::from(v.abs()) <= max { max } else { f64::from(v.abs()) })
     }
@@ -209,7 +221,8 @@ fn check(device: &Device, family: Family, seed: u64) -> Option<usize> {
             let trained = drawn.parameters.named().zip(&alone).filter(|(_, gradient)| gradient.is_some());
             for (((_, parameter), _), once) in trained.zip(&expected) {
                 let twice: Vec<f64> = once.iter().map(|g| 0.25 + 2.0 * f64::from(*g)).collect();
-                let tolerance = if family == Family::Whole { 0.0 } else { 4.0 * (calls + 1.0) * 9.0 * EPSILON * largest * largest };
+                let tolerance =
+                    if family == Family::Whole { 0.0 } else { 4.0 * (calls + 1.0) * 9.0 * EPSILON * largest * largest };
                 let result = compare("accumulated", &of(parameter), &twice, 0.0, |_| tolerance);
                 result.unwrap_or_else(|fault| panic!("{fault}\n{described}"));
             }

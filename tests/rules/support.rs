@@ -3,9 +3,7 @@
 use std::sync::LazyLock;
 
 use wgrad::ops::{RULES, copy, reduce};
-use wgrad::{
-    Device, Graph, Lowered, Lowering, Operation, Recording, Result, Rule, Shape, Tensor, Var, gradients,
-};
+use wgrad::{Device, Graph, Lowered, Lowering, Operation, Recording, Result, Rule, Shape, Tensor, Var, gradients};
 
 use crate::common::{EPSILON, assert_close, signed};
 
@@ -54,7 +52,13 @@ pub(crate) fn check_by(rules: &[Rule], graph: &Graph, wanted: &[Var], dispatches
             let (value, expected) = (merged.read(*var).unwrap(), plain.read(*var).unwrap());
             let largest = expected.iter().fold(1.0, |max: f64, v| max.max(f64::from(v.abs())));
             // A handful of sums over no more than eight products, which may be rounded in another order.
-            assert_close(&format!("run {run}, value {i} of\n{graph:?}{merged:?}"), &value, &expected, 0.0, 64.0 * EPSILON * largest);
+            assert_close(
+                &format!("run {run}, value {i} of\n{graph:?}{merged:?}"),
+                &value,
+                &expected,
+                0.0,
+                64.0 * EPSILON * largest,
+            );
         }
     }
     assert_eq!(merged.recording().len(), dispatches, "{graph:?}{merged:?}");
