@@ -137,9 +137,9 @@ impl<'g> Program<'g> {
         !changes_what_is_read(one, other) && !changes_what_is_read(other, one)
     }
 
-    /// Whether two values share memory, as far as the program knows by itself.
+    /// Whether two values share memory. (What calls in place give has the memory of an operand, which must not be read any
+    /// more.)
     pub(crate) fn shares(&self, a: Var, b: Var) -> bool {
-        let (a, b) = (self.home(a), self.home(b));
         match (self.given(a), self.given(b)) {
             (Some(a), Some(b)) => a.overlaps(b),
             _ => a == b,

@@ -1,6 +1,8 @@
 //! From what was called to what is dispatched.
 
 mod allocate;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -166,11 +168,9 @@ fn changed(node: &Node) -> impl Iterator<Item = Var> {
 fn check_order(program: &Program<'_>) -> Result<()> {
     for (at, node) in program.nodes().iter().enumerate() {
         for changed in changed(node) {
-            let shares = |x: &Var| match (program.given(*x), program.given(changed)) {
-                (Some(x), Some(changed)) => x.overlaps(changed),
-                _ => *x == changed,
-            };
-            if let Some(late) = program.nodes()[at + 1..].iter().find(|late| late.inputs.iter().any(shares)) {
+            if let Some(late) =
+                program.nodes()[at + 1..].iter().find(|late| late.inputs.iter().any(|x| program.shares(*x, changed)))
+            {
                 let detail =
                     format!("{:?} reads a value that {:?} has changed; use what that one gives", late.op, node.op);
                 return Err(Error::input("lower", detail));

@@ -48,9 +48,28 @@ mod tests {
     use crate::nn::{Linear, Mse, ReLU, Sequential, Sigmoid};
     use crate::optim::Sgd;
 
+    /// A mini-batch; four layers; the loss into the history, with its gradient through the last activation; then for each
+    /// layer the gradients of weight and bias, and that of what it reads, through the activation before; the update.
+    const STEP: &str = "
+        gather.rows [2, 1] (b0[1 x 64], b1[64 x 2], b2[64 x 2]) -> b3[32 x 2], b4[32 x 2]
+        matmul.small [16, 1] (b3[32 x 2], b5[25 x 2], b5+64[1 x 25]) -> b6[32 x 25]
+        matmul.small [16, 1] (b6[32 x 25], b5+128[25 x 25], b5+768[1 x 25]) -> b7[32 x 25]
+        matmul.small [16, 1] (b7[32 x 25], b5+832[25 x 25], b5+1472[1 x 25]) -> b8[32 x 25]
+        matmul.small [4, 1] (b8[32 x 25], b5+1536[2 x 25], b5+1600[1 x 2]) -> b9[32 x 2]
+        loss.both [1, 1] (b9[32 x 2], b4[32 x 2], b10[1 x 1]) -> b11[1 x 2], b12[32 x 2]
+        matmul.small [5, 1] (b12[32 x 2], b8[32 x 25]) -> b13+1536[1 x 66]
+        matmul.small [16, 1] (b12[32 x 2], b5+1536[2 x 25], b8[32 x 25]) -> b14[32 x 25]
+        matmul.small [17, 1] (b14[32 x 25], b7[32 x 25]) -> b13+832[1 x 665]
+        matmul.small [16, 1] (b14[32 x 25], b5+832[25 x 25], b7[32 x 25]) -> b15[32 x 25]
+        matmul.small [17, 1] (b15[32 x 25], b6[32 x 25]) -> b13+128[1 x 665]
+        matmul.small [16, 1] (b15[32 x 25], b5+128[25 x 25], b6[32 x 25]) -> b16[32 x 25]
+        matmul.small [5, 1] (b16[32 x 25], b3[32 x 2]) -> b13[1 x 89]
+        optim.sgd [26, 1] (b13[1 x 1664], b17[1 x 4]) -> b5[1 x 1664]
+    ";
+
     /// A step's values take about half as much memory when what is merged away takes none.
     #[test]
-    fn a_merged_step_takes_half_the_memory() {
+    fn a_merged_step_is_half_as_long_and_takes_half_the_memory() {
         let device = Device::cpu();
         let data = disk(64, 0, Labels::OneHot).unwrap();
         let sizes = [[2, 25], [25, 25], [25, 25]];
@@ -63,6 +82,8 @@ mod tests {
         let step = |rules: &[Rule]| session.lower_step(&source, 32, &losses, rules).unwrap();
         let (plain, merged) = (step(&[]), step(RULES));
         assert_eq!([plain.recording().len(), merged.recording().len()], [28, 14], "{plain:?}{merged:?}");
+        let lines = |text: &str| text.trim().lines().map(|line| line.trim().to_string()).collect::<Vec<_>>();
+        assert_eq!(lines(&merged.recording().to_string()), lines(STEP), "{}", merged.recording());
         // Inputs and targets; four layers with and without activation, as values and as gradients; the loss. All gradients
         // of parameters lie where the optimizer has them.
         assert_eq!(plain.allocated(), 32 * (2 + 2) + 4 * 32 * (3 * 25 + 2) + 1);

@@ -182,7 +182,7 @@ fn the_later_call_comes_to_the_earlier_one() {
     let loss = g.mse(read, t, Reduction::Mean).unwrap();
     let square = g.mul(loss, loss).unwrap();
     let by_read = gradients(&mut g, square, &[read]).unwrap()[0].unwrap();
-    check(&g, &[by_read], 6);
+    check(&g, &[by_read], 7);
 }
 
 #[test]

@@ -262,7 +262,7 @@ fn a_sum_is_added_to_what_is_there_once() {
 #[test]
 fn row_sums_join_a_product_of_the_same_factor() {
     let mut g = graph();
-    let [a, b, c, v] = inputs(&mut g, [[4, 3], [3, 5], [4, 5], [1, 3]]);
+    let [a, b, c, v] = inputs(&mut g, [[4, 3], [3, 5], [4, 5], [3, 5]]);
     let z = g.matmul(a, b).unwrap();
     let weighted = g.mul(z, c).unwrap();
     // aᵀ times the weights.
@@ -288,13 +288,28 @@ fn row_sums_join_a_product_of_the_same_factor() {
     // A product that goes on.
     let active = g.relu(db).unwrap();
     check(&g, &[active, sums], 4);
-    // One that is added to something, beside sums that are not, and the other way round.
-    let u = g.tanh(b).unwrap();
-    let grown = g.add(u, db).unwrap();
-    check(&g, &[grown, sums], 5);
+    let same = g.activation(db, Activation::Identity).unwrap();
+    check(&g, &[same, db, sums], 4);
     let u = g.tanh(v).unwrap();
-    let grown = g.add(u, twice).unwrap();
-    check(&g, &[db, grown], 5);
+    let dv = pulled_back(&mut g, u, db, v);
+    check(&g, &[dv, sums], 5);
+}
+
+/// A product that is added to something, beside sums that are not, and the other way round.
+#[test]
+fn row_sums_and_product_are_both_added_or_neither() {
+    let mut g = graph();
+    let [a, b, c, v, row] = inputs(&mut g, [[4, 3], [3, 5], [4, 5], [3, 5], [1, 3]]);
+    let (u, start) = (g.tanh(v).unwrap(), g.tanh(row).unwrap());
+    let z = g.matmul(a, b).unwrap();
+    let weighted = g.mul(z, c).unwrap();
+    let db = gradient_of_sum(&mut g, weighted, b);
+    let sums = g.sum_rows(a).unwrap();
+    let (grown, grown_sums) = (g.add(u, db).unwrap(), g.add(start, sums).unwrap());
+    // The weights, repeated and multiplied; where it starts; product and sums.
+    check(&g, &[grown, sums], 5);
+    check(&g, &[db, grown_sums], 5);
+    check(&g, &[grown, grown_sums], 5);
 }
 
 /// Rules may come in any order, and still see whole calls only.
