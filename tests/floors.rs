@@ -200,7 +200,7 @@ fn guests(files: &[File]) -> Vec<String> {
             let this = name(after.trim_start());
             let Some(rooms) = homes.get(&this) else { continue };
             let is_guest = |room: &&str| GUESTS.contains(&(this.as_str(), room, file.room()));
-            if !rooms.contains(file.room()) && !rooms.iter().any(|room| is_guest(room)) {
+            if !rooms.contains(file.room()) && !rooms.iter().any(is_guest) {
                 faults.push(format!("methods of {this}, which is of {rooms:?}, in {}", file.module.join("::")));
             }
         }

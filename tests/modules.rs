@@ -81,16 +81,14 @@ fn largest(values: &[f32]) -> f64 {
 #[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
 fn modules_agree_on_all_devices_and_run_twice() {
     for i in 0..models().len() {
-        // Values lie on one device, so each device has a model of its own.
-        let model = || models().remove(i);
-        let (model_name, on_cpu) = model();
-        let cpu = Device::cpu();
+        // Values have one home, and gradients add up in it, so each has a model of its own.
+        let (model_name, model) = (models().remove(i).0, || models().remove(i).1);
         for rows in BATCHES {
-            let cpu = Placed::new(&cpu, &on_cpu, rows);
+            let cpu = Placed::new(&Device::cpu(), &model(), rows);
             let (gradients, output) = (cpu.pass(), cpu.output());
             for (device_name, device) in cpu_and_gpus() {
                 let name = format!("{model_name}, {rows} rows, {device_name}");
-                let placed = Placed::new(&device, &model().1, rows);
+                let placed = Placed::new(&device, &model(), rows);
                 let once = placed.pass();
                 // WGSL leaves tanh 1e-5, which three layers of weights below 1 pass on; sums over up to 70 columns or
                 // 65 rows lie within 80 epsilons of the largest value.
