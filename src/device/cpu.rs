@@ -1,4 +1,4 @@
-//! The CPU path: runs a recording by calling each kernel's reference, in order. It imports no wgpu.
+//! The CPU path: runs a recording by calling each kernel's function, in order. It imports no wgpu.
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -103,7 +103,7 @@ fn place(tensor: &Tensor) -> (usize, Range<usize>) {
     (slot, tensor.offset..tensor.offset + tensor.len())
 }
 
-/// Calls the reference on slices of the buffers. The outputs' buffers are taken out of the list meanwhile: a buffer
+/// Calls the kernel's function on slices of the buffers. The outputs' buffers are taken out of the list meanwhile: a buffer
 /// that is written is bound only once, which `Recording::push` checks.
 fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, step: usize) {
     let mut taken: [Vec<f32>; MAX_OUTPUTS] = Default::default();
@@ -119,7 +119,7 @@ fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, step: usize) {
         let (slot, range) = place(input);
         *slice = &buffers[slot][range];
     }
-    (dispatch.kernel.reference)(Call { params: &dispatch.params, step, inputs, outputs });
+    (dispatch.kernel.cpu)(Call { params: &dispatch.params, step, inputs, outputs });
     for (taken, output) in taken.iter_mut().zip(&dispatch.outputs) {
         buffers[place(output).0] = std::mem::take(taken);
     }

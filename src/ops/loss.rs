@@ -264,6 +264,7 @@ pub fn backward(
     recording.push(&BACKWARD, grid(len, 64), params, &inputs, &[gradient], 4 * len as u64)
 }
 
+#[inline(always)]
 fn forward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let [prediction, target, ..] = call.inputs;
@@ -271,6 +272,7 @@ fn forward_reference(call: Call<'_>) {
     put_sums(&params, prediction, target, &mut sums[call.step.min(params.last_slot as usize)..]);
 }
 
+#[inline(always)]
 fn put_sums(params: &Params, prediction: &[f32], target: &[f32], sums: &mut [f32]) {
     let error = params.error();
     for ((sum, prediction), target) in sums.iter_mut().zip(prediction.chunks(BLOCK)).zip(target.chunks(BLOCK)) {
@@ -278,6 +280,7 @@ fn put_sums(params: &Params, prediction: &[f32], target: &[f32], sums: &mut [f32
     }
 }
 
+#[inline(always)]
 fn both_reference(call: Call<'_>) {
     let params: Params = call.params();
     let error = params.error();
@@ -292,6 +295,7 @@ fn both_reference(call: Call<'_>) {
     }
 }
 
+#[inline(always)]
 fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let error = params.error();

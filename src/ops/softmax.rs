@@ -59,6 +59,7 @@ pub fn backward(
     recording.push(&BACKWARD, grid(y.rows(), 1), params, &[y, dy], &[dx], 10 * y.len() as u64)
 }
 
+#[inline(always)]
 fn forward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let cols = params.cols as usize;
@@ -77,6 +78,7 @@ fn forward_reference(call: Call<'_>) {
     }
 }
 
+#[inline(always)]
 fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let cols = params.cols as usize;
