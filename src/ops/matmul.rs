@@ -1,5 +1,7 @@
 //! Matrix products: `shaders/matmul.wgsl`.
 
+#[cfg(test)]
+mod agreement;
 mod operation;
 mod plan;
 mod quick;

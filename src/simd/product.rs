@@ -99,6 +99,8 @@ unsafe impl Sync for Job<'_> {}
 
 /// Floats from a matrix's first row to its last from which on its rows are far apart: then they fall on few of a cache's lines.
 const FAR: usize = 4096;
+/// What is larger is not copied.
+const MOST: usize = 1 << 21;
 
 thread_local! {
     static COPY: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
@@ -145,7 +147,7 @@ impl Job<'_> {
         }
         let mut copy = Vec::new();
         let mut job = *self;
-        if self.a.row == 1 && self.k * self.a.col >= FAR && cols.len() > 4 * width {
+        if self.a.row == 1 && (FAR..MOST).contains(&(self.k * self.a.col)) && cols.len() > 4 * width {
             copy = COPY.take();
             let row = rows.len().next_multiple_of(16) + 16;
             copy.resize(self.k * row, 0.0);
@@ -212,11 +214,12 @@ impl Job<'_> {
     #[inline(always)]
     unsafe fn panel<V: Vector>(&self, a: *const f32, rows: Range<usize>, j: usize, vectors: usize, b: (*const f32, usize), part: V::Part) {
         let most = if vectors == 1 { (2 * V::ROWS).min(13) } else { V::ROWS };
-        let blocks = rows.len().div_ceil(most);
+        // Rows shared out evenly: no block has a lone row left.
+        let (len, blocks) = (rows.len() as u32, (rows.len() as u32).div_ceil(most as u32));
+        let (each, longer) = (len / blocks, len % blocks);
         let mut i = rows.start;
         for block in 0..blocks {
-            // Rows shared out evenly: no block has a lone row left.
-            let count = (rows.end - i).div_ceil(blocks - block);
+            let count = (each + u32::from(block < longer)) as usize;
             macro_rules! tiles {
                 ($($rows:literal)*) => {
                     match (count, vectors) {

@@ -1,7 +1,9 @@
 //! The same as `reference.rs`, quickly and to the same bits: products by vector instructions, and on several threads
 //! where they are large; loops for what comes after.
 
-use super::reference::scaled;
+use std::cell::Cell;
+
+use super::reference::plus;
 use super::{BIAS, DERIVATIVE, Params};
 use crate::device::Call;
 use crate::ops::Activation;
@@ -35,7 +37,8 @@ pub(super) fn product_by(level: Level, threads: usize, call: Call<'_>) {
         row_sums(&params, by.a, sums);
     }
     let activation = Activation::from_kind(params.activation, [params.activation_a, 0.0]);
-    let relu = activation == Activation::ReLU && params.keep == 0;
+    let narrow = by.is_narrow();
+    let relu = activation == Activation::ReLU && params.keep == 0 && !narrow;
     let activate = match params.extra_is {
         DERIVATIVE if relu => Activate::ReluDerivative(&extra[..outputs]),
         DERIVATIVE => Activate::Nothing,
@@ -43,7 +46,12 @@ pub(super) fn product_by(level: Level, threads: usize, call: Call<'_>) {
         _ => Activate::Nothing,
     };
     let bias = if params.extra_is == BIAS { &extra[..params.n as usize] } else { &[] };
-    by.run(0, params.k as usize, c, End { alpha: params.alpha, beta: params.beta, bias, activate });
+    let end = End { alpha: params.alpha, beta: params.beta, bias, activate };
+    if narrow {
+        by.run_turned(c, end);
+    } else {
+        by.run(0, params.k as usize, c, end);
+    }
     if !relu {
         finish(&params, activation, c, extra, kept);
     }
@@ -66,6 +74,37 @@ impl Multiplication<'_> {
         let b = Matrix { values: &self.b[first * b_row..], row: b_row, col: b_col };
         simd::multiply(self.level, self.threads, [m, n, k], a, b, c, end);
     }
+
+    /// Whether the output has rows too short for a vector, and its transpose has long ones that need no transposed factor.
+    fn is_narrow(&self) -> bool {
+        let Params { m, n, a_row, .. } = self.params;
+        a_row == 1 && n <= 4 && (16..=1 << 14).contains(&m)
+    }
+
+    /// The same by way of the transpose, without an activation.
+    fn run_turned(&self, c: &mut [f32], end: End<'_>) {
+        thread_local! {
+            static TURNED: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+        }
+        let Params { m, n, k, a_row, a_col, b_row, b_col, .. } = self.params;
+        let [m, n, k, a_row, a_col, b_row, b_col] = [m, n, k, a_row, a_col, b_row, b_col].map(|x| x as usize);
+        let a = Matrix { values: self.b, row: b_col, col: b_row };
+        let b = Matrix { values: self.a, row: a_col, col: a_row };
+        let mut turned = TURNED.take();
+        if turned.len() < m * n {
+            turned.resize(m * n, 0.0);
+        }
+        let plain = End { alpha: end.alpha, beta: 0.0, bias: &[], activate: Activate::Nothing };
+        simd::multiply(self.level, self.threads, [n, m, k], a, b, &mut turned[..m * n], plain);
+        for (j, turned) in turned[..m * n].chunks_exact(m).enumerate() {
+            let bias = end.bias.get(j).copied();
+            for (value, c) in turned.iter().zip(c[j..].iter_mut().step_by(n)) {
+                let value = plus(*value, end.beta, *c);
+                *c = bias.map_or(value, |bias| value + bias);
+            }
+        }
+        TURNED.set(turned);
+    }
 }
 
 pub(super) fn add_parts(call: Call<'_>) {
@@ -75,7 +114,7 @@ pub(super) fn add_parts(call: Call<'_>) {
     widest(
         #[inline(always)]
         || {
-            c.iter_mut().for_each(|value| *value = scaled(params.beta, *value));
+            c.iter_mut().for_each(|value| *value = plus(0.0, params.beta, *value));
             for part in parts.chunks_exact(c.len()).take(params.k as usize) {
                 for (value, sum) in c.iter_mut().zip(part) {
                     *value += params.alpha * sum;
@@ -114,8 +153,8 @@ fn finish(params: &Params, activation: Activation, c: &mut [f32], extra: &[f32],
 fn row_sums(params: &Params, a: &[f32], sums: &mut [f32]) {
     let [rows, k, row, col] = [params.m, params.k, params.a_row, params.a_col].map(|n| n as usize);
     let (alpha, beta) = (params.alpha, params.beta);
-    let mut store = |at: usize, sum: f32| sums[at] = alpha * sum + scaled(beta, sums[at]);
-    if row == 1 {
+    let mut store = |at: usize, sum: f32| sums[at] = plus(alpha * sum, beta, sums[at]);
+    if row == 1 && col >= rows {
         // A transpose, as in a backward pass: its columns are neighbours in memory.
         widest(
             #[inline(always)]

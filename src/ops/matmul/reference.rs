@@ -27,8 +27,8 @@ pub(super) fn product(mut call: Call<'_>) {
                 sum = a.mul_add(b, sum);
             }
             if params.parts == 1 {
-                let before = scaled(params.beta, call.outputs[0][at]);
-                finish(&params, params.alpha * sum + before, at, &mut call);
+                let value = plus(params.alpha * sum, params.beta, call.outputs[0][at]);
+                finish(&params, value, at, &mut call);
             } else {
                 call.outputs[0][part as usize * m * n + at] = sum;
             }
@@ -41,7 +41,7 @@ pub(super) fn product(mut call: Call<'_>) {
                 sum += f64::from(element(a, [params.a_start, params.a_row, params.a_col], i, p));
             }
             let place = &mut call.outputs[0][params.sums_at as usize + i];
-            *place = params.alpha * sum as f32 + scaled(params.beta, *place);
+            *place = plus(params.alpha * sum as f32, params.beta, *place);
         }
     }
 }
@@ -51,7 +51,7 @@ pub(super) fn add_parts(mut call: Call<'_>) {
     let [parts, ..] = call.inputs;
     let outputs = params.m as usize * params.n as usize;
     for at in 0..outputs {
-        let mut value = scaled(params.beta, call.outputs[0][at]);
+        let mut value = plus(0.0, params.beta, call.outputs[0][at]);
         for part in 0..params.k as usize {
             value += params.alpha * parts[part * outputs + at];
         }
@@ -59,9 +59,10 @@ pub(super) fn add_parts(mut call: Call<'_>) {
     }
 }
 
-/// `beta * before`; with 0 it does not matter what was there.
-pub(super) fn scaled(beta: f32, before: f32) -> f32 {
-    if beta == 0.0 { 0.0 } else { beta * before }
+/// `value + beta * before`; with a beta of 0 it does not matter what was there.
+#[inline(always)]
+pub(super) fn plus(value: f32, beta: f32, before: f32) -> f32 {
+    if beta == 0.0 { value } else { value + beta * before }
 }
 
 /// What comes after a sum.
