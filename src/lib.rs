@@ -62,6 +62,7 @@ pub mod plot;
 mod random;
 #[cfg(feature = "safetensors")]
 mod save;
+mod simd;
 mod train;
 
 pub use device::{

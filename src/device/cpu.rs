@@ -1,4 +1,4 @@
-//! The CPU path: runs a recording by calling each kernel's reference, in order. It imports no wgpu.
+//! The CPU path: runs a recording by calling each kernel's function, in order. It imports no wgpu.
 
 use std::any::Any;
 use std::ops::Range;
@@ -149,7 +149,7 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// Calls the reference on slices of the buffers. The outputs' buffers are taken out of the list meanwhile: a buffer
+/// Calls the kernel's function on slices of the buffers. The outputs' buffers are taken out of the list meanwhile: a buffer
 /// that is written is bound only once, which `Recording::dispatch` checks.
 fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, step: usize) {
     let mut all = Taken { buffers, outputs: &dispatch.outputs, taken: Default::default() };
@@ -165,5 +165,5 @@ fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, step: usize) {
         let (slot, range) = place(input);
         *slice = &all.buffers[slot][range];
     }
-    (dispatch.kernel.reference)(Call { params: &dispatch.params, step, inputs, outputs });
+    (dispatch.kernel.cpu)(Call { params: &dispatch.params, step, inputs, outputs });
 }

@@ -34,6 +34,8 @@ pub struct Kernel {
     pub constants: fn(&[u8]) -> Constants,
     /// The reference implementation: computes on the CPU what the entry point computes on the GPU.
     pub reference: fn(Call<'_>),
+    /// What the CPU path calls: the reference, or a function that gives the same values sooner.
+    pub cpu: fn(Call<'_>),
     /// Whether it is one of the crate's own: dispatched by `ops`, which checks the shapes, it is compiled without bounds
     /// checks.
     #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path compiles nothing"))]
@@ -113,8 +115,15 @@ impl Kernel {
             uses_step: false,
             constants: no_constants,
             reference,
+            cpu: reference,
             own: false,
         }
+    }
+
+    /// With a function that gives the same values as the reference, sooner: the CPU path calls it.
+    pub const fn cpu(mut self, cpu: fn(Call<'_>)) -> Self {
+        self.cpu = cpu;
+        self
     }
 
     /// With parameters of this type, which are what [`Recording::dispatch`](crate::Recording::dispatch) is given.
@@ -257,6 +266,15 @@ macro_rules! kernel {
             uses_step: $step,
             constants: $constants,
             reference: $reference,
+            cpu: {
+                fn cpu(call: $crate::device::Call<'_>) {
+                    $crate::simd::widest(
+                        #[inline(always)]
+                        || $reference(call),
+                    );
+                }
+                cpu
+            },
             own: true,
         }
     };

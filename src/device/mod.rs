@@ -88,8 +88,9 @@ impl Device {
         DeviceOptions::auto().open_async().await
     }
 
-    /// The CPU path. It multiplies large matrices on up to four cores, with the same bits as on one; the environment's
-    /// `MATMUL_NUM_THREADS` sets another number, as for every user of the crate matrixmultiply.
+    /// The CPU path. It multiplies large matrices on up to eight cores; the environment's `WGRAD_THREADS` sets another
+    /// number. The bits depend neither on it nor on the processor's vector instructions, as long as it has fused
+    /// multiplication and addition (x86-64 since 2013, AArch64).
     ///
     /// Threads that share it take turns, step by step of a run.
     pub fn cpu() -> Self {

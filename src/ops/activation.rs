@@ -78,6 +78,7 @@ pub fn backward(
     recording.push(&BACKWARD, grid(x.len(), GROUP), params, &[at, dy], &[dx], 4 * x.len() as u64)
 }
 
+#[inline(always)]
 fn forward_reference(call: Call<'_>) {
     let activation = call.params::<Params>().activation();
     let [x, ..] = call.inputs;
@@ -85,6 +86,7 @@ fn forward_reference(call: Call<'_>) {
     for_kind!(activation => for (out, x) in out.iter_mut().zip(x) { *out = activation.apply(*x) });
 }
 
+#[inline(always)]
 fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let activation = params.activation();

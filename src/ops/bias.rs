@@ -58,6 +58,7 @@ pub fn backward(recording: &mut Recording, x: &Tensor, sums: &Tensor, accumulate
     Ok(())
 }
 
+#[inline(always)]
 fn forward_reference(call: Call<'_>) {
     let [x, bias, ..] = call.inputs;
     let [y, ..] = call.outputs;
@@ -68,6 +69,7 @@ fn forward_reference(call: Call<'_>) {
     }
 }
 
+#[inline(always)]
 fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let [x, ..] = call.inputs;

@@ -95,6 +95,7 @@ impl Params {
     }
 }
 
+#[inline(always)]
 fn forward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let [a, b, ..] = call.inputs;

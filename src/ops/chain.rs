@@ -189,6 +189,7 @@ pub fn run(recording: &mut Recording, steps: &[Step], inputs: &[&Tensor], out: &
     recording.push(&RUN, grid(out.len(), GROUP), params, inputs, &[out], work)
 }
 
+#[inline(always)]
 fn reference(call: Call<'_>) {
     let words: [u32; WORDS] = bytemuck::cast(call.params::<Params>());
     let cols = words[1] as usize;
@@ -220,6 +221,7 @@ fn reference(call: Call<'_>) {
     }
 }
 
+#[inline(always)]
 fn compute(what: What, x: &[f32], y: &[f32], out: &mut [f32]) {
     let pairs = out.iter_mut().zip(x.iter().zip(y));
     match what {

@@ -162,6 +162,7 @@ fn target_at(target: &[f32], classes: usize, j: usize) -> f32 {
     }
 }
 
+#[inline(always)]
 fn forward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let [logits, target, ..] = call.inputs;
@@ -169,6 +170,7 @@ fn forward_reference(call: Call<'_>) {
     put_sums(&params, logits, target, &mut sums[call.step.min(params.last_slot as usize)..]);
 }
 
+#[inline(always)]
 fn put_sums(params: &Params, logits: &[f32], target: &[f32], sums: &mut [f32]) {
     let (classes, target_cols) = (params.cols as usize, params.target_cols as usize);
     let row_loss = |(z, t): (&[f32], &[f32])| {
@@ -185,12 +187,14 @@ fn put_sums(params: &Params, logits: &[f32], target: &[f32], sums: &mut [f32]) {
     }
 }
 
+#[inline(always)]
 fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let [gradient, ..] = call.outputs;
     put_gradient(&params, call.inputs, gradient);
 }
 
+#[inline(always)]
 fn put_gradient(params: &Params, inputs: [&[f32]; MAX_INPUTS], gradient: &mut [f32]) {
     let (classes, target_cols) = (params.cols as usize, params.target_cols as usize);
     let [logits, target, d_loss, ..] = inputs;
@@ -209,6 +213,7 @@ fn put_gradient(params: &Params, inputs: [&[f32]; MAX_INPUTS], gradient: &mut [f
     }
 }
 
+#[inline(always)]
 fn both_reference(call: Call<'_>) {
     let params: Params = call.params();
     let [logits, target, ..] = call.inputs;

@@ -85,19 +85,19 @@ const LANES: usize = 16;
 /// of additions depends on the length alone.
 #[inline(always)]
 pub(super) fn sum_of_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let len = a.len().min(b.len());
+    let ((a, a_rest), (b, b_rest)) = (a[..len].as_chunks::<LANES>(), b[..len].as_chunks::<LANES>());
     let mut lanes = [0f64; LANES];
-    let mut add = |a: &[f32], b: &[f32]| {
+    for (a, b) in a.iter().zip(b) {
         for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
             *lane += f64::from(term(*a, *b));
         }
-    };
-    let (whole_a, whole_b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = (whole_a.remainder(), whole_b.remainder());
-    for (a, b) in whole_a.zip(whole_b) {
-        add(a, b);
     }
-    add(rest.0, rest.1);
-    lanes.iter().sum::<f64>() as f32
+    for (lane, (a, b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *lane += f64::from(term(*a, *b));
+    }
+    // A fold from 0, as `sum` begins with -0.
+    lanes.iter().fold(0.0, |sum, lane| sum + lane) as f32
 }
 
 /// The sum of `term` over all elements: see [`sum_of_pairs`].
@@ -109,20 +109,35 @@ pub(super) fn sum_of(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 /// The sums of the columns of a matrix, of which `x` holds the rows, a `stride` apart: `put(column, sum)`.
 #[inline(always)]
 pub(super) fn sum_columns(x: &[f32], stride: usize, cols: usize, mut put: impl FnMut(usize, f32)) {
-    for start in (0..cols).step_by(LANES) {
-        // The last lanes go over columns that others have summed rather than be fewer.
-        let first = start.min(cols.saturating_sub(LANES));
-        let mut lanes = [0f64; LANES];
-        for row in x.chunks(stride) {
-            match row[first..].first_chunk::<LANES>() {
-                Some(row) => lanes.iter_mut().zip(row).for_each(|(lane, x)| *lane += f64::from(*x)),
-                None => lanes.iter_mut().zip(&row[first..]).for_each(|(lane, x)| *lane += f64::from(*x)),
+    let mut done = 0;
+    // As many at once as fill a few vectors. The last of these begin earlier, and find some sums a second time.
+    macro_rules! by {
+        ($($lanes:literal)*) => {
+            $(while done < cols && cols >= $lanes {
+                let first = done.min(cols - $lanes);
+                let sums = sum_some::<$lanes>(x, stride, first);
+                for (i, sum) in sums.into_iter().enumerate().skip(done - first) {
+                    put(first + i, sum as f32);
+                }
+                done = first + $lanes;
+            })*
+        };
+    }
+    by!(16 8 4 1);
+}
+
+/// The sums of so many columns.
+#[inline(always)]
+fn sum_some<const COLS: usize>(x: &[f32], stride: usize, first: usize) -> [f64; COLS] {
+    let mut sums = [0.0; COLS];
+    for row in x.chunks(stride) {
+        if let Some(row) = row.get(first..).and_then(<[f32]>::first_chunk::<COLS>) {
+            for (sum, x) in sums.iter_mut().zip(row) {
+                *sum += f64::from(*x);
             }
         }
-        for (i, sum) in lanes.iter().enumerate().take(cols - first).skip(start - first) {
-            put(first + i, *sum as f32);
-        }
     }
+    sums
 }
 
 #[cfg(test)]

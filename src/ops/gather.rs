@@ -57,18 +57,40 @@ pub fn gather(
     recording.push(&ROWS, grid(elements, GROUP), params, &[order, inputs, targets], &batch, elements as u64)
 }
 
+#[inline(always)]
 fn reference(call: Call<'_>) {
     let params: Params = call.params();
     let [order, inputs, targets, ..] = call.inputs;
     let [batch_inputs, batch_targets, ..] = call.outputs;
     let order: &[u32] = bytemuck::cast_slice(order);
-    let (i, t) = (params.input_cols as usize, params.target_cols as usize);
-    let first = call.step * params.stride as usize;
-    for row in 0..params.rows as usize {
-        let source = order[(first + row) % params.entries as usize].min(params.last_row) as usize;
-        batch_inputs[row * i..][..i].copy_from_slice(&inputs[source * i..][..i]);
-        batch_targets[row * t..][..t].copy_from_slice(&targets[source * t..][..t]);
+    let entries = params.entries as usize;
+    let first = call.step * params.stride as usize % entries;
+    let rows = || {
+        // The list begins anew behind its end.
+        let order = order[first..entries].iter().chain(order[..entries].iter().cycle());
+        order.take(params.rows as usize).map(|row| row.min(&params.last_row)).map(|row| *row as usize)
+    };
+    copy_rows(rows(), params.input_cols as usize, inputs, batch_inputs);
+    copy_rows(rows(), params.target_cols as usize, targets, batch_targets);
+}
+
+#[inline(always)]
+fn copy_rows(rows: impl Iterator<Item = usize>, cols: usize, from: &[f32], to: &mut [f32]) {
+    // Short rows are moved at once: calling `memcpy` takes longer than they do.
+    macro_rules! by {
+        ($($short:literal)*) => {
+            match cols {
+                $($short => {
+                    let (from, to) = (from.as_chunks::<$short>().0, to.as_chunks_mut::<$short>().0);
+                    to.iter_mut().zip(rows).for_each(|(to, row)| *to = from[row]);
+                })*
+                _ => to.chunks_exact_mut(cols).zip(rows).for_each(|(to, row)| {
+                    to.copy_from_slice(&from[row * cols..][..cols]);
+                }),
+            }
+        };
     }
+    by!(1 2 3 4 8 10 16);
 }
 
 /// A step's mini-batch. Operands: order, inputs, targets.

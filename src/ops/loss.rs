@@ -94,6 +94,7 @@ impl Elementwise {
     }
 
     /// The error.
+    #[inline(always)]
     pub fn error(self, p: f32, t: f32) -> f32 {
         let e = p - t;
         match self {
@@ -106,6 +107,7 @@ impl Elementwise {
     }
 
     /// The error's derivative by the prediction.
+    #[inline(always)]
     pub fn derivative(self, p: f32, t: f32) -> f32 {
         let e = p - t;
         match self {
@@ -118,6 +120,7 @@ impl Elementwise {
         }
     }
 
+    #[inline(always)]
     fn derivative_by_target(self, p: f32, t: f32) -> f32 {
         // The others depend on the difference alone.
         if self == Self::BceWithLogits { -p } else { -self.derivative(p, t) }
@@ -264,6 +267,31 @@ pub fn backward(
     recording.push(&BACKWARD, grid(len, GROUP), params, &inputs, &[gradient], 4 * len as u64)
 }
 
+/// The body for an error, compiled apart for each kind, so that its loops become vector instructions.
+macro_rules! for_each_error {
+    ($error:ident => $body:expr) => {
+        match $error {
+            Elementwise::Squared => {
+                let $error = Elementwise::Squared;
+                $body
+            }
+            Elementwise::Absolute => {
+                let $error = Elementwise::Absolute;
+                $body
+            }
+            Elementwise::Huber { delta } => {
+                let $error = Elementwise::Huber { delta };
+                $body
+            }
+            Elementwise::BceWithLogits => {
+                let $error = Elementwise::BceWithLogits;
+                $body
+            }
+        }
+    };
+}
+
+#[inline(always)]
 fn forward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let [prediction, target, ..] = call.inputs;
@@ -271,13 +299,17 @@ fn forward_reference(call: Call<'_>) {
     put_sums(&params, prediction, target, &mut sums[call.step.min(params.last_slot as usize)..]);
 }
 
+#[inline(always)]
 fn put_sums(params: &Params, prediction: &[f32], target: &[f32], sums: &mut [f32]) {
     let error = params.error();
-    for ((sum, prediction), target) in sums.iter_mut().zip(prediction.chunks(BLOCK)).zip(target.chunks(BLOCK)) {
-        *sum = params.scale * sum_of_pairs(prediction, target, |p, t| error.error(p, t));
-    }
+    for_each_error!(error => {
+        for ((sum, prediction), target) in sums.iter_mut().zip(prediction.chunks(BLOCK)).zip(target.chunks(BLOCK)) {
+            *sum = params.scale * sum_of_pairs(prediction, target, |p, t| error.error(p, t));
+        }
+    });
 }
 
+#[inline(always)]
 fn both_reference(call: Call<'_>) {
     let params: Params = call.params();
     let error = params.error();
@@ -287,19 +319,28 @@ fn both_reference(call: Call<'_>) {
     put_sums(&params, prediction, target, &mut sums[call.step.min(params.last_slot as usize)..]);
     let at = if params.has_before != 0 { before } else { prediction };
     let factor = d_loss[0] * params.scale;
-    for (((gradient, p), t), at) in gradient.iter_mut().zip(prediction).zip(target).zip(at) {
-        *gradient = factor * error.derivative(*p, *t) * activation.derivative(*at);
+    for_each_error!(error => for ((gradient, p), t) in gradient.iter_mut().zip(prediction).zip(target) {
+        *gradient = factor * error.derivative(*p, *t);
+    });
+    if activation != Activation::Identity {
+        activation.multiply_by_derivative(gradient, at);
     }
 }
 
+#[inline(always)]
 fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let error = params.error();
     let [prediction, target, d_loss, ..] = call.inputs;
     let [gradient, ..] = call.outputs;
     let factor = d_loss[0] * params.scale;
-    let derivative = if params.by_target != 0 { Elementwise::derivative_by_target } else { Elementwise::derivative };
-    for ((gradient, prediction), target) in gradient.iter_mut().zip(prediction).zip(target) {
-        put(gradient, factor * derivative(error, *prediction, *target), params.accumulate != 0);
-    }
+    let accumulate = params.accumulate != 0;
+    for_each_error!(error => {
+        let pairs = gradient.iter_mut().zip(prediction.iter().zip(target));
+        if params.by_target != 0 {
+            pairs.for_each(|(gradient, (p, t))| put(gradient, factor * error.derivative_by_target(*p, *t), accumulate));
+        } else {
+            pairs.for_each(|(gradient, (p, t))| put(gradient, factor * error.derivative(*p, *t), accumulate));
+        }
+    });
 }

@@ -1,7 +1,10 @@
 //! Matrix products: `shaders/matmul.wgsl`.
 
+#[cfg(test)]
+mod agreement;
 mod operation;
 mod plan;
+mod quick;
 mod reference;
 
 use crate::device::{Constants, Kernel, Recording, Shader, Tensor, kernel, params, shader};
@@ -92,17 +95,23 @@ const BY_WIDE_TILE: Shader = module!(
 
 /// A kernel of these modules.
 macro_rules! entry_point {
-    ($entry:literal, $shader:expr, $workgroup:expr, $reference:path, $constants:path) => {
-        kernel!("matmul", $entry, $shader, $workgroup, Params, inputs: 3, outputs: 2, step: false, $reference, $constants)
+    ($entry:literal, $shader:expr, $workgroup:expr, $function:ident, $constants:path) => {
+        Kernel {
+            cpu: quick::$function,
+            ..kernel!(
+                "matmul", $entry, $shader, $workgroup, Params, inputs: 3, outputs: 2, step: false, reference::$function,
+                $constants
+            )
+        }
     };
 }
 
-pub(crate) static SMALL: Kernel = entry_point!("small", BY_ONE, [8, 8, 1], reference::product, constants);
-pub(crate) static DIRECT: Kernel = entry_point!("direct", BY_BLOCK, [8, 1, 1], reference::product, constants);
-pub(crate) static DIRECT4: Kernel = entry_point!("direct4", BY_FOURS, [8, 1, 1], reference::product, constants4);
-pub(crate) static TILED: Kernel = entry_point!("tiled", BY_TILE, [256, 1, 1], reference::product, constants);
-pub(crate) static WIDE: Kernel = entry_point!("wide", BY_WIDE_TILE, [256, 1, 1], reference::product, constants);
-pub(crate) static ADD_PARTS: Kernel = entry_point!("add_parts", ADDED, [GROUP, 1, 1], reference::add_parts, constants);
+pub(crate) static SMALL: Kernel = entry_point!("small", BY_ONE, [8, 8, 1], product, constants);
+pub(crate) static DIRECT: Kernel = entry_point!("direct", BY_BLOCK, [8, 1, 1], product, constants);
+pub(crate) static DIRECT4: Kernel = entry_point!("direct4", BY_FOURS, [8, 1, 1], product, constants4);
+pub(crate) static TILED: Kernel = entry_point!("tiled", BY_TILE, [256, 1, 1], product, constants);
+pub(crate) static WIDE: Kernel = entry_point!("wide", BY_WIDE_TILE, [256, 1, 1], product, constants);
+pub(crate) static ADD_PARTS: Kernel = entry_point!("add_parts", ADDED, [GROUP, 1, 1], add_parts, constants);
 
 /// A factor of a product: a tensor as it is (`&x`) or transposed (`x.t()`), which only changes how it is read.
 #[derive(Clone, Copy, Debug)]

@@ -160,6 +160,7 @@ impl Ready {
         Self { update, rate: row[0] * update.rate_factor, corrections: [row[1], row[2]], norm_scale }
     }
 
+    #[inline(always)]
     fn gradient(&self, gradient: f32, value: f32) -> f32 {
         clip(gradient, self.update.clip_value) * self.norm_scale + self.update.decay * value
     }
@@ -170,6 +171,7 @@ impl Ready {
     }
 }
 
+#[inline(always)]
 fn sgd_reference(call: Call<'_>) {
     let ready = Ready::new(&call);
     let kept = ready.kept();
@@ -180,6 +182,7 @@ fn sgd_reference(call: Call<'_>) {
     }
 }
 
+#[inline(always)]
 fn momentum_reference(call: Call<'_>) {
     let ready = Ready::new(&call);
     let (kept, momentum) = (ready.kept(), ready.update.momentum);
@@ -193,6 +196,7 @@ fn momentum_reference(call: Call<'_>) {
     }
 }
 
+#[inline(always)]
 fn adam_reference(call: Call<'_>) {
     let ready = Ready::new(&call);
     let Update { beta1, beta2, epsilon, .. } = ready.update;
@@ -208,6 +212,7 @@ fn adam_reference(call: Call<'_>) {
     }
 }
 
+#[inline(always)]
 fn rmsprop_reference(call: Call<'_>) {
     let ready = Ready::new(&call);
     let Update { momentum, beta2, epsilon, .. } = ready.update;

@@ -113,6 +113,7 @@ pub fn rows(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, acc
     recording.push(&ROWS, grid(x.rows(), 1), params, &[x], &[out], (x.len() + 4096 * x.rows()) as u64)
 }
 
+#[inline(always)]
 fn reference(call: Call<'_>) {
     let params: Params = call.params();
     let [x, ..] = call.inputs;
@@ -128,6 +129,7 @@ fn reference(call: Call<'_>) {
     }
 }
 
+#[inline(always)]
 fn rows_reference(call: Call<'_>) {
     let params: RowParams = call.params();
     let [x, ..] = call.inputs;

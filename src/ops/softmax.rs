@@ -64,6 +64,7 @@ pub fn backward(
     recording.push(&BACKWARD, grid(y.rows(), 1), params, &[y, dy], &[dx], work(y, 10))
 }
 
+#[inline(always)]
 fn forward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let cols = params.cols as usize;
@@ -82,6 +83,7 @@ fn forward_reference(call: Call<'_>) {
     }
 }
 
+#[inline(always)]
 fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let cols = params.cols as usize;

@@ -300,12 +300,14 @@ pub(crate) use {dispatch, for_kind, table};
 
 impl Activation {
     /// `values = activation(values)`.
+    #[inline(always)]
     pub(crate) fn apply_to(self, values: &mut [f32]) {
         let activation = self;
         for_kind!(activation => for value in values { *value = activation.apply(*value) });
     }
 
     /// `values *= activation'`, told from `at`.
+    #[inline(always)]
     pub(crate) fn multiply_by_derivative(self, values: &mut [f32], at: &[f32]) {
         let activation = self;
         for_kind!(activation => for (value, at) in values.iter_mut().zip(at) {

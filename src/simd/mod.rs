@@ -1,0 +1,92 @@
+//! Vector instructions of the CPU: which there are, loops compiled for them, and matrix products by them. It imports
+//! nothing, and holds the CPU path's unsafe code.
+//!
+//! Every level gives the same bits as long as the processor multiplies and adds in one rounding (x86-64 with FMA, which is
+//! all since 2013, and AArch64): a lane computes what a loop over single numbers would, in the same order. Elsewhere
+//! (WebAssembly, older x86-64) products are rounded before they are added, as a fused multiplication would be a call into a
+//! library.
+#![expect(unsafe_code, reason = "instructions that not every processor has, and loops without bounds checks")]
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+mod lanes;
+mod product;
+mod threads;
+mod vector;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+pub(crate) use product::{Activate, End, Matrix, multiply};
+pub(crate) use threads::worth;
+
+/// A set of vector instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// Whatever the crate was compiled for, with multiplications and additions in one rounding.
+    Fused,
+    /// Whatever the crate was compiled for, with multiplications and additions each rounded.
+    Rounded,
+    /// 8 lanes, with FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// 16 lanes.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// What the processor does best. Looked up once: the standard library remembers it.
+    #[inline]
+    pub(crate) fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if has_avx512() {
+                return Self::Avx512;
+            }
+            if has_avx2() {
+                return Self::Avx2;
+            }
+        }
+        if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { Self::Fused } else { Self::Rounded }
+    }
+
+    /// The levels that this processor has and that give the same bits.
+    #[cfg(test)]
+    pub(crate) fn alike() -> Vec<Self> {
+        match Self::best() {
+            Self::Rounded => vec![Self::Rounded],
+            Self::Fused => vec![Self::Fused],
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => vec![Self::Fused, Self::Avx2],
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => vec![Self::Fused, Self::Avx2, Self::Avx512],
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn has_avx512() -> bool {
+    has_avx2() && is_x86_feature_detected!("avx512f")
+}
+
+/// Runs `work` compiled for the widest vectors that the processor has: its loops become their instructions. `work` must
+/// be inlined (`#[inline(always)]`, as must be what it calls), or it stays as it was compiled elsewhere.
+#[inline(always)]
+pub(crate) fn widest(work: impl FnOnce()) {
+    match Level::best() {
+        Level::Fused | Level::Rounded => work(),
+        // SAFETY: `best` found the instructions.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { x86_64::with_avx2(work) },
+        // SAFETY: `best` found the instructions.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { x86_64::with_avx512(work) },
+    }
+}

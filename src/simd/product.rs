@@ -1,0 +1,319 @@
+//! Matrix products of any size, tile by tile in registers. B is read where it lies if its rows lie in one piece, else in
+//! panels that are transposed first; A is read where it lies. Every output is its sum over k in order.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use super::Level;
+use super::lanes::Lanes;
+use super::vector::Vector;
+#[cfg(target_arch = "x86_64")]
+use super::x86_64::{Avx2, Avx512, with_avx2, with_avx512};
+
+/// A factor: element (i, j) is `values[i * row + j * col]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) row: usize,
+    pub(crate) col: usize,
+}
+
+impl Matrix<'_> {
+    fn has(&self, rows: usize, cols: usize) -> bool {
+        (rows - 1) * self.row + (cols - 1) * self.col < self.values.len()
+    }
+}
+
+/// What comes after a sum, while it is in a register.
+#[derive(Clone, Copy)]
+pub(crate) struct End<'a> {
+    /// Scales the sum.
+    pub(crate) alpha: f32,
+    /// Scales what was there, which is then added; it is not read with 0.
+    pub(crate) beta: f32,
+    /// Added to each row; none where empty.
+    pub(crate) bias: &'a [f32],
+    pub(crate) activate: Activate<'a>,
+}
+
+/// The last of it.
+#[derive(Clone, Copy)]
+pub(crate) enum Activate<'a> {
+    Nothing,
+    /// 0 where it is at most 0.
+    Relu,
+    /// Times the derivative of ReLU, told from its values.
+    ReluDerivative(&'a [f32]),
+}
+
+/// `c = a b` and what comes after it, with c [m, n], a [m, k], b [k, n], none of them empty, on so many threads. The bits
+/// depend neither on their number nor on the level (see [`Level`]).
+pub(crate) fn multiply(
+    level: Level,
+    threads: usize,
+    [m, n, k]: [usize; 3],
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    c: &mut [f32],
+    end: End<'_>,
+) {
+    let fits = a.has(m, k) && b.has(k, n) && c.len() == m * n;
+    let at = if let Activate::ReluDerivative(at) = end.activate { at } else { &*c };
+    assert!(fits && at.len() == m * n && (end.bias.is_empty() || end.bias.len() == n), "matmul checks its shapes");
+    let job = Job { n, k, a, b, c: c.as_mut_ptr(), end };
+    // Where B is transposed, panels are shared out, each of which is then transposed once.
+    let (shared, step) = if b.col == 1 { (m, 1) } else { (n, 32) };
+    let share = shared.div_ceil(threads).next_multiple_of(step);
+    let part = |first: usize| {
+        let range = first..shared.min(first + share);
+        // SAFETY: the matrices have these elements, as just checked; parts write apart from each other, and c, which is
+        // borrowed mutably until all are done, overlaps nothing that is read.
+        unsafe { if b.col == 1 { job.run(level, range, 0..n) } else { job.run(level, 0..m, range) } }
+    };
+    if threads == 1 || share >= shared {
+        return part(0);
+    }
+    let part = &part;
+    std::thread::scope(|scope| {
+        for first in (share..shared).step_by(share) {
+            if std::thread::Builder::new().spawn_scoped(scope, move || part(first)).is_err() {
+                part(first);
+            }
+        }
+        part(0);
+    });
+}
+
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    n: usize,
+    k: usize,
+    a: Matrix<'a>,
+    b: Matrix<'a>,
+    c: *mut f32,
+    end: End<'a>,
+}
+
+// SAFETY: `c` is the only part that is not shared by its type; `multiply` has threads write to elements of their own.
+unsafe impl Sync for Job<'_> {}
+
+/// Floats from a matrix's first row to its last from which on its rows are far apart: then they fall on few of a cache's lines.
+const FAR: usize = 4096;
+/// What is larger is not copied.
+const MOST: usize = 1 << 21;
+
+thread_local! {
+    static COPY: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    /// A panel of B, kept from product to product.
+    static PANEL: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+impl Job<'_> {
+    /// These rows and columns of the output.
+    ///
+    /// # Safety
+    /// The level must be the processor's, the matrices must have the elements, and nobody else may touch these of c.
+    unsafe fn run(&self, level: Level, rows: Range<usize>, cols: Range<usize>) {
+        // SAFETY: handed on.
+        unsafe {
+            match level {
+                Level::Fused => self.block::<Lanes<true>>(rows, cols),
+                Level::Rounded => self.block::<Lanes<false>>(rows, cols),
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => with_avx2(
+                    #[inline(always)]
+                    || self.block::<Avx2>(rows, cols),
+                ),
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => with_avx512(
+                    #[inline(always)]
+                    || self.block::<Avx512>(rows, cols),
+                ),
+            }
+        }
+    }
+
+    /// # Safety
+    /// See [`Job::run`].
+    #[inline(always)]
+    unsafe fn block<V: Vector>(&self, rows: Range<usize>, cols: Range<usize>) {
+        let width = 2 * V::LANES;
+        let transposed = self.b.col != 1;
+        // Rows far apart are slow to reach again and again.
+        let packed = transposed || (self.k * self.b.row >= FAR && rows.len() > 4 * V::ROWS);
+        let mut panel = if packed { PANEL.take() } else { Vec::new() };
+        if packed && panel.len() < self.k * width + 16 {
+            panel.resize(self.k * width + 16, 0.0);
+        }
+        let mut copy = Vec::new();
+        let mut job = *self;
+        if self.a.row == 1 && (FAR..MOST).contains(&(self.k * self.a.col)) && cols.len() > 4 * width {
+            copy = COPY.take();
+            let row = rows.len().next_multiple_of(16) + 16;
+            copy.resize(self.k * row, 0.0);
+            for (p, to) in copy.chunks_exact_mut(row).enumerate() {
+                to[..rows.len()].copy_from_slice(&self.a.values[p * self.a.col + rows.start..][..rows.len()]);
+            }
+            job.a = Matrix { values: &copy, row: 1, col: row };
+        }
+        let a = job.a.values.as_ptr().wrapping_sub(if copy.is_empty() { 0 } else { rows.start });
+        let skip = panel.as_ptr().align_offset(64).min(16);
+        let mut j = cols.start;
+        while j < cols.end {
+            let wide = (cols.end - j).min(width);
+            let vectors = wide.div_ceil(V::LANES);
+            // SAFETY: the caller's word for the elements from column j on; the panel is as long as it must be.
+            unsafe {
+                let part = V::part(wide - (vectors - 1) * V::LANES);
+                let from = self.b.values.as_ptr().add(j * self.b.col);
+                let b = if packed {
+                    let to = panel.as_mut_ptr().add(skip);
+                    if !transposed {
+                        for p in 0..self.k {
+                            let (from, to) = (from.add(p * self.b.row), to.add(p * width));
+                            if vectors == 2 {
+                                V::load(from).store(to);
+                            }
+                            let last = (vectors - 1) * V::LANES;
+                            V::load_part(from.add(last), part).store(to.add(last));
+                        }
+                    }
+                    for v in 0..if transposed { vectors } else { 0 } {
+                        let there = (wide - v * V::LANES).min(V::LANES);
+                        let from = from.add(v * V::LANES * self.b.col);
+                        self.transpose::<V>(from, there, to.add(v * V::LANES), width);
+                    }
+                    (to.cast_const(), width)
+                } else {
+                    (from, self.b.row)
+                };
+                job.panel::<V>(a, rows.clone(), j, vectors, b, part);
+            }
+            j += wide;
+        }
+        if packed {
+            PANEL.set(panel);
+        }
+        if !copy.is_empty() {
+            COPY.set(copy);
+        }
+    }
+
+    /// # Safety
+    /// See [`Vector::transpose`].
+    #[inline(always)]
+    unsafe fn transpose<V: Vector>(&self, from: *const f32, there: usize, to: *mut f32, width: usize) {
+        // SAFETY: handed on.
+        unsafe { V::transpose(from, self.b.col, there, self.k, to, width) }
+    }
+
+    /// One or two vectors of columns, of all these rows.
+    ///
+    /// # Safety
+    /// See [`Job::run`]; b with its distance of rows.
+    #[inline(always)]
+    unsafe fn panel<V: Vector>(&self, a: *const f32, rows: Range<usize>, j: usize, vectors: usize, b: (*const f32, usize), part: V::Part) {
+        let most = if vectors == 1 { (2 * V::ROWS).min(13) } else { V::ROWS };
+        // Rows shared out evenly: no block has a lone row left.
+        let (len, blocks) = (rows.len() as u32, (rows.len() as u32).div_ceil(most as u32));
+        let (each, longer) = (len / blocks, len % blocks);
+        let mut i = rows.start;
+        for block in 0..blocks {
+            let count = (each + u32::from(block < longer)) as usize;
+            macro_rules! tiles {
+                ($($rows:literal)*) => {
+                    match (count, vectors) {
+                        $(
+                            ($rows, 1) => self.tile::<V, $rows, 1>(a, i, j, b, part),
+                            ($rows, 2) if $rows <= V::ROWS => self.tile::<V, $rows, 2>(a, i, j, b, part),
+                        )*
+                        _ => {}
+                    }
+                };
+            }
+            // SAFETY: handed on.
+            unsafe { tiles!(1 2 3 4 5 6 7 8 9 10 11 12 13) };
+            i += count;
+        }
+    }
+
+    /// The outputs from (i, j) on: so many rows of so many vectors, of the last of which a part is there.
+    ///
+    /// # Safety
+    /// See [`Job::panel`].
+    #[inline(always)]
+    unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
+        &self,
+        a: *const f32,
+        i: usize,
+        j: usize,
+        (mut b, b_row): (*const f32, usize),
+        part: V::Part,
+    ) {
+        // SAFETY: all elements are there, by the caller's word. Pointers that are not read may go beyond.
+        unsafe {
+            let load = |from: *const f32, v: usize| {
+                let from = from.add(v * V::LANES);
+                if v + 1 == VECTORS { V::load_part(from, part) } else { V::load(from) }
+            };
+            let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+            let Matrix { row, col, .. } = self.a;
+            let mut a = a.wrapping_add(i * row);
+            for _ in 0..self.k {
+                let terms: [V; VECTORS] = std::array::from_fn(|v| load(b, v));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let factor = V::splat(*a.add(r * row));
+                    for (sum, term) in sums.iter_mut().zip(terms) {
+                        *sum = factor.mul_add(term, *sum);
+                    }
+                }
+                a = a.wrapping_add(col);
+                b = b.wrapping_add(b_row);
+            }
+            let Self { n, end, .. } = *self;
+            let c = self.c.add(i * n + j);
+            if end.alpha != 1.0 {
+                for sum in sums.as_flattened_mut() {
+                    *sum = sum.mul(V::splat(end.alpha));
+                }
+            }
+            if end.beta != 0.0 {
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        *sum = sum.add(V::splat(end.beta).mul(load(c.add(r * n), v)));
+                    }
+                }
+            }
+            if !end.bias.is_empty() {
+                let bias: [V; VECTORS] = std::array::from_fn(|v| load(end.bias.as_ptr().add(j), v));
+                for sums in &mut sums {
+                    for (sum, bias) in sums.iter_mut().zip(bias) {
+                        *sum = sum.add(bias);
+                    }
+                }
+            }
+            match end.activate {
+                Activate::Nothing => {}
+                Activate::Relu => {
+                    for sum in sums.as_flattened_mut() {
+                        *sum = sum.relu();
+                    }
+                }
+                Activate::ReluDerivative(at) => {
+                    let at = at.as_ptr().add(i * n + j);
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        for (v, sum) in sums.iter_mut().enumerate() {
+                            *sum = sum.mul(load(at.add(r * n), v).relu_derivative());
+                        }
+                    }
+                }
+            }
+            for (r, sums) in sums.into_iter().enumerate() {
+                for (v, sum) in sums.into_iter().enumerate() {
+                    let to = c.add(r * n + v * V::LANES);
+                    if v + 1 == VECTORS { sum.store_part(to, part) } else { sum.store(to) }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! How many threads there are, and for how much work they pay.
+
+use std::sync::OnceLock;
+
+/// The number of threads that large products take: the environment's `WGRAD_THREADS`, else one for each core, up to 8.
+pub(crate) fn threads() -> usize {
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| {
+        let wanted = std::env::var("WGRAD_THREADS").ok().and_then(|n| n.parse().ok());
+        wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get().min(8))).max(1)
+    })
+}
+
+/// Threads for so many multiplications: starting one takes as long as a million or so.
+pub(crate) fn worth(multiplications: usize) -> usize {
+    const EACH: usize = 2 << 20;
+    if multiplications < 2 * EACH { 1 } else { threads().min(multiplications / EACH) }
+}
