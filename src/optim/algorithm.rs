@@ -125,14 +125,14 @@ macro_rules! settings {
                 self
             }
 
-            /// Clamps each gradient to ± this: PyTorch's `clip_grad_value_`, after `clip_grad_norm_` if both are set.
+            /// Clamps each gradient to ± this: PyTorch's `clip_grad_value_`, before `clip_grad_norm_` if both are set.
             pub fn clip_value(mut self, limit: f32) -> Self {
                 self.settings.clip_value = limit;
                 self
             }
 
-            /// Scales the gradients down to this norm, taken over all parameters, where it is larger: PyTorch's
-            /// `clip_grad_norm_`.
+            /// Scales the gradients down to this norm, taken over all parameters (of the clamped gradients, if values are
+            /// clipped, too), where it is larger: PyTorch's `clip_grad_norm_`.
             pub fn clip_norm(mut self, limit: f32) -> Self {
                 self.settings.clip_norm = limit;
                 self
