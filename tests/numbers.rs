@@ -6,13 +6,13 @@
 mod common;
 
 use common::{Accuracy, Devices, EPSILON, TINY, compare, everywhere, exact, on_every_device, sigmoid};
-use wgrad::nn::{Init, Linear, Module, Parameters};
+use wgrad::nn::{Backprop, Init, Linear, Module, Parameters};
 use wgrad::ops::Activation::{self, ELU, GELUTanh, LeakyReLU, Pow, SiLU, Softplus};
 use wgrad::ops::loss::Elementwise::{self, Absolute, BceWithLogits, Huber, Squared};
 use wgrad::ops::matmul::{Epilogue, Plan, Variant, matmul_by};
 use wgrad::ops::{activation, bias, cross_entropy, loss, matmul, metrics, reduce, softmax};
 use wgrad::optim::{Optimizer, Sgd};
-use wgrad::{Device, Recording, Result, Tape, Tensor};
+use wgrad::{Device, DeviceKind, Graph, Lowering, Recording, Result, Tensor, gradients};
 
 on_every_device!(
     functions_are_right_over_all_exponents,
@@ -38,7 +38,7 @@ fn outcome(
     let out = Tensor::zeros(device, rows, cols).unwrap();
     let mut recording = Recording::new(device);
     record(&mut recording, &out).unwrap();
-    recording.fused(&[&out]).run().unwrap();
+    recording.run().unwrap();
     out.read().unwrap()
 }
 
@@ -189,25 +189,20 @@ fn elu_with_a_negative_alpha_has_the_right_gradient(devices: &Devices) {
     for (label, device) in devices {
         for fused in [false, true] {
             // x is a product, so that its activation, and the activation's derivative, may end products.
-            let mut tape = Tape::new(device);
-            let x = tape.variable(&Tensor::new(device, inputs.len(), 1, &inputs).unwrap()).unwrap();
-            let one = tape.input(&row(device, &[1.0])).unwrap();
-            let z = tape.matmul(x, one).unwrap();
-            let y = tape.activation(z, function).unwrap();
-            let last = tape.matmul(y, one).unwrap();
-            let sum = tape.sum(last).unwrap();
-            let graph = tape.backward(sum).unwrap();
-            let slope = graph.gradient(x).unwrap();
-            let mut recording = Recording::new(device);
-            recording.append(graph.forward_recording()).unwrap();
-            recording.append(graph.backward_recording()).unwrap();
-            if fused {
-                let launches = recording.len();
-                recording = recording.fused(&[slope]);
-                assert!(recording.len() < launches);
-            }
-            recording.run().unwrap();
-            let slope = slope.read().unwrap();
+            let mut graph = Graph::new(device);
+            let x = graph.input(&Tensor::new(device, inputs.len(), 1, &inputs).unwrap()).unwrap();
+            let one = graph.input(&row(device, &[1.0])).unwrap();
+            let z = graph.matmul(x, one).unwrap();
+            let y = graph.activation(z, function).unwrap();
+            let last = graph.matmul(y, one).unwrap();
+            let sum = graph.sum(last).unwrap();
+            let slope = gradients(&mut graph, sum, &[x]).unwrap()[0].unwrap();
+            let plain = Lowering::default().rules(&[]).lower(&graph, &[slope]).unwrap();
+            let merged = Lowering::default().lower(&graph, &[slope]).unwrap();
+            assert!(merged.recording().len() < plain.recording().len());
+            let lowered = if fused { merged } else { plain };
+            lowered.run().unwrap();
+            let slope = lowered.read(slope).unwrap();
             let bound = |i: usize| Accuracy::of(device).derivative_at(function, inputs[i].into(), expected[i]) + TINY;
             let verdict = compare(&format!("fused {fused} on {label}"), &slope, &expected, 4.0 * EPSILON, bound);
             verdict.unwrap();
@@ -321,14 +316,14 @@ fn the_norm_is_that_of_clamped_gradients(devices: &Devices) {
         let parameters = Parameters::new(device, &layer, 0).unwrap();
         let rule = Sgd::new(1.0).clip_value(0.5).clip_norm(0.3);
         let mut optimizer = Optimizer::new(&parameters, rule).unwrap();
-        let mut tape = Tape::new(device);
+        let mut graph = Graph::new(device);
         // Gradients of 30, 0.1 and 1.
-        let x = tape.input(&row(device, &[30.0, 0.1])).unwrap();
-        let y = layer.forward(&mut tape, x).unwrap();
-        let sum = tape.sum(y).unwrap();
-        let graph = tape.backward(sum).unwrap();
-        graph.forward().unwrap();
-        graph.backward().unwrap();
+        let x = graph.input(&row(device, &[30.0, 0.1])).unwrap();
+        let y = layer.forward(&mut graph, x).unwrap();
+        let sum = graph.sum(y).unwrap();
+        let pass = Backprop::new(&mut graph, &parameters, sum, &[]).unwrap();
+        pass.forward().unwrap();
+        pass.backward().unwrap();
         optimizer.step().unwrap();
         let clamped = [0.5f64, f64::from(0.1f32), 0.5];
         let norm = clamped.iter().map(|g| g * g).sum::<f64>().sqrt();
@@ -342,7 +337,7 @@ fn the_norm_is_that_of_clamped_gradients(devices: &Devices) {
 fn sums_of_many_keep_their_digits(devices: &Devices) {
     for (label, device) in devices {
         // One chain of rounding is as long as an invocation's share and the tree above it.
-        let bound = if device.describe().kind == "cpu" { EPSILON } else { 100.0 * EPSILON };
+        let bound = if device.describe().kind == DeviceKind::Cpu { EPSILON } else { 100.0 * EPSILON };
         let within = |what: &str, actual: &[f32], expected: f64| {
             for actual in actual {
                 let off = (f64::from(*actual) / expected - 1.0).abs();
@@ -374,18 +369,17 @@ fn sums_of_many_keep_their_digits(devices: &Devices) {
             assert!(off <= bound + 4.0 * EPSILON, "{error:?} on {label}: off by {off:e}");
         }
         // A linear layer's bias gradient, beside its weight gradient.
-        let mut tape = Tape::new(device);
+        let mut graph = Graph::new(device);
         let layer = Linear::new(1, 1);
         let parameters = Parameters::new(device, &layer, 0).unwrap();
-        let x = tape.input(&Tensor::new(device, 4096, 1, &[1.0; 4096]).unwrap()).unwrap();
-        let y = layer.forward(&mut tape, x).unwrap();
-        let scaled = tape.mul_scalar(y, 0.1).unwrap();
-        let sum = tape.sum(scaled).unwrap();
-        let graph = tape.backward(sum).unwrap();
-        graph.forward().unwrap();
-        graph.backward().unwrap();
-        let gradients = parameters.gradients().read().unwrap();
-        within("bias gradient", &gradients[64..65], 4096.0 * tenth);
+        let x = graph.input(&Tensor::new(device, 4096, 1, &[1.0; 4096]).unwrap()).unwrap();
+        let y = layer.forward(&mut graph, x).unwrap();
+        let scaled = graph.mul_scalar(y, 0.1).unwrap();
+        let sum = graph.sum(scaled).unwrap();
+        let pass = Backprop::new(&mut graph, &parameters, sum, &[]).unwrap();
+        pass.forward().unwrap();
+        pass.backward().unwrap();
+        within("bias gradient", &layer.bias().gradient().unwrap().read().unwrap(), 4096.0 * tenth);
     }
 }
 

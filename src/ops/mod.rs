@@ -163,7 +163,7 @@ fn put(sink: &mut f32, value: f32, accumulate: bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::grid;
+    use super::{GROUP, grid};
 
     #[test]
     fn grids_reach_every_item_within_the_limits() {

@@ -148,13 +148,12 @@ fn tint((class, shade): (usize, u8)) -> RGBColor {
 
 #[cfg(test)]
 mod tests {
-    use super::{class, margin};
+    use super::margin;
+    use crate::metrics::Decision;
 
     #[test]
-    fn classes_and_margins_follow_the_accuracy() {
-        assert_eq!((class(&[0.4], 0.5), class(&[0.6], 0.5)), (0, 1));
-        assert_eq!(class(&[0.1, 0.7, 0.7], 0.5), 1);
-        assert_eq!(margin(&[-1.0], 0.0), 1.0);
-        assert_eq!(margin(&[1.0, -1.0, 0.5], 0.0), 0.25);
+    fn margins_follow_the_decision() {
+        assert_eq!(margin(&[-1.0], Decision::logits()), 1.0);
+        assert_eq!(margin(&[1.0, -1.0, 0.5], Decision::Argmax), 0.25);
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Axes, Curve, confusion_matrix, curves, decision_boundary};
 use crate::data::Dataset;
 use crate::error::ErrorKind;
-use crate::metrics::ConfusionMatrix;
+use crate::metrics::{ConfusionMatrix, Decision};
 
 fn path(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("wgrad-plot-{name}-{}.svg", std::process::id()))
@@ -109,7 +109,10 @@ fn a_plane_is_drawn_of_all_points() {
                     Ok(inputs.chunks(2).map(|point| if point[0] > 0.0 { output } else { 0.5 }).collect())
                 };
                 if output == 0.0 || a == 0.0 || b == f32::MAX {
-                    decision_boundary(&path, "title", predict, &points, ["x", "y"], &[]).unwrap();
+                    let decision = Decision::between(0.0, 1.0);
+                    let drawn = decision_boundary(&path, "title", predict, decision, &points, ["x", "y"], &[]);
+                    // NaN is no class.
+                    assert!(drawn.is_ok() || output.is_nan(), "{drawn:?}");
                 }
             }
         }
@@ -127,7 +130,7 @@ fn a_confusion_of_too_many_or_very_long_names_has_its_bounds() {
         let inputs: Vec<f32> = rows.into_iter().flatten().collect();
         let data = Dataset::new(inputs, 1, targets.clone(), classes).unwrap();
         let data = data.with_class_names((0..classes).map(|i| format!("{name}{i}")));
-        ConfusionMatrix::new(&targets, &data).unwrap()
+        ConfusionMatrix::new(&targets, &data, Decision::Argmax).unwrap()
     };
     confusion_matrix(&path, "title", &matrix(100, "class ")).unwrap();
     let message = confusion_matrix(&path, "title", &matrix(101, "class ")).unwrap_err().to_string();
