@@ -158,6 +158,7 @@ fn draw(path: &Path, trainer: &Trainer, test: &Dataset, result: Metrics) -> Resu
         path,
         &title,
         |points| trainer.predict(points, 2),
+        Decision::Argmax,
         test,
         Axes::new("epoch", "loss").log_y(),
         &curves,

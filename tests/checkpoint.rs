@@ -8,9 +8,10 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use common::{Devices, assert_same_bits, assert_same_training, on_every_device, rng};
+use common::{Devices, assert_close, assert_same_bits, assert_same_training, on_every_device, rng};
 use rand::RngExt;
 use wgrad::data::{Dataset, Labels, disk};
+use wgrad::metrics::Decision;
 use wgrad::nn::{Dropout, Linear, Mse, Predictor, Sequential, Tanh};
 use wgrad::ops::optim::{Stretch, Update};
 use wgrad::optim::{Adam, Algorithm, RmsProp, Schedule, Settings, Sgd};
@@ -394,4 +395,23 @@ fn a_training_killed_again_and_again_is_the_uninterrupted_one() {
     let whole = killed_fit(&path("not-killed"), Duration::ZERO);
     assert_eq!(whole.history().epochs.len(), EPOCHS);
     assert_same_training("killed", &resumed, &whole);
+}
+
+/// `tests/oracle/version-1.safetensors` was written by the first version of the crate after 3 epochs on 40 points, and what
+/// follows is what that version made of the next 2: the same, but for the rounding of sums.
+#[test]
+fn a_checkpoint_of_the_first_version_is_resumed() {
+    let data = disk(40, 7, Labels::PlusMinusOne).unwrap();
+    let model = Sequential::new().add(Linear::new(2, 5)).add(Tanh).add(Linear::new(5, 1));
+    let loss = Mse::new().decision(Decision::between(-1.0, 1.0));
+    let mut trainer = Trainer::new(&Device::cpu(), model, loss, Adam::new(0.01), 0).unwrap();
+    trainer.resume(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle/version-1.safetensors")).unwrap();
+    let epochs = &trainer.history().epochs;
+    assert_eq!((epochs.len(), epochs[2].train.unwrap().accuracy), (3, Some(0.675)));
+    trainer.fit(&data, Fit::until(5, 16)).unwrap();
+    let losses = &trainer.history().step_losses[9..];
+    let written = [0.8872068, 1.0469283, 1.0036718, 0.9995255, 0.976657, 0.9086833];
+    assert_close("losses", losses, &written, 1e-5, 0.0);
+    let predictions = trainer.predict(&[0.1, 0.2, 0.8, 0.9], 2).unwrap();
+    assert_close("predictions", &predictions, &[0.07615839, -0.020115584], 1e-5, 1e-6);
 }

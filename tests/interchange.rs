@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use common::{assert_same_bits, signed};
 use serde_json::{Map, Value, json};
 use wgrad::nn::{Linear, Module, Parameter, Parameters, Sequential, Tanh, prefixed};
-use wgrad::{Device, ErrorKind, Result, Tape, Var};
+use wgrad::{Device, ErrorKind, Graph, Result, Var};
 
 /// A network 2-8-1 with tanh, in the number formats and under the names that PyTorch writes.
 fn fixture(name: &str) -> PathBuf {
@@ -29,7 +29,7 @@ fn placed(model: &dyn Module) -> Parameters {
 }
 
 fn values(parameters: &Parameters) -> Vec<f32> {
-    parameters.values().read().unwrap()
+    parameters.read().unwrap()
 }
 
 /// Writes a file of F32 tensors.
@@ -114,8 +114,8 @@ fn the_error_names_the_call_that_strips_pytorch_prefixes() {
 struct Deeper(Sequential);
 
 impl Module for Deeper {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        self.0.forward(tape, x)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        self.0.forward(graph, x)
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
@@ -199,8 +199,8 @@ fn a_layer_used_twice_goes_by_each_of_its_names() {
 struct Named(Linear, [&'static str; 2]);
 
 impl Module for Named {
-    fn forward(&self, tape: &mut Tape, x: Var) -> Result<Var> {
-        self.0.forward(tape, x)
+    fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        self.0.forward(graph, x)
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
