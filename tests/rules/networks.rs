@@ -6,7 +6,7 @@ use wgrad::nn::{
 };
 use wgrad::ops::Activation;
 use wgrad::optim::{Adam, Algorithm, Sgd};
-use wgrad::{Device, Fit, Graph, Result, Trainer, Var};
+use wgrad::{Device, DeviceKind, Fit, Graph, Result, Trainer, Var};
 
 use crate::common::{EPSILON, assert_same_bits, compare, cpu_and_gpus, signed};
 
@@ -79,7 +79,7 @@ fn train(
 /// a GPU up to the rounding of sums (`chain` terms long in all).
 fn check(device: &Device, name: &str, chain: usize, trained: impl Fn(bool) -> Trained) -> [u64; 2] {
     let (plain, merged) = (trained(false), trained(true));
-    if device.describe().kind == "cpu" {
+    if device.describe().kind == DeviceKind::Cpu {
         assert_same_bits(name, &merged.losses, &plain.losses);
         assert_same_bits(name, &merged.parameters, &plain.parameters);
     } else {
