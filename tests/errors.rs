@@ -164,7 +164,7 @@ fn data() {
         assert_error(dataset(&[1.0, 2.0, bad, 3.0], &[1.0; 2]), InvalidInput, &words);
         assert_error(dataset(&[1.0; 4], &[1.0, bad]), InvalidInput, &["targets", name, "row 1, column 0"]);
     }
-    assert_error(disk(0, 0, Labels::OneHot), Shape, &["at least one row"]);
+    assert_error(disk(0, 0, Labels::OneHot), InvalidInput, &["0 points", "at least 1"]);
     assert_error(disk(usize::MAX, 0, Labels::OneHot), InvalidInput, &["disk", "points"]);
 }
 

@@ -9,16 +9,17 @@ use std::path::Path;
 
 /// From the ground up. Rooms of one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
-    &["error", "random"],
+    &["error", "random", "simd"],
+    &["files"],
     &["device"],
     &["graph"],
     &["ops"],
     &["gradient"],
     &["lower"],
     &["data"],
+    &["metrics"],
     &["nn"],
     &["optim"],
-    &["metrics"],
     &["save", "plot"],
     &["train"],
 ];

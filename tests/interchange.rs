@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use common::{assert_same_bits, signed};
 use serde_json::{Map, Value, json};
@@ -24,8 +25,10 @@ fn network() -> Sequential {
     Sequential::new().add(Linear::new(2, 8)).add(Tanh).add(Linear::new(8, 1))
 }
 
+/// On one device for all, as a model's parameters have one home.
 fn placed(model: &dyn Module) -> Parameters {
-    Parameters::new(&Device::cpu(), model, 0).unwrap()
+    static DEVICE: LazyLock<Device> = LazyLock::new(Device::cpu);
+    Parameters::new(&DEVICE, model, 0).unwrap()
 }
 
 fn values(parameters: &Parameters) -> Vec<f32> {

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use common::{Devices, assert_same_bits, on_every_device};
 use wgrad::data::{Dataset, Labels, disk};
+use wgrad::metrics::Decision;
 use wgrad::nn::{Linear, Mse, Sequential, Tanh};
 use wgrad::optim::Sgd;
 use wgrad::{Control, Device, EarlyStopping, EpochRecord, ErrorKind, Fit, Monitor, Trainer};
@@ -22,7 +23,7 @@ fn data() -> (Dataset, Dataset) {
 
 fn trainer(device: &Device, rate: f32) -> Trainer {
     let model = Sequential::new().add(Linear::new(2, 6)).add(Tanh).add(Linear::new(6, 1)).add(Tanh);
-    Trainer::new(device, model, Mse::new(), Sgd::new(rate), 3).unwrap()
+    Trainer::new(device, model, Mse::new().decision(Decision::between(-1.0, 1.0)), Sgd::new(rate), 3).unwrap()
 }
 
 fn values(trainer: &Trainer) -> Vec<f32> {

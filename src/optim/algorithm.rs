@@ -41,7 +41,7 @@ pub struct Settings {
     pub(super) decay: f32,
     pub(super) decoupled_decay: f32,
     pub(super) shrink: f32,
-    pub(super) clip_value: f32,
+    pub(super) clip_value: Option<f32>,
     pub(super) clip_norm: f32,
     pub(super) groups: Vec<Group>,
 }
@@ -69,7 +69,7 @@ impl Settings {
             decay: 0.0,
             decoupled_decay: 0.0,
             shrink: 0.0,
-            clip_value: f32::INFINITY,
+            clip_value: None,
             clip_norm: 0.0,
             groups: Vec::new(),
         }
@@ -83,8 +83,7 @@ impl Settings {
             ("weight decay", self.decay),
             ("decoupled weight decay", self.decoupled_decay),
             ("shrink", self.shrink),
-            // Without clipping it is infinite.
-            ("value to clip to", if self.clip_value == f32::INFINITY { 0.0 } else { self.clip_value }),
+            ("value to clip to", self.clip_value.unwrap_or_default()),
             ("norm to clip to", self.clip_norm),
         ];
         for (name, value) in values.into_iter().chain(group_values) {
@@ -127,7 +126,7 @@ macro_rules! settings {
 
             /// Clamps each gradient to ± this: PyTorch's `clip_grad_value_`, before `clip_grad_norm_` if both are set.
             pub fn clip_value(mut self, limit: f32) -> Self {
-                self.settings.clip_value = limit;
+                self.settings.clip_value = Some(limit);
                 self
             }
 

@@ -174,6 +174,7 @@ impl Optimizer {
         mut gradients: impl FnMut(&mut Graph, &Stretch) -> Result<Var>,
     ) -> Result<Vec<Var>> {
         let settings = self.algorithm.settings();
+        let clip_value = settings.clip_value.unwrap_or(f32::INFINITY);
         let group_of = |name: &str| settings.groups.iter().position(|group| (group.has)(name));
         let stretches = self.parameters.stretches(has, group_of);
         let gradients = stretches.iter().map(|stretch| gradients(graph, stretch)).collect::<Result<Vec<_>>>()?;
@@ -181,7 +182,7 @@ impl Optimizer {
         if settings.clip_norm > 0.0 {
             for (i, gradient) in gradients.iter().enumerate() {
                 let square = graph
-                    .call1(Sum { square: true, clip: settings.clip_value, ..Sum::new(Over::All, 1.0) }, &[*gradient])?;
+                    .call1(Sum { square: true, clip: clip_value, ..Sum::new(Over::All, 1.0) }, &[*gradient])?;
                 norm = if i == 0 { square } else { graph.add(norm, square)? };
             }
         }
@@ -197,7 +198,7 @@ impl Optimizer {
                 decay,
                 decoupled_decay,
                 shrink: settings.shrink,
-                clip_value: settings.clip_value,
+                clip_value,
                 clip_norm: settings.clip_norm,
                 ..self.algorithm.update()
             };

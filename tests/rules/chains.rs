@@ -1,9 +1,15 @@
 //! The rule that makes one dispatch of neighbouring elementwise calls.
 
-use wgrad::ops::Activation;
-use wgrad::{Graph, Lowering, gradients};
+use wgrad::ops::{Activation, RULES};
+use wgrad::{Graph, Lowering, Var, gradients};
 
-use crate::support::{check, graph, inputs};
+use crate::support::{check_by, graph, inputs};
+
+/// By all rules.
+#[track_caller]
+fn check(graph: &Graph, wanted: &[Var], dispatches: usize) {
+    check_by(RULES, graph, wanted, dispatches);
+}
 
 #[test]
 fn elementwise_calls_become_one_dispatch() {
