@@ -1,7 +1,7 @@
 //! Where a merged call may stand, and what happens to values that are changed in place.
 
 use wgrad::nn::{Backprop, Linear, Module, Parameters};
-use wgrad::ops::{Reduction, activation};
+use wgrad::ops::{Activation, Reduction, activation};
 use wgrad::{
     Graph, Lowering, Merge, Operation, Program, Recording, Result, Rule, Shape, Tensor, Var, gradients, lower,
 };
@@ -97,20 +97,15 @@ fn neither_call_passes_one_that_changes_what_it_reads() {
 
 /// `sum += x`, which a rule makes of two others: it must not pass who reads the sum as it was.
 #[derive(Debug)]
-struct TanhInto;
+struct OneMoreInto;
 
-impl Operation for TanhInto {
+impl Operation for OneMoreInto {
     fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         Ok(vec![inputs[0]; 2])
     }
 
     fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
-        activation::forward(
-            recording,
-            wgrad::ops::Activation::Affine { scale: 1.0, shift: 1.0 },
-            inputs[1],
-            outputs[1],
-        )?;
+        activation::forward(recording, Activation::Affine { scale: 1.0, shift: 1.0 }, inputs[1], outputs[1])?;
         AddInto.record(recording, &[inputs[0], outputs[1]], &outputs[..1])
     }
 
@@ -129,7 +124,7 @@ impl Operation for OneMore {
     }
 
     fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
-        activation::forward(recording, wgrad::ops::Activation::Affine { scale: 1.0, shift: 1.0 }, inputs[0], outputs[0])
+        activation::forward(recording, Activation::Affine { scale: 1.0, shift: 1.0 }, inputs[0], outputs[0])
     }
 }
 
@@ -140,7 +135,7 @@ fn into(program: &Program<'_>, second: usize) -> Option<Merge> {
     let first = program.writer(y).filter(|first| program.op::<OneMore>(*first).is_some())?;
     let [x] = program.inputs(first)?;
     let grown = program.nodes()[second].outputs[0];
-    Merge::new([first, second], TanhInto, vec![sum, x], vec![grown, y])
+    Merge::new([first, second], OneMoreInto, vec![sum, x], vec![grown, y])
 }
 
 #[test]
