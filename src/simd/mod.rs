@@ -22,10 +22,16 @@ pub(crate) use threads::worth;
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// Whatever the crate was compiled for, with multiplications and additions in one rounding.
+    /// Whatever the crate was compiled for, with multiplications and additions in one rounding: for tests, as that may be a
+    /// call into a library.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the others are compared with it"))]
     Fused,
     /// Whatever the crate was compiled for, with multiplications and additions each rounded.
+    #[cfg_attr(all(target_arch = "aarch64", not(test)), expect(dead_code, reason = "Neon is better"))]
     Rounded,
+    /// 4 lanes.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     /// 8 lanes, with FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -47,7 +53,10 @@ impl Level {
                 return Self::Avx2;
             }
         }
-        if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { Self::Fused } else { Self::Rounded }
+        #[cfg(target_arch = "aarch64")]
+        return Self::Neon;
+        #[cfg(not(target_arch = "aarch64"))]
+        Self::Rounded
     }
 
     /// The levels that this processor has and that give the same bits.
@@ -56,6 +65,8 @@ impl Level {
         match Self::best() {
             Self::Rounded => vec![Self::Rounded],
             Self::Fused => vec![Self::Fused],
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => vec![Self::Fused, Self::Neon],
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => vec![Self::Fused, Self::Avx2],
             #[cfg(target_arch = "x86_64")]
@@ -82,6 +93,9 @@ fn has_avx512() -> bool {
 pub(crate) fn widest(work: impl FnOnce()) {
     match Level::best() {
         Level::Fused | Level::Rounded => work(),
+        // What the crate is compiled for anyway.
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => work(),
         // SAFETY: `best` found the instructions.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { x86_64::with_avx2(work) },

@@ -5,6 +5,8 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::Level;
+#[cfg(target_arch = "aarch64")]
+use super::aarch64::Neon;
 use super::lanes::Lanes;
 use super::vector::Vector;
 #[cfg(target_arch = "x86_64")]
@@ -119,6 +121,8 @@ impl Job<'_> {
             match level {
                 Level::Fused => self.block::<Lanes<true>>(rows, cols),
                 Level::Rounded => self.block::<Lanes<false>>(rows, cols),
+                #[cfg(target_arch = "aarch64")]
+                Level::Neon => self.block::<Neon>(rows, cols),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => with_avx2(
                     #[inline(always)]
@@ -212,7 +216,15 @@ impl Job<'_> {
     /// # Safety
     /// See [`Job::run`]; b with its distance of rows.
     #[inline(always)]
-    unsafe fn panel<V: Vector>(&self, a: *const f32, rows: Range<usize>, j: usize, vectors: usize, b: (*const f32, usize), part: V::Part) {
+    unsafe fn panel<V: Vector>(
+        &self,
+        a: *const f32,
+        rows: Range<usize>,
+        j: usize,
+        vectors: usize,
+        b: (*const f32, usize),
+        part: V::Part,
+    ) {
         let most = if vectors == 1 { (2 * V::ROWS).min(13) } else { V::ROWS };
         // Rows shared out evenly: no block has a lone row left.
         let (len, blocks) = (rows.len() as u32, (rows.len() as u32).div_ceil(most as u32));

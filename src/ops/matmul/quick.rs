@@ -22,7 +22,8 @@ pub(super) fn product_by(level: Level, threads: usize, call: Call<'_>) {
     let [a, b, extra, ..] = call.inputs;
     let [out, kept, ..] = call.outputs;
     let outputs = params.m as usize * params.n as usize;
-    let by = Multiplication { level, threads, params, a: &a[params.a_start as usize..], b: &b[params.b_start as usize..] };
+    let by =
+        Multiplication { level, threads, params, a: &a[params.a_start as usize..], b: &b[params.b_start as usize..] };
     if params.parts != 1 {
         for (part, sums) in out.chunks_exact_mut(outputs).enumerate().take(params.parts as usize) {
             let first = part * params.part_k as usize;
