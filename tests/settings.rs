@@ -209,7 +209,8 @@ fn values_are_clipped_before_norms(devices: &Devices) {
             let all = (0..NAMES.len()).flat_map(|i| gradient(t, i));
             all.map(|g| clipped(g.into()).powi(2)).sum::<f64>().sqrt()
         };
-        let all: Vec<f64> = (0..STEPS).flat_map(|t| (0..NAMES.len()).flat_map(move |i| gradient(t, i))).map(f64::from).collect();
+        let all: Vec<f64> =
+            (0..STEPS).flat_map(|t| (0..NAMES.len()).flat_map(move |i| gradient(t, i))).map(f64::from).collect();
         let clamped = all.iter().filter(|g| g.abs() > limit).count();
         assert!(clamped > 5 && all.len() - clamped > 5, "{clamped} of {} gradients are clamped", all.len());
         assert!((0..STEPS).any(|t| total(t) > f64::from(norm)), "no norm is clipped");

@@ -49,7 +49,14 @@ fn trainer(device: &Device) -> Trainer {
     let model =
         Sequential::new().add(Linear::new(2, 9)).add(Tanh).add(Dropout::new(0.2)).add(Linear::new(9, 1)).add(Tanh);
     let schedule = Schedule::warmup(10, 0.1).and(Schedule::cosine(40, 0.01)).per_step();
-    Trainer::new(device, model, Mse::new().decision(Decision::between(-1.0, 1.0)), Adam::new(0.01).schedule(schedule), 7).unwrap()
+    Trainer::new(
+        device,
+        model,
+        Mse::new().decision(Decision::between(-1.0, 1.0)),
+        Adam::new(0.01).schedule(schedule),
+        7,
+    )
+    .unwrap()
 }
 
 fn streamed_data_gives_the_bits_of_resident_data(devices: &Devices) {

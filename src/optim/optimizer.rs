@@ -181,8 +181,8 @@ impl Optimizer {
         let mut norm = graph.constant(0.0);
         if settings.clip_norm > 0.0 {
             for (i, gradient) in gradients.iter().enumerate() {
-                let square = graph
-                    .call1(Sum { square: true, clip: clip_value, ..Sum::new(Over::All, 1.0) }, &[*gradient])?;
+                let square =
+                    graph.call1(Sum { square: true, clip: clip_value, ..Sum::new(Over::All, 1.0) }, &[*gradient])?;
                 norm = if i == 0 { square } else { graph.add(norm, square)? };
             }
         }
