@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 
 /// How a parameter's initial values are drawn.
 ///
-/// `in` and `out` are the columns that the layer takes and gives. The generator is ChaCha8, the same on every system:
-/// a seed gives the same values everywhere.
+/// `in` and `out` are the layer's numbers of input and output columns. The generator is ChaCha8, the same on every
+/// system: a seed gives the same values everywhere.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Init {

@@ -1,4 +1,4 @@
-//! An algorithm at work on a model's parameters.
+//! An algorithm bound to a model's parameters.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::ops::reduce::{Over, Sum};
 use crate::optim::step::OptimizerStep;
 use crate::optim::{Algorithm, Settings};
 
-/// An algorithm at work on a model's parameters, by hand as in PyTorch (see [`Backprop`](crate::nn::Backprop)) or within a
-/// [`Trainer`](crate::Trainer).
+/// An algorithm bound to a model's parameters: for hand-written training loops as in PyTorch (see
+/// [`Backprop`](crate::nn::Backprop)), and inside a [`Trainer`](crate::Trainer).
 ///
 /// ```
 /// use wgrad::nn::{Linear, Parameters};
@@ -212,7 +212,7 @@ impl Optimizer {
         Ok(updated)
     }
 
-    /// Tells a schedule that an epoch has ended. ([`Trainer::fit`](crate::Trainer::fit) does it itself.)
+    /// Advances the schedule by an epoch. ([`Trainer::fit`](crate::Trainer::fit) does it itself.)
     pub fn next_epoch(&mut self) {
         self.epoch += 1;
     }
@@ -252,7 +252,7 @@ impl Optimizer {
         groups.chain([rate]).collect()
     }
 
-    /// Makes room for the rates of so many steps in one run.
+    /// Allocates the rates of this many steps in one run.
     pub(crate) fn reserve(&mut self, steps: usize) -> Result<()> {
         if self.rates[0].rows() < steps {
             let device = self.parameters.device();
