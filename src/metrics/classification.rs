@@ -27,7 +27,7 @@ pub fn accuracy(predictions: &[f32], data: &Dataset, decision: Decision) -> Resu
     })
 }
 
-/// The mean share of samples found of each class: every class counts alike, however rare. scikit-learn's
+/// The mean recall over the classes: every class has equal weight, however rare. scikit-learn's
 /// `balanced_accuracy_score`.
 ///
 /// ```
@@ -82,7 +82,7 @@ pub fn top_k_accuracy(predictions: &[f32], data: &Dataset, k: usize) -> Result<f
 
 /// The mean negative logarithm of the probability given to what was true (cross-entropy): scikit-learn's `log_loss`.
 ///
-/// Probabilities are of class 1 in a single column, for targets from 0 to 1; or of each class in a column of its own, for
+/// Probabilities are of class 1 in a single column, for targets from 0 to 1; or of each class in its own column, for
 /// class numbers [n, 1] or rows of probabilities. Those of 0 and 1 count as f32's epsilon and 1 less that, as
 /// scikit-learn takes them.
 ///
@@ -206,7 +206,7 @@ pub fn roc_auc(scores: &[f32], data: &Dataset) -> Result<f64> {
             return Err(Error::input(OPERATION, detail));
         }
         column.sort_by(|a, b| a.0.total_cmp(&b.0));
-        // Each positive counts the negatives below it, and half of those beside it; all doubled.
+        // Each positive counts the negatives below it, and half of those that are equal; all doubled.
         let (mut below, mut doubled) = (0, 0);
         for equals in column.chunk_by(|a, b| a.0 == b.0) {
             let positives = equals.iter().filter(|(_, positive)| *positive).count();

@@ -114,7 +114,7 @@ pub enum What {
     Arithmetic(Binary),
     /// `f(x)`.
     Apply(Activation),
-    /// `y f'`, with f' told from x: see [`Activation::derivative`].
+    /// `y f'`, with f' computed from x: see [`Activation::derivative`].
     Slope(Activation),
 }
 

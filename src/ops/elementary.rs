@@ -126,7 +126,7 @@ pub(super) fn sum_columns(x: &[f32], stride: usize, cols: usize, mut put: impl F
     by!(16 8 4 1);
 }
 
-/// The sums of so many columns.
+/// The sums of this many columns.
 #[inline(always)]
 fn sum_some<const COLS: usize>(x: &[f32], stride: usize, first: usize) -> [f64; COLS] {
     let mut sums = [0.0; COLS];

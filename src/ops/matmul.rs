@@ -113,7 +113,7 @@ pub(crate) static TILED: Kernel = entry_point!("tiled", BY_TILE, [256, 1, 1], pr
 pub(crate) static WIDE: Kernel = entry_point!("wide", BY_WIDE_TILE, [256, 1, 1], product, constants);
 pub(crate) static ADD_PARTS: Kernel = entry_point!("add_parts", ADDED, [GROUP, 1, 1], add_parts, constants);
 
-/// A factor of a product: a tensor as it is (`&x`) or transposed (`x.t()`), which only changes how it is read.
+/// A factor of a product: a tensor (`&x`) or its transpose (`x.t()`), which only changes how it is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Factor<'a> {
     tensor: &'a Tensor,
@@ -146,7 +146,7 @@ impl Factor<'_> {
     }
 }
 
-/// What happens to a product before it is stored, and what is stored beside it.
+/// What happens to a product before it is stored, and what else is stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Epilogue<'a> {
     /// Scales the product.
@@ -157,7 +157,7 @@ pub struct Epilogue<'a> {
     pub bias: Option<&'a Tensor>,
     /// Applied last.
     pub activation: Activation,
-    /// Multiplies the result by this function's derivative, which is told from a tensor of the output's shape: the
+    /// Multiplies the result by this function's derivative, which is computed from a tensor of the output's shape: the
     /// function's value or its argument. Not together with an activation.
     pub derivative: Option<(Activation, &'a Tensor)>,
     /// Where to store what the activation is applied to; of the output's shape.
@@ -283,7 +283,7 @@ pub fn matmul_by<'a>(
         let end = if last { epilogue } else { Epilogue { alpha: epilogue.alpha, ..Epilogue::default() } };
         let extra = end.bias.or(end.derivative.map(|(_, at)| at));
         let function = end.derivative.map_or(end.activation, |(function, _)| function);
-        // Row sums beside the product, where the kernel can: it sums in one stretch and one part.
+        // Row sums along with the product, where the kernel can: it sums in one stretch and one part.
         let per_group = plan.variant.row_sums().filter(|_| stretches == 1 && cut.parts == 1);
         let joined = end.row_sums.zip(per_group).and_then(|(sums, each)| Some((sums, each, out.through(sums)?)));
         summed |= joined.is_some();

@@ -27,10 +27,10 @@ const MAX_COLS: usize = longest_loop(1);
 /// Rows that one workgroup counts.
 const BLOCK: usize = 256;
 
-/// `count[min(step, count.len() - 1)]` = how many rows are classified right: the largest prediction stands where the
-/// largest target stands (of equals, the first); with a single column both lie on the same side of their
-/// thresholds. Targets [n, 1] for several columns of predictions are class numbers. A row with a NaN, or with the number
-/// of no class, is not right.
+/// `count[min(step, count.len() - 1)]` = how many rows are classified correctly: the largest prediction stands where
+/// the largest target stands (of equals, the first); with a single column both lie on the same side of their
+/// thresholds. Targets [n, 1] for several columns of predictions are class numbers. A row with a NaN, or with the
+/// number of no class, is not right.
 ///
 /// # Errors
 /// Other shapes; rows wider than 65,000 columns.
@@ -105,7 +105,7 @@ impl Operation for CountCorrect {
         match self.thresholds {
             None if prediction[1] == 1 => Err(Error::shape(
                 "accuracy",
-                "the largest of one output; a Decision::Threshold tells two classes by one output",
+                "the largest of one output; with one output use a Decision::Threshold, which separates two classes",
             )),
             Some(_) => {
                 same_shapes("accuracy", ("the prediction", prediction), ("the target", target)).map(|()| vec![counts])

@@ -6,14 +6,14 @@ use crate::ops::elementary::clip;
 use crate::ops::{GROUP, grid, same_shape, size};
 
 params! {
-    /// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all algorithms share. An algorithm of
-    /// your own begins with `Update::default()` and sets its fields.
+    /// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all algorithms share. A custom
+    /// algorithm starts from `Update::default()` and sets its fields.
     #[derive(Debug)]
     #[non_exhaustive]
     pub struct Update {
-        /// Elements: set by the launcher.
+        /// Elements: set when the dispatch is recorded.
         pub len: u32,
-        /// The last row of rates: set by the launcher.
+        /// The last row of rates: set when the dispatch is recorded.
         pub last_rate: u32,
         /// Multiplies the learning rate.
         pub rate_factor: f32,

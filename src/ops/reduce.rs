@@ -38,7 +38,7 @@ pub(crate) static ROWS: Kernel =
 
 /// Elements that one workgroup adds.
 pub(crate) const BLOCK: usize = 4096;
-/// By so many invocations.
+/// The invocations that do it.
 pub(crate) const LANES: usize = 256;
 /// Columns that a row's workgroup adds.
 const MAX_COLS: usize = GROUP * longest_loop(2);

@@ -4,10 +4,10 @@ use std::f32::consts::{FRAC_1_SQRT_2, PI};
 
 use crate::ops::elementary::{exp, exp_m1, ln_1p, tanh};
 
-/// The table of all functions, given to the macro `$use` behind its arguments. A row is: what the documentation says, the
-/// name with its constants, the number by which the shaders know it, whether it can end a matrix product, and whether its
-/// derivative is told from its input (from its value, where false). `shaders/common/activation.wgsl` has an arm for the
-/// number, or `shaders/activation.wgsl` where it ends no product.
+/// The table of all functions, passed to the macro `$use` after its arguments. A row has: the documentation, the name
+/// with its constants, the number by which the shaders know it, whether it can be the epilogue of a matrix product, and
+/// whether its derivative is computed from its input (if false, from its value). `shaders/common/activation.wgsl` has
+/// an arm for the number, or `shaders/activation.wgsl` where it ends no product.
 macro_rules! table {
     ($use:ident $($arguments:tt)*) => {
         $use! {
@@ -123,7 +123,7 @@ macro_rules! define {
                 }
             }
 
-            /// Whether [`derivative`](Self::derivative) is told from the function's input x, not from its value y.
+            /// Whether [`derivative`](Self::derivative) is computed from the function's input x, not from its value y.
             pub fn derivative_needs_input(self) -> bool {
                 match self {
                     $(Self::$kind $({ $($constant),* })? => {
@@ -191,7 +191,7 @@ impl Activation {
         }
     }
 
-    /// The derivative, told from the function's input x where
+    /// The derivative, computed from the function's input x where
     /// [`derivative_needs_input`](Self::derivative_needs_input), else from its value y.
     ///
     /// ```
@@ -306,7 +306,7 @@ impl Activation {
         for_kind!(activation => for value in values { *value = activation.apply(*value) });
     }
 
-    /// `values *= activation'`, told from `at`.
+    /// `values *= activation'`, computed from `at`.
     #[inline(always)]
     pub(crate) fn multiply_by_derivative(self, values: &mut [f32], at: &[f32]) {
         let activation = self;

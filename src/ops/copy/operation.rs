@@ -89,7 +89,7 @@ impl Operation for ConcatCols {
             return Err(Error::input("concat_cols", "no matrices; give at least one"));
         };
         if let Some([other, _]) = inputs.iter().find(|[other, _]| other != rows) {
-            return Err(Error::shape("concat_cols", format!("{rows} rows beside {other} rows; they must be as many")));
+            return Err(Error::shape("concat_cols", format!("{rows} rows next to {other} rows; all must have the same number of rows")));
         }
         Ok(vec![[*rows, inputs.iter().map(|[_, cols]| cols).sum()]])
     }
