@@ -17,7 +17,7 @@ struct Params {
 // A pipeline is compiled for each set of values that a program uses.
 override kind: u32 = 0u;
 override activation: u32 = 0u;          // what the predictions come out of
-override has_before: bool = false;      // whether `before` holds what its derivative is told from, not the predictions
+override has_before: bool = false;      // whether its derivative is computed from `before`, not from the predictions
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> predictions: array<f32>;

@@ -1,4 +1,4 @@
-//! How wgrad writes files, models, checkpoints and pictures alike: the path holds the old contents or the new at every
+//! How wgrad writes files, models, checkpoints and plots alike: the path holds the old contents or the new at every
 //! moment, whoever else writes there and whatever interrupts it.
 //!
 //! The bytes go to a new file in the same folder, onto the disk, and then take the name. Only a regular file is
@@ -26,8 +26,8 @@ const ABANDONED: Duration = Duration::from_secs(600);
 /// Names that are tried for a temporary file, and times that a file is written that someone took away.
 const ATTEMPTS: usize = 100;
 
-/// Writes a file: afterwards it holds these bytes, or what it held before if this is an error. The operation is what
-/// the error calls itself.
+/// Writes a file: afterwards it holds these bytes, or what it held before if this is an error. The operation is the
+/// error's prefix.
 pub(crate) fn write(operation: &str, path: &Path, bytes: &[u8]) -> Result<()> {
     write_to(&Real, path, bytes).map_err(|error| unwritable(operation, path, &error))
 }
@@ -82,7 +82,7 @@ fn write_to(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
         if taken && attempts < ATTEMPTS && folder_of(&path).is_dir() {
             continue;
         }
-        // There may be nothing to remove, and the first error tells more than the second.
+        // There may be nothing to remove, and the first error says more than the second.
         let _ = retried(|| disk.remove(&temporary));
         return Err(error);
     }
@@ -121,7 +121,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A new file beside the path, under a name that nobody else has.
+/// A new file next to the path, under a name that nobody else has.
 fn create<D: Disk>(disk: &D, path: &Path) -> io::Result<(PathBuf, D::File)> {
     let mut attempts = 0;
     loop {

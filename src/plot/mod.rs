@@ -2,7 +2,7 @@
 //! and which classes a model confuses.
 //!
 //! The file's extension chooses the format: `.svg`, or `.png` (feature `png`) with two pixels to a unit of the SVG.
-//! PNG files bring their own font, Noto Sans, which has Latin, Greek and Cyrillic letters; in SVG files the letters are
+//! PNG files use a bundled font, Noto Sans, which has Latin, Greek and Cyrillic letters; in SVG files the letters are
 //! the viewer's.
 
 mod axis;
@@ -34,7 +34,7 @@ use plane::Plane;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
-/// Okabe and Ito's colours, which most colour-blind people can tell apart.
+/// Okabe and Ito's colours, which most colour-blind people can distinguish.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -71,8 +71,8 @@ pub fn curves(path: impl AsRef<Path>, title: &str, axes: impl Into<Axes>, curves
     draw(path.as_ref(), (760, 490), title, |area| curve::panel(area, &axes, curves))
 }
 
-/// Draws what a model of two inputs makes of the plane, with `points` on top, and curves beside it (none, if the list
-/// is empty), into an SVG or PNG file.
+/// Draws the predictions of a model of two inputs over the plane, with `points` on top, and curves next to it (none, if
+/// the list is empty), into an SVG or PNG file.
 ///
 /// `predict` is given points of the plane, row by row, and returns the model's outputs for them:
 /// [`Trainer::predict`](crate::Trainer::predict). The plane is coloured by the predicted class, the paler the closer
