@@ -233,7 +233,7 @@ pub(crate) fn rows(operation: &str, what: &str, values: &[f32], cols: usize) -> 
     if cols == 0 || values.is_empty() || !values.len().is_multiple_of(cols) {
         return Err(Error::shape(
             operation,
-            format!("{} values of {what} make no whole rows of {cols} columns; give at least one row", values.len()),
+            format!("{} values of {what} are not whole rows of {cols} columns; give at least one row", values.len()),
         ));
     }
     if let Some(i) = values.iter().position(|v| !v.is_finite()) {

@@ -64,7 +64,7 @@ fn unwritable(operation: &str, path: &Path, error: &io::Error) -> Error {
 
 fn irregular(about: &Metadata) -> io::Error {
     let what = if about.is_dir() { "a folder" } else { "a device, pipe or socket" };
-    io::Error::new(Io::InvalidInput, format!("it is {what}, no regular file; give the path of a file"))
+    io::Error::new(Io::InvalidInput, format!("it is {what}, not a regular file; give the path of a file"))
 }
 
 fn write_to(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -46,7 +46,7 @@ pub trait Operation: Any + fmt::Debug + Send + Sync {
     /// By default: the operation is not differentiable.
     fn gradient(&self, graph: &mut Graph, x: &[Var], y: Var, dy: Var) -> Result<Vec<Option<Var>>> {
         let _ = (graph, x, y, dy);
-        Err(Error::input("gradients", format!("{self:?} has no gradient; leave it out of what leads to the loss")))
+        Err(Error::input("gradients", format!("{self:?} has no gradient; the loss must not depend on it")))
     }
 
     /// The same value composed of other operations, for an operation that is differentiated through this expansion.

@@ -124,7 +124,7 @@ impl Parameters {
                 return Err(Error::input(
                     "parameters",
                     format!(
-                        "{name} has its values on {}, another device than {}; make the layers anew and copy the values \
+                        "{name} has its values on {}, another device than {}; create new layers and copy the values \
                          with Parameters::copy_from",
                         elsewhere.name(),
                         self.device.name()
@@ -142,7 +142,7 @@ impl Parameters {
                 "parameters",
                 format!(
                     "all parameters have values already, drawn with seed {first}; to train them further give that seed \
-                     instead of {seed}, for new values make the layers anew or call Parameters::redraw"
+                     instead of {seed}, for new values create new layers or call Parameters::redraw"
                 ),
             )),
             _ => Ok(()),

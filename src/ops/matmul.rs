@@ -204,7 +204,7 @@ impl Epilogue<'_> {
         }
         let function = self.derivative.map_or(self.activation, |(function, _)| function);
         if !function.is_epilogue() {
-            let detail = format!("{function:?} is no epilogue; apply it to the product with ops::activation");
+            let detail = format!("{function:?} can't be an epilogue; apply it to the product with ops::activation");
             return Err(Error::input("matmul", detail));
         }
         if self.derivative.is_some()

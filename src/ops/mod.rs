@@ -85,7 +85,7 @@ pub static KERNELS: &[&Kernel] = &[
     &softmax::BACKWARD,
 ];
 
-/// Invocations of a workgroup, where each works for itself: `GROUP` of `shaders/common/grid.wgsl`.
+/// Invocations of a workgroup, where each works independently: `GROUP` of `shaders/common/grid.wgsl`.
 pub(crate) const GROUP: usize = 64;
 
 /// Software drivers silently end an invocation's loops after this many iterations in total.

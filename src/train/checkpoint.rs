@@ -148,7 +148,7 @@ fn best(file: &Contained<'_>, len: usize, epochs: usize) -> Result<Option<Best>>
     }
     let name: String = file.parsed(&key("best.monitor"))?;
     let monitor = Monitor::ALL.into_iter().find(|monitor| format!("{monitor:?}") == name);
-    let monitor = monitor.ok_or_else(|| file.error(format!("'{name}' is not known to tell the best epoch")))?;
+    let monitor = monitor.ok_or_else(|| file.error(format!("'{name}' is not a known monitor")))?;
     let (epoch, value) = (file.parsed(&key("best.epoch"))?, file.parsed(&key("best.value"))?);
     if !(1..=epochs).contains(&epoch) {
         return Err(file.no_checkpoint(&key("best.epoch"), &format!("is {epoch}, of {epochs} epochs")));

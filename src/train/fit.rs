@@ -213,7 +213,7 @@ impl<'a> Fit<'a> {
         }
         if self.looks_for_best() && self.monitor.needs_accuracy() && decision == Decision::Regression {
             let detail = format!(
-                "{:?} tells the best epoch, but the loss has no accuracy; say how predictions are read as classes with its \
+                "{:?} selects the best epoch, but the loss has no accuracy; say how predictions are read as classes with its \
                  `decision`, or choose with Fit::monitor",
                 self.monitor
             );
@@ -221,7 +221,7 @@ impl<'a> Fit<'a> {
         }
         if self.looks_for_best() && self.monitor.needs_validation() && self.validation.is_none() {
             let detail = format!(
-                "{:?} tells the best epoch, but there is no validation data; give it with Fit::validation, or choose \
+                "{:?} selects the best epoch, but there is no validation data; give it with Fit::validation, or choose \
                  with Fit::monitor",
                 self.monitor
             );

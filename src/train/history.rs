@@ -40,7 +40,7 @@ pub struct History {
     pub epochs: Vec<EpochRecord>,
     /// The loss of every step, each before its update.
     pub step_losses: Vec<f32>,
-    /// Seconds spent, measurements included.
+    /// Seconds spent, including evaluation.
     pub seconds: f64,
 }
 

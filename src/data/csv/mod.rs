@@ -157,8 +157,7 @@ impl Csv {
         self
     }
 
-    /// What separates values (`';'`, `b'\t'`); by default a comma, or what a first line such as Excel's says:
-    /// `sep=;`.
+    /// What separates values (`';'`, `b'\t'`); a comma by default, or as given in a first line such as Excel's `sep=;`.
     pub fn delimiter(mut self, delimiter: impl Into<char>) -> Self {
         self.delimiter = Some(Delimiter::Character(delimiter.into()));
         self

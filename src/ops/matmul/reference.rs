@@ -1,5 +1,5 @@
-//! What the kernels of `shaders/matmul.wgsl` compute, element by element: the oracle of the tests, for the CPU path's
-//! quicker functions too.
+//! What the kernels of `shaders/matmul.wgsl` compute, element by element: the oracle of the tests, also for the CPU
+//! path's faster functions.
 
 use super::{BIAS, DERIVATIVE, Params};
 use crate::device::Call;
