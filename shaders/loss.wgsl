@@ -1,4 +1,4 @@
-// Losses that add up errors element by element: scale * sum of error(prediction, target), and their gradients.
+// Elementwise losses: scale * sum of error(prediction, target), and their gradients.
 // `kind` is `Elementwise::kind` in src/ops/loss.rs.
 
 struct Params {
@@ -43,7 +43,7 @@ fn error(kind: u32, delta: f32, p: f32, t: f32) -> f32 {
     return select(result, e, is_nan(e));
 }
 
-// The derivative of the error by the prediction.
+// The derivative of the error with respect to the prediction.
 fn error_derivative(kind: u32, delta: f32, p: f32, t: f32) -> f32 {
     let e = p - t;
     var result: f32;

@@ -262,7 +262,7 @@ fn kernels_of_users() {
         let large = recording.dispatch(&LARGE_PARAMS, [1, 1], [0u32; 65], &[], &[&out], 1);
         assert_error(large, InvalidInput, &["260 bytes", "256"]);
         assert!(recording.dispatch(&ONE, [1, 1], 0u32, &[&out], &[], 1).is_err());
-        // More launches than a uniform binding of 64 KiB has room for the parameters of.
+        // More dispatches than a uniform binding of 64 KiB has room for the parameters of.
         let mut recording = Recording::new(device);
         for _ in 0..300 {
             recording.dispatch(&THREE, [1, 1], (), &[], &[&out], 1).unwrap();

@@ -1,5 +1,5 @@
-//! exp, log and tanh for the CPU path, without branches and calls, so that a loop over them becomes vector instructions;
-//! sums, likewise.
+//! exp, log and tanh for the CPU path, without branches and calls, so that a loop over them is vectorised; sums,
+//! likewise.
 //!
 //! Both come from `exp(x) = 2^n exp(r)` with a whole number n and |r| <= log(2) / 2, and a polynomial for `exp(r) - 1`.
 

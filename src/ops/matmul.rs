@@ -45,7 +45,7 @@ const DERIVATIVE: u32 = 2;
 /// What all kernels are compiled for.
 fn constants(params: &[u8]) -> Constants {
     let params: Params = bytemuck::pod_read_unaligned(params);
-    // Parts are stored as they are: what comes after them is the business of `add_parts`.
+    // Parts are stored unchanged: `add_parts` applies the epilogue.
     let in_parts = params.parts > 1;
     let last = |value: u32| if in_parts { 0.0 } else { value.into() };
     vec![
@@ -163,7 +163,7 @@ pub struct Epilogue<'a> {
     /// Where to store what the activation is applied to; of the output's shape.
     pub keep: Option<&'a Tensor>,
     /// Where to store the sums of the first factor's rows, `[1, m]`, scaled and added like the product. They cost no
-    /// dispatch of their own where they lie behind the output in one buffer, and the kernel can.
+    /// extra dispatch if they follow the output in the same buffer and the kernel supports it.
     pub row_sums: Option<&'a Tensor>,
 }
 
@@ -251,7 +251,7 @@ pub fn matmul<'a>(
     matmul_by(recording, plan, a, b, out, epilogue)
 }
 
-/// [`matmul`] by a plan of the caller's, for tests and measurements.
+/// [`matmul`] with a given plan, for tests and benchmarks.
 ///
 /// # Errors
 /// Shapes that do not fit each other, or that the plan's kernel does not take.

@@ -19,7 +19,7 @@ params! {
         pub rate_factor: f32,
         /// Weight decay that is added to the gradient.
         pub decay: f32,
-        /// Weight decay apart from the gradient: values shrink by rate * this.
+        /// Decoupled weight decay: values shrink by rate * this.
         pub decoupled_decay: f32,
         /// Values shrink by this share, whatever the rate.
         pub shrink: f32,
@@ -35,7 +35,7 @@ params! {
         pub beta1: f32,
         /// Adam's and RMSProp's decay of the mean square.
         pub beta2: f32,
-        /// What keeps the divisor from 0.
+        /// Added to the divisor to keep it from being 0.
         pub epsilon: f32,
     }
 }

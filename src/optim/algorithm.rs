@@ -112,7 +112,7 @@ macro_rules! settings {
                 self
             }
 
-            /// Weight decay apart from the gradient (Loshchilov & Hutter 2019): `θ -= rate decay θ`.
+            /// Decoupled weight decay (Loshchilov & Hutter 2019): `θ -= rate decay θ`.
             pub fn decoupled_weight_decay(mut self, decay: f32) -> Self {
                 self.settings.decoupled_decay = decay;
                 self

@@ -7,7 +7,7 @@ use crate::ops::elementary::{exp, exp_m1, ln_1p, tanh};
 /// The table of all functions, passed to the macro `$use` after its arguments. A row has: the documentation, the name
 /// with its constants, the number by which the shaders know it, whether it can be the epilogue of a matrix product, and
 /// whether its derivative is computed from its input (if false, from its value). `shaders/common/activation.wgsl` has
-/// an arm for the number, or `shaders/activation.wgsl` where it ends no product.
+/// an arm for the number, or `shaders/common/functions.wgsl` for a function that can't be an epilogue.
 macro_rules! table {
     ($use:ident $($arguments:tt)*) => {
         $use! {
@@ -116,7 +116,7 @@ macro_rules! define {
                 }
             }
 
-            /// Whether it can end a matrix product.
+            /// Whether it can be the epilogue of a matrix product.
             pub(crate) fn is_epilogue(self) -> bool {
                 match self {
                     $(Self::$kind $({ $($constant: _),* })? => $ends_products,)*
@@ -289,8 +289,8 @@ macro_rules! dispatch {
     };
 }
 
-/// `body` for an activation, compiled apart for each kind: a loop in it then has no kind to look up at each element,
-/// and becomes vector instructions.
+/// `body` for an activation, compiled separately for each kind: a loop in it then does not branch on the kind for each
+/// element, and is vectorised.
 macro_rules! for_kind {
     ($activation:ident => $body:expr) => {
         table!(dispatch ($activation => $body))

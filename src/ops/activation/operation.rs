@@ -1,4 +1,4 @@
-//! Functions of one variable as operations: their gradients, and how those change.
+//! Functions of one variable as operations, with first and second derivatives.
 
 use super::{Activation, backward, forward};
 use crate::device::{Recording, Tensor};

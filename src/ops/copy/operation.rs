@@ -1,4 +1,4 @@
-//! Moves as operations: transposes, slices, concatenation, repetition, and sums that accumulate in place.
+//! Data movement as operations: transposes, slices, concatenation, repetition, and sums that accumulate in place.
 
 use super::{broadcast, columns, transpose};
 use crate::device::{Recording, Tensor};
@@ -188,7 +188,7 @@ impl Graph {
         self.call1(SliceCols { first, cols: end.saturating_sub(first) }, &[x])
     }
 
-    /// Matrices of equally many rows side by side, [n, sum of the columns]: `cat(dim=1)` in PyTorch.
+    /// Matrices with the same number of rows, side by side, [n, sum of the columns]: `cat(dim=1)` in PyTorch.
     ///
     /// # Errors
     /// No matrices, or different numbers of rows; a value of another graph.

@@ -1,4 +1,4 @@
-//! Products as operations, and what they take over from their neighbours.
+//! Products as operations, and the rules that merge them with their neighbours.
 
 use super::{Epilogue, Factor, matmul};
 use crate::device::{Recording, Tensor};

@@ -1,5 +1,5 @@
 //! Which kernel multiplies matrices of which shape, on an adapter of which capabilities. Nothing is timed: the same
-//! product takes the same way in every run.
+//! product uses the same kernel in every run.
 
 use super::{DIRECT, DIRECT4, Factor, SMALL, TILED, WIDE};
 use crate::device::{Capabilities, Kernel};
@@ -15,9 +15,9 @@ const MAX_PART_K: usize = longest_loop(2) / TILE_K * TILE_K;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Variant {
-    /// An output to each invocation: small and narrow matrices.
+    /// One output per invocation: small and narrow matrices.
     Small,
-    /// Many outputs to each invocation, without workgroup memory: drivers that run on the CPU.
+    /// Many outputs per invocation, without workgroup memory: drivers that run on the CPU.
     Direct,
     /// The same four numbers at a time: matrices whose rows, as they lie in memory, are multiples of four long, and k
     /// too.

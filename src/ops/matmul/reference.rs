@@ -65,7 +65,7 @@ pub(super) fn plus(value: f32, beta: f32, before: f32) -> f32 {
     if beta == 0.0 { value } else { value + beta * before }
 }
 
-/// What comes after a sum.
+/// The epilogue.
 fn finish(params: &Params, mut value: f32, at: usize, call: &mut Call<'_>) {
     let [_, _, extra, ..] = call.inputs;
     let [out, kept, ..] = &mut call.outputs;
