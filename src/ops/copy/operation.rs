@@ -89,7 +89,8 @@ impl Operation for ConcatCols {
             return Err(Error::input("concat_cols", "no matrices; give at least one"));
         };
         if let Some([other, _]) = inputs.iter().find(|[other, _]| other != rows) {
-            return Err(Error::shape("concat_cols", format!("{rows} rows next to {other} rows; all must have the same number of rows")));
+            let detail = format!("{rows} rows next to {other} rows; all must have the same number of rows");
+            return Err(Error::shape("concat_cols", detail));
         }
         Ok(vec![[*rows, inputs.iter().map(|[_, cols]| cols).sum()]])
     }
