@@ -113,7 +113,7 @@ fn operations() {
     let twice = ops::activation::forward(&mut recording, ReLU, &a, &a);
     assert_error(twice, InvalidInput, &["bound twice", "separate tensor"]);
     let other = ops::activation::forward(&mut recording, ReLU, &a, &b);
-    assert_error(other, Shape, &["x is 2 x 3", "out is 4 x 5", "one shape"]);
+    assert_error(other, Shape, &["x is 2 x 3", "out is 4 x 5", "the same shape"]);
     assert!(recording.is_empty());
 }
 

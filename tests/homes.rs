@@ -173,7 +173,7 @@ fn another_device_is_an_error_unless_values_are_copied() {
         let unlike = Parameters::new(&one, &model, 0).unwrap();
         let error = unlike.copy_from(trainer.parameters()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Shape);
-        assert!(error.to_string().contains("both models must be alike"), "{error}");
+        assert!(error.to_string().contains("both models must have the same parameters"), "{error}");
     }
 }
 

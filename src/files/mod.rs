@@ -55,7 +55,7 @@ fn unwritable(operation: &str, path: &Path, error: &io::Error) -> Error {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
     let detail = match folder {
         Some(folder) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => {
-            format!("{} can't be written: there is no folder {}; make it first", path.display(), folder.display())
+            format!("{} can't be written: there is no folder {}; create it first", path.display(), folder.display())
         }
         _ => format!("{} can't be written: {error}", path.display()),
     };
@@ -114,7 +114,7 @@ fn destination(path: &Path) -> io::Result<(PathBuf, Option<Metadata>)> {
             Err(_) => return Err(io::Error::new(Io::InvalidInput, "it is not the name of a file")),
         }
     }
-    Err(io::Error::new(Io::InvalidInput, "too many symbolic links, one to the other"))
+    Err(io::Error::new(Io::InvalidInput, "too many symbolic links"))
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -240,7 +240,7 @@ impl Graph {
             outputs.get(*output).zip(shapes.get(*input)).is_some_and(|(output, input)| output == input)
         };
         if !op.in_place().iter().all(fits) {
-            return Err(Error::input("graph", format!("{op:?} computes in place of what has another shape")));
+            return Err(Error::input("graph", format!("{op:?} computes in place of an operand of another shape")));
         }
         let node = self.nodes.len();
         let outputs: Vec<_> = outputs.into_iter().map(|shape| self.value(shape, Source::Call(node))).collect();
@@ -276,7 +276,7 @@ impl Graph {
         if var.graph == self.id {
             return Ok(());
         }
-        Err(Error::input("graph", "a value of another graph; values belong to the graph whose call gave them"))
+        Err(Error::input("graph", "a value of another graph; values belong to the graph that created them"))
     }
 
     /// The clock of random operations, and a new key for each caller.

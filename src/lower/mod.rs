@@ -142,7 +142,7 @@ impl Lowered {
     /// # Errors
     /// A value that was not wanted; a lost device.
     pub fn read(&self, var: Var) -> Result<Vec<f32>> {
-        let unwanted = || Error::input("read", "a value that was not among those wanted of this lowering");
+        let unwanted = || Error::input("read", "a value that was not requested when the graph was lowered");
         self.tensor(var).ok_or_else(unwanted)?.read()
     }
 

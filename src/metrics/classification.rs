@@ -22,7 +22,7 @@ pub fn accuracy(predictions: &[f32], data: &Dataset, decision: Decision) -> Resu
     decision.accuracy(predictions, data)?.ok_or_else(|| {
         Error::input(
             "accuracy",
-            "a regression has no accuracy; measure it by rmse, mae or r2, or name another Decision",
+            "a regression has no accuracy; measure it by rmse, mae or r2, or give another Decision",
         )
     })
 }
@@ -137,7 +137,7 @@ fn check_probabilities(what: &str, values: &[f32], cols: usize, way_out: &str) -
         }
         let sum: f64 = values.iter().map(|v| f64::from(*v)).sum();
         if cols > 1 && (sum - 1.0).abs() > 1e-3 {
-            let detail = format!("row {row} is {values:?}, which sums to {sum} in place of 1{way_out}");
+            let detail = format!("row {row} is {values:?}, which sums to {sum} instead of 1{way_out}");
             return Err(Error::input("log_loss", detail));
         }
     }

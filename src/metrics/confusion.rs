@@ -59,7 +59,7 @@ impl ConfusionMatrix {
         let cols = decision.check(OPERATION, predictions, data)?;
         match decision {
             Decision::Regression => {
-                let detail = "a regression has no classes; measure it by rmse, mae or r2, or name another Decision";
+                let detail = "a regression has no classes; measure it by rmse, mae or r2, or give another Decision";
                 return Err(Error::input(OPERATION, detail));
             }
             Decision::Threshold { .. } if cols > 1 => {

@@ -118,7 +118,7 @@ fn same_shape(operation: &str, tensors: &[(&str, &Tensor)]) -> Result<()> {
             return Err(Error::shape(
                 operation,
                 format!(
-                    "{first_name} is {} x {} but {name} is {} x {}; they must have one shape",
+                    "{first_name} is {} x {} but {name} is {} x {}; they must have the same shape",
                     first.rows(),
                     first.cols(),
                     tensor.rows(),
@@ -151,7 +151,7 @@ fn same_shapes(operation: &str, (one, a): (&str, Shape), (other, b): (&str, Shap
     if a == b {
         return Ok(());
     }
-    let detail = format!("{one} is {} x {} but {other} is {} x {}; they must have one shape", a[0], a[1], b[0], b[1]);
+    let detail = format!("{one} is {} x {} but {other} is {} x {}; they must have the same shape", a[0], a[1], b[0], b[1]);
     Err(Error::shape(operation, detail))
 }
 

@@ -89,7 +89,7 @@ impl Settings {
         ];
         for (name, value) in values.into_iter().chain(group_values) {
             if !(value >= 0.0 && value.is_finite()) {
-                return Err(Error::input("optimizer", format!("a {name} of {value}; give a finite one from 0")));
+                return Err(Error::input("optimizer", format!("a {name} of {value}; give a finite one of at least 0")));
             }
         }
         Ok(())

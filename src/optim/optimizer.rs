@@ -237,7 +237,7 @@ impl Optimizer {
         if let Some(group) = self.base_rates(rate).into_iter().find(|group| !group.is_finite()) {
             let own = self.algorithm.settings().learning_rate;
             let detail = format!("a learning rate of {rate} instead of {own} makes that of a group {group}");
-            return Err(Error::input("optimizer", detail + "; give both of one order in the first place"));
+            return Err(Error::input("optimizer", detail + "; give both of the same order of magnitude"));
         }
         self.base_rate = rate;
         Ok(())
@@ -326,7 +326,7 @@ impl Optimizer {
             let rate = self.rate_at(base_rate, self.steps + step);
             if !(rate >= 0.0 && rate.is_finite()) {
                 let detail = format!("the schedule gives a rate of {rate} at step {}", self.steps + step);
-                return Err(Error::input("optimizer", detail + "; give a finite one from 0"));
+                return Err(Error::input("optimizer", detail + "; give a finite one of at least 0"));
             }
             let t = (self.steps + step + 1) as f64;
             let [correction1, correction2] = betas.map(|beta| (1.0 / (1.0 - f64::from(beta).powf(t))) as f32);
