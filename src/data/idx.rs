@@ -77,7 +77,7 @@ impl Array {
 
 /// A packed file that unpacks to more bytes than this...
 const LARGE: usize = 1 << 28;
-/// ... and to more than this many times its own is not read: it would fill the memory of whoever opens it.
+/// ... and to more than this many times its own is not read: it could exhaust memory (a decompression bomb).
 const RATIO: u64 = 100;
 
 fn read(path: &Path) -> Result<Array> {

@@ -1,5 +1,5 @@
-//! How wgrad writes files, models, checkpoints and plots alike: the path holds the old contents or the new at every
-//! moment, whoever else writes there and whatever interrupts it.
+//! How wgrad writes files, be they models, checkpoints or plots: atomically. At every moment the path holds either the
+//! old contents or the new, even with other writers and after interruptions.
 //!
 //! The bytes go to a new file in the same folder, onto the disk, and then take the name. Only a regular file is
 //! replaced; a symbolic link is followed, a file's mode and owner are kept.
@@ -76,7 +76,7 @@ fn write_to(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let written =
             fill(disk, file, existing.as_ref(), bytes).and_then(|()| retried(|| disk.rename(&temporary, &path)));
         let Err(error) = written else { break };
-        // Whoever took it for abandoned has removed it.
+        // Another process considered it abandoned and removed it.
         let taken = error.kind() == Io::NotFound && fs::symlink_metadata(&temporary).is_err();
         attempts += 1;
         if taken && attempts < ATTEMPTS && folder_of(&path).is_dir() {

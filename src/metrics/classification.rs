@@ -34,7 +34,7 @@ pub fn accuracy(predictions: &[f32], data: &Dataset, decision: Decision) -> Resu
 /// use wgrad::data::Dataset;
 /// use wgrad::metrics::{self, Decision};
 ///
-/// // Three of class 0, one of class 1: whoever always says 0 has found half of the classes.
+/// // Three of class 0, one of class 1: always predicting 0 finds half of the classes.
 /// let data = Dataset::from_rows(&[[0.0]; 4], &[[0.0], [0.0], [0.0], [1.0]])?;
 /// assert_eq!(metrics::balanced_accuracy(&[-1.0; 4], &data, Decision::logits())?, 0.5);
 /// # Ok::<(), wgrad::Error>(())

@@ -31,8 +31,8 @@ impl Parameters {
     /// A parameter that several modules share is written under each of its names, as `state_dict` lists it. In PyTorch,
     /// `model.load_state_dict(safetensors.torch.load_file(path))` takes the file.
     ///
-    /// Whatever interrupts it and whoever else writes there, the file is the old one or the new one. A symbolic link is
-    /// followed, and an existing file's mode kept.
+    /// The file is replaced atomically: even if interrupted, it is either the old one or the new one. A symbolic link
+    /// is followed, and an existing file's mode kept.
     ///
     /// ```
     /// use wgrad::nn::{Linear, Predictor, Sequential, Tanh};
