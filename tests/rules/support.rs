@@ -34,7 +34,7 @@ pub(crate) fn unmerged(graph: &Graph, wanted: &[Var]) -> Lowered {
     Lowering::default().rules(&[]).lower(graph, wanted).unwrap()
 }
 
-/// Lowered by all rules, a graph takes this many dispatches and gives what it gives without rules.
+/// Lowered by all rules, a graph takes so many dispatches and gives what it gives without rules.
 #[track_caller]
 pub(crate) fn check(graph: &Graph, wanted: &[Var], dispatches: usize) {
     check_by(RULES, graph, wanted, dispatches);
