@@ -1,4 +1,4 @@
-//! A module, a loss (for a Siamese network) and an operation of your own, the last with its own kernel and gradient.
+//! A module, a loss (for a Siamese network) and a custom operation, the last with its own kernel and gradient.
 //!
 //! `cargo run --release --example autograd`
 
@@ -100,7 +100,7 @@ fn pairs(n: usize, seed: u64) -> Result<Dataset> {
     Dataset::new(inputs, 4, targets, 1)
 }
 
-/// Learns to tell whether two points are of one class, from pairs alone.
+/// Learns whether two points are of the same class, from pairs alone.
 fn siamese(device: &Device) -> Result<bool> {
     // With PyTorch's smaller weights all distances are small at first, and the loss is flat.
     let first = Linear::new(2, 25).init(Init::HeNormal, Init::Normal { std: 0.5 });
@@ -183,8 +183,8 @@ impl Module for Positions {
     }
 }
 
-/// Finds the corners of a square, up to a rotation, from the products of their positions: classical scaling, by a loop
-/// written by hand.
+/// Finds the corners of a square, up to a rotation, from the products of their positions: classical scaling, by a
+/// hand-written training loop.
 fn scaling(device: &Device) -> Result<bool> {
     #[rustfmt::skip]
     let products = [

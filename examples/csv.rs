@@ -1,5 +1,5 @@
 //! Trains a network to classify three species of iris by their sepals and petals: reads a CSV file, splits and
-//! standardises it, trains, and measures on flowers that the network has not seen.
+//! standardises it, trains, and evaluates on flowers that the network has not seen.
 //!
 //! `cargo run --release --example csv -- --plot confusion.svg`
 
@@ -20,19 +20,19 @@ const LEARNT: f64 = 0.85;
 /// Trains a multi-layer perceptron on a table with a column of labels.
 #[derive(Parser)]
 struct Options {
-    /// The table, with a header; unless given, 150 irises
+    /// The table, with a header; by default 150 irises
     #[arg(default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/iris.csv"))]
     table: PathBuf,
     /// The column of labels
     #[arg(long, default_value = "species")]
     labels: String,
-    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; WGRAD_DEVICE says it too
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; or set WGRAD_DEVICE instead
     #[arg(long)]
     device: Option<String>,
-    /// How often each training row is used
+    /// Number of epochs
     #[arg(long, default_value_t = 100)]
     epochs: usize,
-    /// Chooses the split, the initial weights and the order of the mini-batches
+    /// Seed of the split, the initial weights and the order of the mini-batches
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Draw the confusion matrix
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Trains as told, and returns the test accuracy.
+/// Trains with these options, and returns the test accuracy.
 fn run(options: &Options) -> Result<f64> {
     if let Some(path) = &options.plot {
         plot::check_path(path)?;
@@ -69,7 +69,7 @@ fn run(options: &Options) -> Result<f64> {
     println!("classes: {}", table.class_names().join(", "));
     // The same share of every class in both parts.
     let (train, test) = table.split_stratified(0.7, options.seed)?;
-    println!("{} rows to learn from, {} to test", train.len(), test.len());
+    println!("{} rows for training, {} for testing", train.len(), test.len());
     // What the model is given is scaled as the rows that it learns from; a program that uses it saves the scale, too.
     let scale = Standardize::fit(&train);
     let (train, test) = (scale.apply_to_inputs(&train)?, scale.apply_to_inputs(&test)?);
@@ -87,14 +87,14 @@ fn run(options: &Options) -> Result<f64> {
     }
     println!("accuracy {:.3}, mean F1 {:.3}", matrix.accuracy(), matrix.macro_average().f1);
     if let Some(path) = &options.plot {
-        plot::confusion_matrix(path, "Rows that it has not seen", &matrix)?;
-        println!("picture: {}", path.display());
+        plot::confusion_matrix(path, "Test rows", &matrix)?;
+        println!("plot: {}", path.display());
     }
 
-    // A row of one's own: scale, predict, name.
+    // A new row: scale, predict, name the class.
     let row = scale.invert(&test.inputs()[..test.input_cols()])?;
     let logits = trainer.predict(&scale.apply(&row)?, row.len())?;
     let class = Decision::Argmax.classes(&logits, classes)?[0];
-    println!("{row:.1?} is taken for {}", table.class_names()[class]);
+    println!("{row:.1?} is classified as {}", table.class_names()[class]);
     Ok(matrix.accuracy())
 }

@@ -1,5 +1,5 @@
-//! Trains a network to tell the points inside a disk from those outside: 1000 points to learn from, 1000 others to
-//! test it, on the GPU if there is one.
+//! Trains a network to classify points as inside or outside a disk: 1000 points for training, 1000 others for testing,
+//! on the GPU if there is one.
 //!
 //! `cargo run --release --example disk -- --plot disk.svg`
 
@@ -21,22 +21,22 @@ const LEARNT: f32 = 0.9;
 /// Trains a multi-layer perceptron 2-25-25-25-2 on the disk problem.
 #[derive(Parser)]
 struct Options {
-    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; WGRAD_DEVICE says it too
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; or set WGRAD_DEVICE instead
     #[arg(long)]
     device: Option<String>,
-    /// How often each training point is used
+    /// Number of epochs
     #[arg(long, default_value_t = 300)]
     epochs: usize,
-    /// Points for each step
+    /// Mini-batch size
     #[arg(long, default_value_t = 50)]
     batch_size: usize,
-    /// Learning rate of the first half of the epochs; in the third quarter it is 0.3 of that, in the last 0.1
+    /// Learning rate for the first half of the epochs; multiplied by 0.3 in the third quarter, by 0.1 in the last
     #[arg(long, default_value_t = 0.1)]
     lr: f32,
-    /// Chooses the points, the initial weights and the order of the mini-batches
+    /// Seed of the points, the initial weights and the order of the mini-batches
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Print one more line, with the results as JSON
+    /// Also print the results as a line of JSON
     #[arg(long)]
     json: bool,
     /// Draw the points, the decision boundary and the loss curves
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Trains as told, and returns the test accuracy.
+/// Trains with these options, and returns the test accuracy.
 fn run(options: &Options) -> Result<f32> {
     if let Some(path) = &options.plot {
         plot::check_path(path)?;
@@ -97,10 +97,10 @@ fn run(options: &Options) -> Result<f32> {
     let us_per_step = history.seconds * 1e6 / steps as f64;
     println!("train: loss {:.4}, accuracy {:.3}", train_metrics.loss, accuracy(train_metrics));
     println!("test:  loss {:.4}, accuracy {:.3}", test_metrics.loss, accuracy(test_metrics));
-    println!("{steps} steps in {:.2} s, {us_per_step:.0} us a step, measurements included", history.seconds);
+    println!("{steps} steps in {:.2} s, {us_per_step:.0} us a step, evaluation included", history.seconds);
     if let Some(path) = &options.plot {
         draw(path, &trainer, &test, test_metrics)?;
-        println!("picture: {}", path.display());
+        println!("plot: {}", path.display());
     }
     if options.json {
         let about = device.describe();
@@ -121,7 +121,7 @@ fn run(options: &Options) -> Result<f32> {
     Ok(accuracy(test_metrics))
 }
 
-/// Of a loss that makes a decision there always is one.
+/// A loss with a decision always has one.
 fn accuracy(metrics: Metrics) -> f32 {
     metrics.accuracy.unwrap_or_default()
 }

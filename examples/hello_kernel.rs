@@ -1,4 +1,4 @@
-//! A kernel of one's own: upload, one dispatch, download, compare with the CPU.
+//! A custom kernel: upload, one dispatch, download, compare with the CPU.
 
 use wgrad::{Call, Device, Error, ErrorKind, Kernel, Recording, Result, Tensor};
 
@@ -18,7 +18,7 @@ fn axpy(@builtin(global_invocation_id) id: vec3u) {
 
 static AXPY: Kernel = Kernel::new("hello.axpy", WGSL, "axpy", [64, 1, 1], axpy).params::<f32>().inputs(2);
 
-/// The same on the CPU; the CPU path runs it.
+/// The reference implementation, which the CPU path runs.
 fn axpy(call: Call<'_>) {
     let a: f32 = call.params();
     let ([x, y, ..], [out, ..]) = (call.inputs, call.outputs);
@@ -41,7 +41,7 @@ fn run_on(device: &Device) -> Result<Vec<f32>> {
 fn main() -> Result<()> {
     let device = match Device::gpu() {
         Err(error) if error.kind() == ErrorKind::NoDevice => {
-            println!("{error}\nSo this is the CPU compared with itself.");
+            println!("{error}\nSo this compares the CPU with itself.");
             Device::cpu()
         }
         found => found?,
@@ -53,6 +53,6 @@ fn main() -> Result<()> {
         let detail = format!("element {i} is {} on {}, and {} on the CPU", gpu[i], device.name(), cpu[i]);
         return Err(Error::new(ErrorKind::DeviceLost, AXPY.name, detail));
     }
-    println!("All 1000 results are those of the CPU.");
+    println!("All 1000 results match the CPU's.");
     Ok(())
 }

@@ -18,7 +18,7 @@ const TOLERANCE: f32 = 1e-5;
 /// Predicts with a network from PyTorch.
 #[derive(Parser)]
 struct Options {
-    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; WGRAD_DEVICE says it too
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; or set WGRAD_DEVICE instead
     #[arg(long)]
     device: Option<String>,
     /// The network's parameters; tests/oracle/interop.py wrote them and the outputs
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     match run(&Options::parse()) {
         Ok(difference) if difference <= TOLERANCE => ExitCode::SUCCESS,
         Ok(_) => {
-            eprintln!("The outputs are not PyTorch's.");
+            eprintln!("The outputs differ from PyTorch's.");
             ExitCode::FAILURE
         }
         Err(error) => {

@@ -1,5 +1,6 @@
-//! Solves a differential equation: a network u(t) whose loss holds its own derivatives u' and u'', so that it becomes the
-//! damped oscillator u'' + u' / 5 + 4 u = 0 with u(0) = 1 and u'(0) = 0 (a physics-informed network, Raissi et al. 2019).
+//! Solves a differential equation: a network u(t) whose loss contains its derivatives u' and u'', so that it converges
+//! to the damped oscillator u'' + u' / 5 + 4 u = 0 with u(0) = 1 and u'(0) = 0 (a physics-informed network, Raissi et
+//! al. 2019).
 //!
 //! `cargo run --release --example physics -- --plot physics.svg`
 
@@ -21,16 +22,16 @@ const STIFFNESS: f32 = 4.0;
 /// Trains a network to solve a damped oscillator's equation.
 #[derive(Parser)]
 struct Options {
-    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; WGRAD_DEVICE says it too
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; or set WGRAD_DEVICE instead
     #[arg(long)]
     device: Option<String>,
     /// Optimizer steps
     #[arg(long, default_value_t = 6000)]
     steps: usize,
-    /// Chooses the initial weights
+    /// Seed of the initial weights
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Draw the network's solution beside the exact one
+    /// Draw the network's solution and the exact one
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     match solve(&Options::parse()) {
         Ok(worst) if worst < 0.05 => ExitCode::SUCCESS,
         Ok(worst) => {
-            eprintln!("The network did not find the solution: it is up to {worst:.3} away.");
+            eprintln!("The network did not find the solution: it is off by up to {worst:.3}.");
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// y' by t. Each row depends on its own t alone, so the gradient of the sum holds the derivatives of all rows.
+/// dy/dt. Each row depends on its own t alone, so the gradient of the sum holds the derivatives of all rows.
 fn derivative(graph: &mut Graph, y: Var, t: Var) -> Result<Var> {
     let sum = graph.sum(y)?;
     let dy = gradients(graph, sum, &[t])?[0];
@@ -61,7 +62,7 @@ fn mean_square(graph: &mut Graph, x: Var) -> Result<Var> {
     graph.mean(square)
 }
 
-/// Trains, and returns how far the network is from the solution at most.
+/// Trains, and returns the maximum error.
 fn solve(options: &Options) -> Result<f32> {
     let device = options.device.as_deref().map_or_else(Device::auto, Device::named)?;
     println!("device: {}", device.describe());
@@ -108,7 +109,7 @@ fn solve(options: &Options) -> Result<f32> {
     };
     let found = pass.read(u)?;
     let worst = times.iter().zip(&found).map(|(t, u)| (u - exact(*t)).abs()).fold(0.0, f32::max);
-    println!("at most {worst:.4} from the solution");
+    println!("maximum error {worst:.4}");
     if let Some(path) = &options.plot {
         let curve = |label, values: Vec<f32>| {
             Curve::new(label, times.iter().zip(values).map(|(t, u)| (f64::from(*t), f64::from(u))))

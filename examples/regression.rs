@@ -15,7 +15,7 @@ use wgrad::optim::{Adam, Schedule};
 use wgrad::plot::{self, Curve};
 use wgrad::{Device, Fit, Result, Trainer, metrics};
 
-/// A flat line at the mean has 0, the function itself about 0.984: the rest is noise.
+/// R² of a constant at the mean is 0, of the function itself about 0.984: the rest is noise.
 const LEARNT: f64 = 0.95;
 /// The standard deviation of the noise.
 const NOISE: f32 = 0.3;
@@ -23,13 +23,13 @@ const NOISE: f32 = 0.3;
 /// Fits a multi-layer perceptron to a noisy function.
 #[derive(Parser)]
 struct Options {
-    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; WGRAD_DEVICE says it too
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; or set WGRAD_DEVICE instead
     #[arg(long)]
     device: Option<String>,
-    /// How often each training point is used
+    /// Number of epochs
     #[arg(long, default_value_t = 200)]
     epochs: usize,
-    /// Chooses the points, the split, the initial weights and the order of the mini-batches
+    /// Seed of the points, the split, the initial weights and the order of the mini-batches
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Draw the points, the function and the fit
@@ -55,7 +55,7 @@ fn function(x: f32) -> f32 {
     x * x.sin()
 }
 
-/// Fits as told, and returns R² on points not learnt from.
+/// Fits with these options, and returns R² on test points.
 fn run(options: &Options) -> Result<f64> {
     if let Some(path) = &options.plot {
         plot::check_path(path)?;
@@ -84,7 +84,7 @@ fn run(options: &Options) -> Result<f64> {
     println!("test: R² {r2:.4}, RMSE {:.3} with noise of {NOISE}", metrics::rmse(&predicted, &test)?);
     if let Some(path) = &options.plot {
         draw(path, &points, fit, r2)?;
-        println!("picture: {}", path.display());
+        println!("plot: {}", path.display());
     }
     Ok(r2)
 }

@@ -103,7 +103,7 @@ fn forward(here: Place) {
 @group(0) @binding(3) var<storage, read> d_loss: array<f32>;
 @group(0) @binding(4) var<storage, read_write> gradient: array<f32>;
 
-// gradient = d_loss * scale * row_gradient, a row to an invocation
+// gradient = d_loss * scale * row_gradient, one row per invocation
 @compute @workgroup_size(GROUP)
 fn backward(here: Place) {
     let row = invocation_index(here.group, here.groups, here.lane);

@@ -1,12 +1,12 @@
 // A mini-batch: rows of the inputs and of the targets, picked by a list of row numbers. Step s of an epoch takes the
-// list's entries from s * stride, so the same launch serves every step.
+// list's entries from s * stride, so the same dispatch serves every step.
 
 struct Params {
     rows: u32,          // of the mini-batch
     input_cols: u32,
     target_cols: u32,
     stride: u32,
-    entries: u32,       // of the list, which begins anew behind its end
+    entries: u32,       // of the list, which wraps around
     last_row: u32,      // of the data; row numbers beyond it read this one
 }
 

@@ -1,4 +1,4 @@
-// Losses that add up errors element by element: scale * sum of error(prediction, target), and their gradients.
+// Elementwise losses: scale * sum of error(prediction, target), and their gradients.
 // `kind` is `Elementwise::kind` in src/ops/loss.rs.
 
 struct Params {
@@ -17,7 +17,7 @@ struct Params {
 // A pipeline is compiled for each set of values that a program uses.
 override kind: u32 = 0u;
 override activation: u32 = 0u;          // what the predictions come out of
-override has_before: bool = false;      // whether `before` holds what its derivative is told from, not the predictions
+override has_before: bool = false;      // whether its derivative is computed from `before`, not from the predictions
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> predictions: array<f32>;
@@ -43,7 +43,7 @@ fn error(kind: u32, delta: f32, p: f32, t: f32) -> f32 {
     return select(result, e, is_nan(e));
 }
 
-// The derivative of the error by the prediction.
+// The derivative of the error with respect to the prediction.
 fn error_derivative(kind: u32, delta: f32, p: f32, t: f32) -> f32 {
     let e = p - t;
     var result: f32;

@@ -1,5 +1,5 @@
 // C = activation(alpha * A B + beta * C + bias), with A [m, k], B [k, n], C [m, n] row-major, bias [n]; or in a
-// backward pass C = (alpha * A B + beta * C) * activation'(extra), and the sums of A's rows beside it.
+// backward pass C = (alpha * A B + beta * C) * activation'(extra), and the sums of A's rows along with it.
 //
 // A and B are read through strides, so the same kernel multiplies by a transpose: the forward pass, the input
 // gradient and the weight gradient of a linear layer are three calls of it.

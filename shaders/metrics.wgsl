@@ -1,6 +1,6 @@
-// How many rows are classified right: the largest prediction stands where the largest target stands (of equals, the
-// first); with a single column, both lie on the same side of their thresholds. A single column of targets for several of
-// predictions holds class numbers. A row with a NaN, or with the number of no class, is not right.
+// How many rows are classified correctly: the largest prediction is in the column of the largest target (of equals, the
+// first); with a single column, both lie on the same side of their thresholds. A single column of targets for several
+// of predictions holds class numbers. A row with a NaN, or with the number of no class, is not right.
 
 struct Params {
     rows: u32,

@@ -24,7 +24,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> state1: array<f32>;
 @group(0) @binding(6) var<storage, read_write> state2: array<f32>;
 
-// There may be fewer invocations than values: each goes on by as many as there are.
+// There may be fewer invocations than values: each strides by their number.
 fn stride(groups: vec3u) -> u32 {
     return groups.x * groups.y * GROUP;
 }

@@ -48,7 +48,7 @@ struct RowParams {
 
 @group(0) @binding(0) var<uniform> row_params: RowParams;
 
-// sums[r] = scale * (sum over c of x[r, c]): a workgroup to a row.
+// sums[r] = scale * (sum over c of x[r, c]): one workgroup per row.
 @compute @workgroup_size(GROUP)
 fn rows(here: Place) {
     let row = workgroup_index(here.group, here.groups);

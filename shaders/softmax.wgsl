@@ -1,4 +1,4 @@
-// Softmax and its logarithm over each row, a workgroup to a row.
+// Softmax and its logarithm over each row, one workgroup per row.
 
 struct Params {
     rows: u32,

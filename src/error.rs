@@ -1,8 +1,8 @@
-//! The one error type: what was tried, with which numbers, and the way out.
+//! The error type: what was tried, with which numbers, and how to fix it.
 
 use std::fmt;
 
-/// What kind of thing went wrong, for programs that react to it; people read the [`Error`]'s message.
+/// The category of an error, for programs that react to it; people read the [`Error`]'s message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -10,13 +10,13 @@ pub enum ErrorKind {
     Shape,
     /// An argument outside what the operation accepts (batch size 0, a NaN in the data, a value of another graph...).
     InvalidInput,
-    /// No such adapter, or none that serves.
+    /// No such adapter, or none that is usable.
     NoDevice,
-    /// The adapter was lost, reset or unplugged, or gave no answer in time; its tensors are gone, and every later call
+    /// The adapter was lost, reset or unplugged, or did not respond in time; its tensors are gone, and every later call
     /// fails at once.
     DeviceLost,
     /// A kernel that does not compile, that the adapter refuses to run, or whose reference implementation panicked. The
-    /// device is as good as before.
+    /// device is still usable.
     Kernel,
     /// An allocation that does not fit the adapter's limits or memory.
     OutOfMemory,
@@ -62,11 +62,11 @@ impl fmt::Display for Message {
     }
 }
 
-/// The result of a call to wgrad.
+/// The result type of wgrad.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of your own operation or module, shown as `operation: detail`.
+    /// An error from a custom operation or module, shown as `operation: detail`.
     pub fn new(kind: ErrorKind, operation: impl Into<String>, detail: impl Into<String>) -> Self {
         Self(Box::new(Message { kind, operation: operation.into(), detail: detail.into() }))
     }

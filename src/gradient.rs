@@ -1,10 +1,10 @@
-//! The chain rule: adds the calls that compute gradients to the same graph.
+//! Backpropagation: adds the calls that compute gradients to the same graph.
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Var};
 
-/// The gradients of a [1, 1] value by others, as values of the same graph; `None` where it does not depend on them. They
-/// may be part of a loss and have gradients themselves, so any order of derivative works: PyTorch's
+/// The gradients of a [1, 1] value with respect to others, as values of the same graph; `None` where it does not depend
+/// on them. They may be part of a loss and be differentiated again, so derivatives of any order work: PyTorch's
 /// `torch.autograd.grad(loss, by, create_graph=True)`.
 ///
 /// ```
@@ -36,7 +36,7 @@ pub fn gradients(graph: &mut Graph, loss: Var, by: &[Var]) -> Result<Vec<Option<
     pull_back(graph, loss, one, by, 0)
 }
 
-/// The gradients by `by`, from `dy`, that of `y`, through the calls from number `first` on.
+/// The gradients with respect to `by`, given `dy`, the gradient of `y`, through the calls from index `first` on.
 fn pull_back(graph: &mut Graph, y: Var, dy: Var, by: &[Var], first: usize) -> Result<Vec<Option<Var>>> {
     let last = graph.nodes().len();
     // Which values depend on those asked for.
@@ -63,7 +63,7 @@ fn pull_back(graph: &mut Graph, y: Var, dy: Var, by: &[Var], first: usize) -> Re
         let each = match node.op.expand(graph, &node.inputs)? {
             Some(same) => {
                 let mut each = pull_back(graph, same, dy, &node.inputs, from)?;
-                // Of an operand that is there twice, the expansion tells the whole gradient each time.
+                // For an operand that appears twice, the expansion gives the whole gradient each time.
                 for i in 1..node.inputs.len() {
                     if node.inputs[..i].contains(&node.inputs[i]) {
                         each[i] = None;

@@ -1,5 +1,6 @@
-//! wgrad trains and runs small neural networks on any GPU: readable WGSL kernels on wgpu (Vulkan, Metal, DX12, GL), a
-//! module layer that schedules them, and a CPU path that proves every result and serves where there is no GPU.
+//! wgrad trains and runs small neural networks on any GPU: readable WGSL kernels on wgpu (Vulkan, Metal, DX12, GL),
+//! modules, losses and optimizers on top, and a CPU path that checks every kernel and runs networks where there is no
+//! GPU.
 //!
 //! ```
 //! use wgrad::data::{Labels, disk};
@@ -29,9 +30,9 @@
 //!
 //! From the top down:
 //! - [`Trainer`] runs epochs of shuffled mini-batches and evaluates the model; nothing is read back within an epoch. It
-//!   blocks; a [`Session`] is the same to be awaited.
+//!   blocks; a [`Session`] is its async counterpart.
 //! - [`nn`] has modules, losses and initialisers, [`optim`] optimizers and learning-rate schedules, [`data`] datasets,
-//!   [`metrics`] what is computed from predictions.
+//!   [`metrics`] measures of predictions.
 //! - [`Graph`] keeps what was called, as data; [`gradients`] adds the backward pass as calls of the same graph, and
 //!   [`lower()`] merges calls and turns them into a [`Recording`]. [`nn::Backprop`] does it for a training loop of your own,
 //!   as in PyTorch.
@@ -82,7 +83,7 @@ pub use train::{Control, EarlyStopping, EpochRecord, Fit, History, Metrics, Moni
 #[doc = include_str!("../docs/COMING_FROM_PYTORCH.md")]
 pub mod coming_from_pytorch {}
 
-/// The code in the pages beside the source runs as documentation tests.
+/// The code in the Markdown pages runs as documentation tests.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../README.md")]

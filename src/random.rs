@@ -1,5 +1,5 @@
-//! All streams of the random generator: whatever is drawn from a seed has a stream of its own, so that one seed can serve
-//! a whole program.
+//! All streams of the random generator: everything drawn from a seed has its own stream, so that one seed can serve a
+//! whole program.
 //!
 //! | stream | what is drawn from it |
 //! |---|---|
@@ -26,8 +26,8 @@ pub(crate) fn parameters(seed: u64) -> ChaCha8Rng {
     stream(seed, 0)
 }
 
-/// The order of the samples in an epoch; epochs count from 1. It follows from the seed and the epoch's number alone, so
-/// training that goes on from a checkpoint needs to know no more.
+/// The order of the samples in an epoch; epochs count from 1. It depends only on the seed and the epoch's number, so
+/// training resumed from a checkpoint needs nothing else.
 pub(crate) fn epoch_order(seed: u64, epoch: usize) -> ChaCha8Rng {
     stream(seed, epoch as u64)
 }

@@ -205,7 +205,7 @@ fn what_is_no_checkpoint_of_this_training_changes_nothing() {
     assert_same_training("after the right file", &reader, &writer);
 }
 
-/// A rule of one's own, which keeps as much as Adam.
+/// A custom algorithm, which keeps as much as Adam.
 struct Own<T>(T);
 
 impl<T: Algorithm> Algorithm for Own<T> {

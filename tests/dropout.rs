@@ -21,7 +21,7 @@ on_every_device!(
     a_trainer_repeats_itself_whatever_the_submits,
 );
 
-/// The outputs of a launch at one step, for inputs of 1.
+/// The outputs of a dispatch at one step, for inputs of 1.
 fn masked(device: &Device, len: usize, (p, key): (f32, u32), clock: u32, step: u32) -> Vec<f32> {
     let ones = Tensor::new(device, 1, len, &vec![1.0; len]).unwrap();
     let clock = Tensor::new(device, 1, 1, &[f32::from_bits(clock)]).unwrap();
@@ -55,7 +55,7 @@ fn a_share_p_is_dropped_and_the_rest_scaled(devices: &Devices) {
     }
 }
 
-/// Two masks agree in half of their elements, whatever tells them apart.
+/// Two masks agree in half of their elements, whatever distinguishes them.
 fn neighbours_steps_and_keys_are_independent(devices: &Devices) {
     const LEN: usize = 40_000;
     for (label, device) in devices {
@@ -198,7 +198,7 @@ fn evaluation_drops_nothing(devices: &Devices) {
 }
 
 fn a_trainer_repeats_itself_whatever_the_submits(devices: &Devices) {
-    // The same row over and over and a rate of 0: the masks alone tell the steps apart.
+    // The same row over and over and a rate of 0: the masks alone distinguish the steps.
     let data = Dataset::new([0.25, -0.75].repeat(70), 2, [1.0, 0.0].repeat(70), 2).unwrap();
     let losses = |device: &Device, seed, submits: u32, calls: usize| {
         let mut trainer = Trainer::new(device, network(), Mse::new(), Sgd::new(0.0), seed).unwrap();

@@ -111,9 +111,9 @@ fn operations() {
     let epilogue = ops::matmul::Epilogue { bias: Some(&row), ..Default::default() };
     assert_error(ops::matmul(&mut recording, &a, a.t(), &out, epilogue), Shape, &["bias is 1 x 4", "must be 1 x 2"]);
     let twice = ops::activation::forward(&mut recording, ReLU, &a, &a);
-    assert_error(twice, InvalidInput, &["bound twice", "tensor of its own"]);
+    assert_error(twice, InvalidInput, &["bound twice", "separate tensor"]);
     let other = ops::activation::forward(&mut recording, ReLU, &a, &b);
-    assert_error(other, Shape, &["x is 2 x 3", "out is 4 x 5", "one shape"]);
+    assert_error(other, Shape, &["x is 2 x 3", "out is 4 x 5", "the same shape"]);
     assert!(recording.is_empty());
 }
 
@@ -262,7 +262,7 @@ fn kernels_of_users() {
         let large = recording.dispatch(&LARGE_PARAMS, [1, 1], [0u32; 65], &[], &[&out], 1);
         assert_error(large, InvalidInput, &["260 bytes", "256"]);
         assert!(recording.dispatch(&ONE, [1, 1], 0u32, &[&out], &[], 1).is_err());
-        // More launches than a uniform binding of 64 KiB has room for the parameters of.
+        // More dispatches than a uniform binding of 64 KiB has room for the parameters of.
         let mut recording = Recording::new(device);
         for _ in 0..300 {
             recording.dispatch(&THREE, [1, 1], (), &[], &[&out], 1).unwrap();

@@ -81,7 +81,7 @@ fn a_second_trainer_shares_what_the_first_has_learnt(devices: &Devices) {
         assert_ne!(first.parameters().read().unwrap(), before, "{name}: nothing was learnt");
         assert_eq!(first.predict(&x, 2).unwrap(), second.predict(&x, 2).unwrap(), "{name}");
 
-        // Another seed would have to draw values anew.
+        // Another seed would have to draw new values.
         let before = first.parameters().read().unwrap();
         refused(layers.trainer(device, 99), &["seed 0", "instead of 99", "redraw"]);
         assert_same_bits(name, &first.parameters().read().unwrap(), &before);
@@ -173,7 +173,7 @@ fn another_device_is_an_error_unless_values_are_copied() {
         let unlike = Parameters::new(&one, &model, 0).unwrap();
         let error = unlike.copy_from(trainer.parameters()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Shape);
-        assert!(error.to_string().contains("both models must be alike"), "{error}");
+        assert!(error.to_string().contains("both models must have the same parameters"), "{error}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Numbers that are easily lost: NaN, small values beside large ones, long sums. On the CPU path and on every GPU, against
+//! Numbers that are easily lost: NaN, small values next to large ones, long sums. On the CPU path and on every GPU, against
 //! f64; bounds are relative to the value.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
@@ -46,7 +46,7 @@ fn row(device: &Device, values: &[f32]) -> Tensor {
     Tensor::new(device, 1, values.len(), values).unwrap()
 }
 
-/// Value and derivative of each element; the derivative is told from the value where the table says so.
+/// Value and derivative of each element; the derivative is computed from the value where the table says so.
 fn value_and_derivative(device: &Device, function: Activation, x: &[f32]) -> [Vec<f32>; 2] {
     let (at, ones) = (row(device, x), row(device, &vec![1.0; x.len()]));
     let value = outcome(device, [1, x.len()], |r, out| activation::forward(r, function, &at, out));
@@ -78,7 +78,7 @@ fn functions_are_right_over_all_exponents(devices: &Devices) {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// The inputs that a fault tells of.
+/// The inputs that an error names.
 fn at(fault: &str, x: &[f32]) -> Vec<f32> {
     let places = fault.split('[').skip(1).filter_map(|text| text.split(']').next()?.parse::<usize>().ok());
     places.filter_map(|i| x.get(i)).copied().collect()

@@ -1,4 +1,4 @@
-//! Models in files: what wgrad writes is what PyTorch writes, what does not fit is told, and no file makes it panic.
+//! Models in files: what wgrad writes is what PyTorch writes, what does not fit is reported, and no file makes it panic.
 
 mod common;
 
@@ -287,7 +287,7 @@ fn descriptions_that_make_no_sense_are_errors() {
     assert!(error.to_string().contains("Parameters::load"), "{error}");
 }
 
-/// A module of one's own, which does not say what it is.
+/// A custom module, which does not say what it is.
 struct Own(Linear);
 
 impl Module for Own {

@@ -78,7 +78,7 @@ fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("session-{}.safetensors", name.replace([' ', ',', '/'], "-")))
 }
 
-/// The state is that after so many epochs as the history has, a checkpoint tells of the same, and both go on to where
+/// The state is that after as many epochs as the history has, a checkpoint has the same, and both go on to where
 /// an uninterrupted training gets.
 fn check(name: &str, device: &Device, mut training: Training) {
     training.factor.store(1f64.to_bits(), Ordering::Relaxed);

@@ -273,7 +273,7 @@ fn optimizers_refuse_impossible_settings() {
     assert_eq!(optimizer.learning_rate(), 0.1);
 }
 
-/// Constants that only the launchers see, which anyone may call.
+/// Constants that only the recording functions see, which anyone may call.
 #[test]
 fn updates_refuse_impossible_constants_and_shapes() {
     let device = Device::cpu();

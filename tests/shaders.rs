@@ -177,7 +177,7 @@ fn descriptors_say_what_the_shaders_say() {
     }
 }
 
-/// Sizes of blocks, tiles and workgroups are told in both languages: every named constant of a shader has the value
+/// Sizes of blocks, tiles and workgroups are defined in both languages: every named constant of a shader has the value
 /// that the host counts with.
 #[test]
 fn constants_are_those_of_the_host() {
@@ -202,7 +202,7 @@ fn shaders_stay_within_the_default_limits_of_webgpu() {
         assert!(kernel.inputs <= MAX_INPUTS && kernel.outputs <= MAX_OUTPUTS, "{}", kernel.name);
         let [x, y, z] = kernel.workgroup_size;
         assert!(x <= 256 && y <= 256 && z <= 64 && x * y * z <= 256, "{}", kernel.name);
-        // Parameters of a launch lie 256 bytes apart.
+        // Parameters of a dispatch lie 256 bytes apart.
         assert!(kernel.params_size <= 256, "{}", kernel.name);
         let (module, info) = parse(kernel.name, kernel.wgsl);
         let (_, workgroup_bytes) = reflect(&module, &info, kernel.entry_point);
@@ -267,7 +267,7 @@ fn translated<T, E: std::fmt::Display>(kernel: &Kernel, language: &str, result: 
     result.unwrap_or_else(|error| panic!("{} to {language}: {error}", kernel.name))
 }
 
-/// As wgpu translates: one entry point, with the constants of its simplest launch, for Vulkan, GL, Direct3D 12 and Metal.
+/// As wgpu translates: one entry point, with the constants of its simplest dispatch, for Vulkan, GL, Direct3D 12 and Metal.
 fn translate(kernel: &Kernel, bounds_check_policies: BoundsCheckPolicies, checked: bool) {
     let (module, info) = parse(kernel.name, kernel.wgsl);
     let entry = (ShaderStage::Compute, kernel.entry_point.to_string());

@@ -103,7 +103,7 @@ fn early_stopping_waits_and_puts_the_best_parameters_back(devices: &Devices) {
         short.fit(&train, Fit::new(best.0, 7)).unwrap();
         assert_same_bits(name, &values(&stopped), &values(&short));
 
-        // A call that goes on knows that patience is out; a new one begins to count anew.
+        // A call that goes on knows that patience is out; a new one starts counting from 0.
         let until = Fit::until(60, 7).validation(&validation).early_stopping(EarlyStopping::new(patience));
         assert_eq!(measured(&mut stopped, until), [], "{name}");
         assert_same_bits(name, &values(&stopped), &values(&short));

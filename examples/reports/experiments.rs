@@ -13,7 +13,7 @@ const HIDDEN: usize = 25;
 
 /// A 2-25-25-25-k multi-layer perceptron that learns the disk problem by mini-batches of squared errors.
 pub(crate) struct Experiment {
-    /// The report, and what tells its experiments apart.
+    /// The report, and what distinguishes its experiments.
     pub(crate) name: &'static str,
     hidden: [Activation; 3],
     output: Activation,
@@ -214,7 +214,7 @@ impl Experiment {
         f64::from(loss * Reduction::Mean.scale(n, outputs) / self.loss.scale(n, outputs))
     }
 
-    /// Whether PyTorch's network learns: two do not, and are not meant to.
+    /// Whether PyTorch's network learns: two do not, as expected.
     pub(crate) fn learns(&self) -> bool {
         self.pytorch.0 > 75.0
     }

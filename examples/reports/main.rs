@@ -1,5 +1,5 @@
-//! Repeats the experiments of five reports on small frameworks, whose networks all learn the disk problem, and compares
-//! the test accuracy with theirs and PyTorch's: `docs/REPORTS.md` has the results.
+//! Reproduces the experiments of five reports on small frameworks, all on the disk problem, and compares the test
+//! accuracy with theirs and PyTorch's: `docs/REPORTS.md` has the results.
 //!
 //! `cargo run --release --example reports -- all --device cpu --plots reports`
 
@@ -20,7 +20,7 @@ use wgrad::{Device, Error, ErrorKind, Fit, Metrics, Result, Trainer};
 
 use experiments::{EXPERIMENTS, Experiment, PYTORCH_RUNS};
 
-/// How often the model is measured for the curves.
+/// How often the model is evaluated for the curves.
 const MEASUREMENTS: usize = 50;
 
 /// Trains the experiments of five reports, and prints a table of their test accuracies in percent.
@@ -29,13 +29,13 @@ struct Options {
     /// all, worch, pytorch-like, without-autograd, hotgrad, five-activations, or an experiment as the table names it
     #[arg(default_value = "all")]
     experiment: String,
-    /// Trainings of each experiment
+    /// Runs of each experiment
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
-    /// Run i takes its points, initial weights and order of mini-batches from this plus i
+    /// Run i draws its points, initial weights and mini-batch order from this plus i
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; WGRAD_DEVICE says it too
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; or set WGRAD_DEVICE instead
     #[arg(long)]
     device: Option<String>,
     /// Draw each experiment's curves and the plane as its first run predicts it, as SVG
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     match run(&Options::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
-            eprintln!("An experiment learnt where PyTorch does not, or did not where it does.");
+            eprintln!("An experiment learned where PyTorch's doesn't, or did not learn where PyTorch's does.");
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Trains as told; returns whether those networks learnt that learn in PyTorch, and no others.
+/// Trains with these options; returns whether exactly those networks learned that learn in PyTorch.
 fn run(options: &Options) -> Result<bool> {
     let wanted = &options.experiment;
     let chosen: Vec<_> = EXPERIMENTS.iter().filter(|e| wanted == "all" || e.name.starts_with(wanted)).collect();
@@ -105,7 +105,7 @@ fn run(options: &Options) -> Result<bool> {
     Ok(as_pytorch)
 }
 
-/// What is left of a training.
+/// The results of a training run.
 struct Run {
     number: u64,
     trainer: Trainer,
@@ -126,7 +126,7 @@ fn percent(accuracy: Option<f32>) -> f64 {
     100.0 * accuracy.map_or(f64::NAN, f64::from)
 }
 
-/// Trains once for each seed. The CPU path does so on all cores, each run on a device of its own.
+/// Trains once for each seed. The CPU path does so on all cores, each run on a separate device.
 fn train_all(experiment: &Experiment, options: &Options, device: &Device) -> Result<Vec<Run>> {
     let is_cpu = device.describe().kind == wgrad::DeviceKind::Cpu;
     let workers = if is_cpu { thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };

@@ -2,11 +2,11 @@
 //!
 //! `cargo run --release --example throughput -- --sizes 2,25,25,25,2 --batch 32 --steps 2000 --device cpu`
 //!
-//! Step i learns from the rows (i * batch) mod (rows - batch + 1) and those after it, as the programs in
+//! Step i trains on the rows (i * batch) mod (rows - batch + 1) and those after it, as the programs in
 //! `benches/peers/` do. The clock starts after a warm-up and stops when the last loss has been read.
 //!
-//! `--scaling` prints the time of a step against width, depth and batch instead, with the share of the arithmetic that
-//! the device can do at best: where dispatches end and arithmetic begins.
+//! `--scaling` prints the time of a step against width, depth and batch instead, with the fraction of the device's peak
+//! arithmetic: where a step stops being bound by dispatches.
 
 mod scaling;
 mod training;
@@ -25,7 +25,7 @@ struct Options {
     /// Columns of the input, of each hidden layer and of the output
     #[arg(long, value_delimiter = ',', default_value = "2,25,25,25,2")]
     sizes: Vec<usize>,
-    /// Rows for each step
+    /// Mini-batch size
     #[arg(long, default_value_t = 32)]
     batch: usize,
     /// Steps for each timing
@@ -43,10 +43,10 @@ struct Options {
     /// Print each timing as a line of JSON
     #[arg(long)]
     json: bool,
-    /// Print the dispatches of a step, too
+    /// Also print the dispatches of a step
     #[arg(long)]
     dispatches: bool,
-    /// Time each dispatch of a step by itself instead, repeated so many times
+    /// Time each dispatch of a step by itself instead, repeated this many times
     #[arg(long, conflicts_with = "json")]
     each: bool,
     /// Time networks of many widths, depths and batches, and print a table
@@ -55,7 +55,7 @@ struct Options {
     /// Draw the table of --scaling
     #[arg(long, value_name = "FILE", requires = "scaling")]
     plot: Option<PathBuf>,
-    /// Leave out points of --scaling that take longer than so many seconds a step
+    /// Skip points of --scaling that take longer than this many seconds per step
     #[arg(long, default_value_t = 2.0, requires = "scaling")]
     patience: f64,
 }
@@ -135,7 +135,7 @@ fn time_each(device: &Device, step: &Recording, repeats: u32) -> Result<()> {
         sum += best;
         println!("{best:10.2} us  {text}");
     }
-    println!("{sum:10.2} us in all");
+    println!("{sum:10.2} us in total");
     Ok(())
 }
 

@@ -14,7 +14,7 @@ const WIDTH: usize = 128;
 const DEPTH: usize = 3;
 const BATCH: usize = 128;
 
-/// Times about so many seconds for each point, after a warm-up.
+/// Times each point for about this many seconds, after a warm-up.
 const SECONDS: f64 = 0.3;
 
 /// `depth` layers of `width` columns each.

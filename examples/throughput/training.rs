@@ -54,7 +54,7 @@ impl Training {
         Ok(Self { step, loss })
     }
 
-    /// Runs so many steps and returns the loss of the last.
+    /// Runs this many steps and returns the loss of the last.
     pub(crate) fn run(&self, steps: u32) -> Result<f32> {
         self.step.run_steps(0..steps)?;
         Ok(self.loss.read()?[0])

@@ -24,7 +24,7 @@ fn gelu_angle(x: f32) -> f32 {
     return 0.79788456 * (x + 0.044715 * x * x * x);
 }
 
-// The derivative, told from the function's input, or from its value where the table says so.
+// The derivative, computed from the function's input, or from its value where the table says so.
 fn derivative(kind: u32, a: f32, at: f32) -> f32 {
     var result: f32;
     switch kind {

@@ -1,4 +1,5 @@
-// Where an invocation stands. A grid has at most 65,535 workgroups in a dimension; more are folded into two dimensions.
+// The position of an invocation. A grid has at most 65,535 workgroups in a dimension; more are folded into two
+// dimensions.
 
 struct Place {
     @builtin(workgroup_id) group: vec3u,
@@ -6,7 +7,7 @@ struct Place {
     @builtin(local_invocation_index) lane: u32,
 }
 
-// Invocations of a workgroup, where each works for itself.
+// Invocations of a workgroup, where each works independently.
 const GROUP = 64u;
 
 // These take a place in pieces: on Direct3D the number of workgroups is only known where an entry point reads it.

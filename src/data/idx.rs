@@ -77,7 +77,7 @@ impl Array {
 
 /// A packed file that unpacks to more bytes than this...
 const LARGE: usize = 1 << 28;
-/// ... and to more than this many times its own is not read: it would fill the memory of whoever opens it.
+/// ... and to more than this many times its own is not read: it could exhaust memory (a decompression bomb).
 const RATIO: u64 = 100;
 
 fn read(path: &Path) -> Result<Array> {
@@ -177,7 +177,7 @@ fn unpacked(file: BufReader<File>, _: &Path) -> Result<Box<dyn Read>> {
 
 #[cfg(not(feature = "gz"))]
 fn unpacked(_: BufReader<File>, path: &Path) -> Result<Box<dyn Read>> {
-    Err(Error::input("idx", format!("{} is packed by gzip; unpack it, or use wgrad's feature gz", path.display())))
+    Err(Error::input("idx", format!("{} is compressed by gzip; decompress it, or use wgrad's feature gz", path.display())))
 }
 
 /// The members of a gzip file, one after the other, with zeros between and behind them as tapes and blocks leave them.
@@ -209,7 +209,7 @@ impl<R: BufRead> Read for Members<R> {
                 None => {}
                 Some(0x1f) => self.0 = Some(flate2::bufread::GzDecoder::new(rest)),
                 Some(_) => {
-                    let detail = "what follows its packed data is not gzip; download it again";
+                    let detail = "what follows its compressed data is not gzip; download it again";
                     return Err(std::io::Error::new(IoKind::InvalidData, detail));
                 }
             }

@@ -18,9 +18,9 @@ pub use standardize::Standardize;
 use crate::device::MAX_ELEMENTS;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Samples to train on or to be measured by: a matrix of inputs [n, i] and one of targets [n, t], row by row.
+/// Samples for training or evaluation: a matrix of inputs [n, i] and one of targets [n, t], row by row.
 ///
-/// It lies in the host's memory. A [`Trainer`](crate::Trainer) keeps a copy on its device while it uses it, or uploads
+/// It is held in host memory. A [`Trainer`](crate::Trainer) keeps a copy on its device while it uses it, or uploads
 /// it in chunks where it does not fit: see [`Fit::resident_bytes`](crate::Fit::resident_bytes). `data::Csv` (feature
 /// `csv`) reads them from a table, [`idx`] from MNIST's format, and `Dataset::from_arrays` (feature `ndarray`) takes ndarray's matrices.
 ///
@@ -47,7 +47,7 @@ impl Dataset {
     /// A dataset from the values of both matrices, row by row, and their numbers of columns.
     ///
     /// # Errors
-    /// No rows or columns, rows that are not whole, different numbers of rows, a NaN or an infinity.
+    /// No rows or columns, incomplete rows, different numbers of rows, a NaN or an infinity.
     pub fn new(inputs: Vec<f32>, input_cols: usize, targets: Vec<f32>, target_cols: usize) -> Result<Self> {
         let input_rows = rows("dataset", "inputs", &inputs, input_cols)?;
         let target_rows = rows("dataset", "targets", &targets, target_cols)?;
@@ -117,7 +117,7 @@ impl Dataset {
 
     /// The same data with class numbers [n, 1] as rows of `classes` values: 1 in the class's column, 0 elsewhere.
     ///
-    /// [`CrossEntropy`](crate::nn::CrossEntropy) takes class numbers as they are; other losses want this.
+    /// [`CrossEntropy`](crate::nn::CrossEntropy) takes class numbers; other losses need this.
     ///
     /// ```
     /// use wgrad::data::Dataset;
@@ -233,7 +233,7 @@ pub(crate) fn rows(operation: &str, what: &str, values: &[f32], cols: usize) -> 
     if cols == 0 || values.is_empty() || !values.len().is_multiple_of(cols) {
         return Err(Error::shape(
             operation,
-            format!("{} values of {what} make no whole rows of {cols} columns; give at least one row", values.len()),
+            format!("{} values of {what} are not whole rows of {cols} columns; give at least one row", values.len()),
         ));
     }
     if let Some(i) = values.iter().position(|v| !v.is_finite()) {

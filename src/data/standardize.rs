@@ -8,11 +8,11 @@ use super::{Dataset, rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 
-/// Brings columns to mean 0 and standard deviation 1 by what it has seen of the training data: scikit-learn's
+/// Scales columns to mean 0 and standard deviation 1, as fitted to the training data: scikit-learn's
 /// `StandardScaler`.
 ///
-/// Fit it to the training data alone, apply it to all data that the model is given, and keep it beside the model: it is
-/// written and read as text, two numbers for each column, which give the same bits again.
+/// Fit it to the training data alone, apply it to all data that the model is given, and save it with the model: its
+/// text form, two numbers per column, restores the same bits.
 ///
 /// ```
 /// use wgrad::data::{Dataset, Standardize};
@@ -86,7 +86,7 @@ impl Standardize {
     /// `(x - mean) / std` for values with as many columns as those it was fitted to, row by row.
     ///
     /// # Errors
-    /// Values that make no whole rows or are not finite, or that are not when divided.
+    /// Values that are not whole rows or not finite, or become so when divided.
     pub fn apply(&self, values: &[f32]) -> Result<Vec<f32>> {
         self.each("apply", values, scaled)
     }

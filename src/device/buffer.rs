@@ -8,7 +8,7 @@ use crate::device::{Device, Runner};
 use crate::error::Error;
 use crate::error::Result;
 
-/// A stretch of a device's memory, in f32 elements; freed with its last tensor.
+/// A range of a device's memory, in f32 elements; freed with its last tensor.
 pub(crate) struct Buffer {
     device: Device,
     id: u64,

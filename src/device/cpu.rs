@@ -106,7 +106,7 @@ impl Cpu {
     }
 }
 
-/// Runs all dispatches. A reference that panics is an error, and the memory is as whole as before.
+/// Runs all dispatches. A reference implementation that panics is an error, and leaves the memory intact.
 fn run_step(buffers: &mut [Vec<f32>], recording: &Recording, step: usize) -> Result<()> {
     let mut at = 0;
     let run = AssertUnwindSafe(|| {

@@ -1,10 +1,11 @@
-//! A lock whose holder can let others in: they come before it does so again.
+//! A fair lock: its holder can let waiting threads in before it takes the lock again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A mutex behind a door. Who wants in passes the door first and holds it until he has the lock, so that of two who want it
-/// one stands at the door; a mutex alone would go to whoever held it before, who is awake, time and again.
+/// A mutex behind a second one, the door. A thread passes the door first and holds it until it has the lock, so that a
+/// waiting thread is next in line; a mutex alone would go again and again to the thread that just held it, which is
+/// awake.
 #[derive(Default)]
 pub(super) struct Fair<T> {
     door: Mutex<()>,
@@ -12,11 +13,11 @@ pub(super) struct Fair<T> {
     waiting: AtomicUsize,
 }
 
-/// Looks at a lock so many times before it sleeps: a step of a small network is over sooner than a thread is woken.
+/// Spins this many times before sleeping: a step of a small network is over sooner than a thread wakes up.
 const LOOKS: usize = 2_000;
 
 impl<T> Fair<T> {
-    /// A panic in another thread leaves whole values behind, so a poisoned lock is as good as any.
+    /// A panic in another thread leaves the values consistent, so a poisoned lock can be used.
     pub(super) fn lock(&self) -> MutexGuard<'_, T> {
         if let Ok(guard) = self.value.try_lock() {
             return guard;
@@ -35,13 +36,13 @@ impl<T> Fair<T> {
         })
     }
 
-    /// Lets those in who wait.
+    /// Lets waiting threads in.
     pub(super) fn yielded<'a>(&'a self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return guard;
         }
         drop(guard);
-        // Who waits holds the door until he is in.
+        // A waiting thread holds the door until it is in.
         drop(self.door.lock().unwrap_or_else(PoisonError::into_inner));
         self.lock()
     }

@@ -1,4 +1,4 @@
-//! What is known about a device, as values: its kind, its backend, what it is capable of, what it was asked to do.
+//! Information about a device: its kind, backend, capabilities, and counters of its work.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceKind {
-    /// A GPU with memory of its own.
+    /// A GPU with dedicated memory.
     Discrete,
     /// A GPU that shares the CPU's memory.
     Integrated,
-    /// A share of a GPU, in a virtual machine.
+    /// A virtual GPU, in a virtual machine.
     Virtual,
     /// A GPU whose driver does not say what it is; in a browser every hardware GPU.
     Other,
@@ -21,7 +21,7 @@ pub enum DeviceKind {
 }
 
 impl DeviceKind {
-    /// Whether it is a real GPU, which [`Device::auto`](crate::Device::auto) takes without being told to.
+    /// Whether it is a real GPU, which [`Device::auto`](crate::Device::auto) picks by itself.
     pub fn is_hardware(self) -> bool {
         !matches!(self, Self::Software | Self::Cpu)
     }
@@ -89,10 +89,9 @@ pub struct Capabilities {
     pub fast_workgroup_memory: bool,
     /// The number of workgroups that keeps it busy; 1 on the CPU path, whose reference implementations run one by one.
     pub busy_workgroups: usize,
-    /// Microseconds that a dispatch takes however little it does; like the next one to a factor of a few, and on the slow
-    /// side.
+    /// The overhead of a dispatch in microseconds; like the next field a pessimistic estimate, to a factor of a few.
     pub dispatch_microseconds: f64,
-    /// Multiplications and additions in a microsecond.
+    /// Multiplications and additions per microsecond.
     pub work_per_microsecond: f64,
 }
 
@@ -101,7 +100,7 @@ impl Capabilities {
     pub(crate) fn of(kind: DeviceKind, backend: Backend) -> Self {
         let (busy_workgroups, dispatch_microseconds, work_per_microsecond) = match (kind, backend) {
             (DeviceKind::Discrete, _) => (256, 3.0, 500_000.0),
-            // Browsers don't tell what their GPU is, but do tell when it is none.
+            // Browsers don't say what their GPU is, but do say when it is a software one.
             (DeviceKind::Integrated, _) | (DeviceKind::Other, Backend::WebGpu) => (256, 6.0, 50_000.0),
             (DeviceKind::Virtual | DeviceKind::Other, _) => (256, 30.0, 1_000.0),
             // A workgroup at a time to each core.
@@ -155,15 +154,15 @@ impl fmt::Display for DeviceInfo {
     }
 }
 
-/// What a device was asked to do since it was opened.
+/// Counters of a device's work since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
     /// Kernels dispatched.
     pub launches: u64,
-    /// Submits: of dispatches (one for each run on the CPU), of copies for a read, of uploads that came to much.
+    /// Submits: of dispatches (one for each run on the CPU), of copies for a read, of large uploads.
     pub submits: u64,
-    /// Results asked for.
+    /// Reads of results.
     pub reads: u64,
     /// Values uploaded from the host.
     pub uploads: u64,

@@ -1,6 +1,6 @@
-//! What a kernel is, to both backends, and the one list of all kernels.
+//! What a kernel is, to both backends.
 
-/// One entry point of a shader, with the CPU function that computes the same.
+/// One entry point of a shader, with its CPU reference implementation.
 ///
 /// In the shader, group 0 holds the parameters (a uniform, binding 0), then the inputs (read-only storage), then the
 /// outputs (read-write storage), in the order of the lists given to [`Recording::dispatch`](crate::Recording::dispatch). A
@@ -19,7 +19,7 @@ pub struct Kernel {
     pub workgroup_size: [u32; 3],
     /// Bytes of the parameters' struct.
     pub params_size: usize,
-    /// The fields of that struct, as tests compare them with the shader's; empty where they are not told.
+    /// The fields of that struct, as tests compare them with the shader's; empty if they are not known.
     pub fields: &'static [Field],
     /// The shader's named constants with their values on the host, which tests compare.
     pub shared: &'static [(&'static str, usize)],
@@ -29,12 +29,12 @@ pub struct Kernel {
     pub outputs: usize,
     /// Whether the kernel reads the number of the step.
     pub uses_step: bool,
-    /// The values of the shader's `override`s, told from the parameters. For each set of values a pipeline is compiled,
-    /// in which the code for other values has fallen away.
+    /// The values of the shader's `override`s, derived from the parameters. A pipeline is compiled for each set of
+    /// values, with dead branches removed.
     pub constants: fn(&[u8]) -> Constants,
-    /// The reference implementation: computes on the CPU what the entry point computes on the GPU.
+    /// The reference implementation: a CPU function that computes what the entry point computes.
     pub reference: fn(Call<'_>),
-    /// What the CPU path calls: the reference, or a function that gives the same values sooner.
+    /// What the CPU path calls: the reference implementation, or a faster function with the same results.
     pub cpu: fn(Call<'_>),
     /// Whether it is one of the crate's own: dispatched by `ops`, which checks the shapes, it is compiled without bounds
     /// checks.
@@ -120,7 +120,7 @@ impl Kernel {
         }
     }
 
-    /// With a function that gives the same values as the reference, sooner: the CPU path calls it.
+    /// With a faster function for the CPU path, which gives the same results as the reference implementation.
     pub const fn cpu(mut self, cpu: fn(Call<'_>)) -> Self {
         self.cpu = cpu;
         self
@@ -132,26 +132,26 @@ impl Kernel {
         self
     }
 
-    /// With so many inputs, up to [`MAX_INPUTS`].
+    /// With this many inputs, up to [`MAX_INPUTS`].
     pub const fn inputs(mut self, inputs: usize) -> Self {
         self.inputs = inputs;
         self
     }
 
-    /// With so many outputs, up to [`MAX_OUTPUTS`].
+    /// With this many outputs, up to [`MAX_OUTPUTS`].
     pub const fn outputs(mut self, outputs: usize) -> Self {
         self.outputs = outputs;
         self
     }
 
-    /// Has the kernel read the number of the step: see [`Kernel`].
+    /// Makes the kernel read the step number: see [`Kernel`].
     pub const fn with_step(mut self) -> Self {
         self.uses_step = true;
         self
     }
 
-    /// Has the pipeline compiled for these values of the shader's `override`s, which `constants` tells from the
-    /// parameters' bytes.
+    /// Specialises the pipeline for values of the shader's `override`s, which `constants` derives from the parameters'
+    /// bytes.
     pub const fn constants(mut self, constants: fn(&[u8]) -> Constants) -> Self {
         self.constants = constants;
         self
@@ -220,7 +220,7 @@ pub(crate) struct Shader {
 }
 
 /// The module of these files of `shaders/`, and the constants that it shares with the host:
-/// `shader!(["common/grid", "fill"], shared: [GROUP])`. WGSL has no `include`: the files follow each other as they are.
+/// `shader!(["common/grid", "fill"], shared: [GROUP])`. WGSL has no `include`: the files are concatenated.
 macro_rules! shader {
     ([$($file:literal),* $(,)?], shared: [$($name:ident $(= $value:expr)?),* $(,)?]) => {
         $crate::device::kernel::Shader {
@@ -237,7 +237,7 @@ pub(crate) const fn workgroup([x, y, z]: [usize; 3]) -> [u32; 3] {
     [x as u32, y as u32, z as u32]
 }
 
-/// A kernel of the crate's own: `kernel!("matmul", "tiled", SHADER, ...)` is the entry point `tiled` of that shader, by
+/// A built-in kernel: `kernel!("matmul", "tiled", SHADER, ...)` is the entry point `tiled` of that shader, by
 /// the name of `matmul.tiled`.
 macro_rules! kernel {
     (

@@ -1,4 +1,4 @@
-//! The device: the one seam between the GPU and the CPU path. Nothing above this file knows which it runs on.
+//! The device: the abstraction over the GPU and the CPU path. Nothing above this file knows which it runs on.
 
 mod buffer;
 mod cpu;
@@ -34,7 +34,7 @@ pub(crate) use tensor::{ALIGNMENT, MAX_ELEMENTS};
 
 /// Where tensors live and kernels run: a GPU adapter, or the CPU.
 ///
-/// A device is a handle: clones are the same device. Tensors of different devices don't mix.
+/// A device is a handle: clones are the same device. Tensors of different devices can't be mixed.
 ///
 /// ```
 /// use wgrad::Device;
@@ -57,7 +57,7 @@ pub(crate) use tensor::{ALIGNMENT, MAX_ELEMENTS};
 #[derive(Clone)]
 pub struct Device(Arc<Runner>);
 
-/// Who runs recordings.
+/// What runs recordings.
 pub(crate) enum Runner {
     Cpu(Cpu),
     #[cfg(feature = "gpu")]
@@ -100,7 +100,7 @@ impl Device {
     /// The best GPU adapter there is, hardware first, a software adapter otherwise.
     ///
     /// # Errors
-    /// No adapter at all.
+    /// No adapter.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn gpu() -> Result<Self> {
         Self::named("gpu")
@@ -108,11 +108,12 @@ impl Device {
 
     /// The device of this name: `auto`, `cpu`, `gpu`, a backend (`vulkan`, `metal`, `dx12`, `gl`), a number of
     /// [`Device::list`] (`0`), a line as `cargo run --example devices` prints it, an adapter's name, or a part of one
-    /// (`nvidia`, `llvmpipe`); in any case, with or without spaces around it. Of several that fit it is the first: equal
-    /// cards are told apart by their numbers.
+    /// (`nvidia`, `llvmpipe`); in any case, with or without spaces around it. Of several that fit it is the first:
+    /// identical cards are distinguished by their numbers.
     ///
-    /// GL adapters are looked at only for the word `gl`, their own names, or where there are no others: asking for them is
-    /// slow, and prints on machines without a desktop. wgpu's own variables (`WGPU_BACKEND` and the like) choose nothing.
+    /// GL adapters are considered only for the word `gl`, their own names, or where there are no others: asking for
+    /// them is slow, and prints on machines without a desktop. wgpu's own variables (`WGPU_BACKEND` and the like)
+    /// choose nothing.
     ///
     /// ```
     /// let error = wgrad::Device::named("voodoo2").unwrap_err();
@@ -248,7 +249,7 @@ impl Device {
     }
 
     /// Waits for what may be awaited, too. In a page only what is ready at once can be had this way: the CPU path's futures,
-    /// and what a GPU only has to be told.
+    /// and what a GPU does not have to answer.
     #[cfg_attr(not(target_arch = "wasm32"), expect(clippy::unused_self, unused_variables, reason = "blocks"))]
     pub(crate) fn block_on<T>(
         &self,

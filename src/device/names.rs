@@ -1,11 +1,11 @@
-//! Which of the devices present a name stands for.
+//! Which of the available devices a name refers to.
 
 use crate::device::{Backend, DeviceInfo};
 
 /// The words of a device name that are not part of an adapter's name, as error messages list them.
 pub(crate) const WORDS: &str = "auto, cpu, gpu, vulkan, metal, dx12, gl, a number of the list";
 
-/// A name as it is compared: without spaces around it, in lower case.
+/// A name normalised for comparison: trimmed, in lower case.
 pub(crate) fn normal(name: &str) -> String {
     name.trim().to_lowercase()
 }

@@ -11,7 +11,7 @@ use crate::device::gpu::{self, Gpu};
 use crate::device::{Device, DeviceInfo, names};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How to open a device, where [`Device::named`] is not enough.
+/// Options for opening a device; [`Device::named`] uses the defaults.
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,7 +65,7 @@ impl DeviceOptions {
         self
     }
 
-    /// How long a GPU may leave a call without an answer (300 s unless told otherwise) before it counts as hung: that
+    /// How long a GPU may take to respond (300 s by default) before it counts as hung: that
     /// call and all later ones then fail with [`ErrorKind::DeviceLost`]. A submit takes a fraction of a second by estimate,
     /// on a busy software driver many times that. Browsers watch their GPUs themselves, and a driver that does the work
     /// while it is handed over (llvmpipe) can't be left.

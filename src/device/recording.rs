@@ -1,4 +1,4 @@
-//! A list of dispatches: made once, printed, compared, and replayed every step.
+//! A list of dispatches: recorded once, printable, comparable, and replayed every step.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -175,7 +175,7 @@ impl Recording {
         for (i, output) in outputs.iter().enumerate() {
             let others = inputs.iter().chain(&outputs[..i]);
             if others.into_iter().any(|other| other.buffer.id() == output.buffer.id()) {
-                return fail("a buffer that it writes is bound twice; write to a tensor of its own".into());
+                return fail("a buffer that it writes is bound twice; write to a separate tensor".into());
             }
         }
         Ok(())
@@ -215,8 +215,8 @@ impl Recording {
         self.device.block_on("run", "Recording::run_steps_async", self.run_steps_async(steps))
     }
 
-    /// [`Recording::run_steps`] without blocking: it sleeps while as many submits are under way as a GPU should have, so
-    /// that a page in a browser goes on living. A future that is dropped half-way has run some of the steps.
+    /// [`Recording::run_steps`] without blocking: it sleeps while as many submits are under way as a GPU should have,
+    /// so that a page in a browser stays responsive. If the future is dropped half-way, some of the steps have run.
     ///
     /// ```
     /// # use wgrad::Recording;
@@ -278,9 +278,9 @@ impl Recording {
     /// ```
     ///
     /// # Errors
-    /// A tensor that is shorter than the one it replaces, of another device, or of a buffer that the dispatch writes; one
-    /// to be replaced that is only a part of what a dispatch takes as a whole: [`Recording::fused`] makes one dispatch
-    /// write a weight's and a bias's gradients as one stretch of memory.
+    /// A tensor that is shorter than the one it replaces, of another device, or of a buffer that the dispatch writes;
+    /// one to be replaced that is only a part of what a dispatch binds as a whole: a merged dispatch may write a
+    /// weight's and a bias's gradients as one range of memory.
     pub fn rebound(&self, pairs: &[(&Tensor, &Tensor)]) -> Result<Self> {
         if let Some((from, to)) = pairs.iter().find(|(from, to)| to.len() < from.len()) {
             return Err(Error::shape("rebound", format!("{to:?} in place of {from:?}; give one at least as long")));

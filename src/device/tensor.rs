@@ -16,8 +16,8 @@ pub(crate) const MAX_ELEMENTS: usize = 1 << 31;
 
 /// A `rows x cols` matrix of `f32` in a device's memory, row by row.
 ///
-/// A tensor is a handle: clones share the numbers. It does no arithmetic itself; operations on a
-/// [`Tape`](crate::Tape) or in [`ops`](crate::ops) record kernels that do.
+/// A tensor is a handle: clones share the numbers. It does no arithmetic itself; operations of a
+/// [`Graph`](crate::Graph) or in [`ops`](crate::ops) do.
 ///
 /// ```
 /// use wgrad::{Device, Tensor};

@@ -19,7 +19,7 @@ pub(super) trait Disk {
     /// Gives it the mode of another, and its owner where that is allowed.
     fn keep(&self, file: &Self::File, like: &Metadata) -> io::Result<()>;
 
-    /// Writes some of the bytes, and tells how many.
+    /// Writes some of the bytes, and returns how many.
     fn write(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<usize>;
 
     /// Returns when the contents are on the disk.
@@ -85,8 +85,8 @@ fn is_temporary(name: &str) -> bool {
     random.is_some_and(|random| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Removes temporary files that nobody has written to for so long. That some can't be looked at or removed is no reason
-/// not to write another file.
+/// Removes temporary files that have not been written to for this long. That some can't be looked at or removed is no
+/// reason not to write another file.
 pub(super) fn sweep(folder: &Path, age: Duration) {
     let is_old = |about: Metadata| {
         let unchanged = about.modified().ok().and_then(|time| time.elapsed().ok());

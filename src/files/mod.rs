@@ -1,5 +1,5 @@
-//! How wgrad writes files, models, checkpoints and pictures alike: the path holds the old contents or the new at every
-//! moment, whoever else writes there and whatever interrupts it.
+//! How wgrad writes files, be they models, checkpoints or plots: atomically. At every moment the path holds either the
+//! old contents or the new, even with other writers and after interruptions.
 //!
 //! The bytes go to a new file in the same folder, onto the disk, and then take the name. Only a regular file is
 //! replaced; a symbolic link is followed, a file's mode and owner are kept.
@@ -26,8 +26,8 @@ const ABANDONED: Duration = Duration::from_secs(600);
 /// Names that are tried for a temporary file, and times that a file is written that someone took away.
 const ATTEMPTS: usize = 100;
 
-/// Writes a file: afterwards it holds these bytes, or what it held before if this is an error. The operation is what
-/// the error calls itself.
+/// Writes a file: afterwards it holds these bytes, or what it held before if this is an error. The operation is the
+/// error's prefix.
 pub(crate) fn write(operation: &str, path: &Path, bytes: &[u8]) -> Result<()> {
     write_to(&Real, path, bytes).map_err(|error| unwritable(operation, path, &error))
 }
@@ -55,7 +55,7 @@ fn unwritable(operation: &str, path: &Path, error: &io::Error) -> Error {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
     let detail = match folder {
         Some(folder) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => {
-            format!("{} can't be written: there is no folder {}; make it first", path.display(), folder.display())
+            format!("{} can't be written: there is no folder {}; create it first", path.display(), folder.display())
         }
         _ => format!("{} can't be written: {error}", path.display()),
     };
@@ -64,7 +64,7 @@ fn unwritable(operation: &str, path: &Path, error: &io::Error) -> Error {
 
 fn irregular(about: &Metadata) -> io::Error {
     let what = if about.is_dir() { "a folder" } else { "a device, pipe or socket" };
-    io::Error::new(Io::InvalidInput, format!("it is {what}, no regular file; give the path of a file"))
+    io::Error::new(Io::InvalidInput, format!("it is {what}, not a regular file; give the path of a file"))
 }
 
 fn write_to(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -76,13 +76,13 @@ fn write_to(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let written =
             fill(disk, file, existing.as_ref(), bytes).and_then(|()| retried(|| disk.rename(&temporary, &path)));
         let Err(error) = written else { break };
-        // Whoever took it for abandoned has removed it.
+        // Another process considered it abandoned and removed it.
         let taken = error.kind() == Io::NotFound && fs::symlink_metadata(&temporary).is_err();
         attempts += 1;
         if taken && attempts < ATTEMPTS && folder_of(&path).is_dir() {
             continue;
         }
-        // There may be nothing to remove, and the first error tells more than the second.
+        // There may be nothing to remove, and the first error says more than the second.
         let _ = retried(|| disk.remove(&temporary));
         return Err(error);
     }
@@ -114,14 +114,14 @@ fn destination(path: &Path) -> io::Result<(PathBuf, Option<Metadata>)> {
             Err(_) => return Err(io::Error::new(Io::InvalidInput, "it is not the name of a file")),
         }
     }
-    Err(io::Error::new(Io::InvalidInput, "too many symbolic links, one to the other"))
+    Err(io::Error::new(Io::InvalidInput, "too many symbolic links"))
 }
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A new file beside the path, under a name that nobody else has.
+/// A new file next to the path, under a name that nobody else has.
 fn create<D: Disk>(disk: &D, path: &Path) -> io::Result<(PathBuf, D::File)> {
     let mut attempts = 0;
     loop {

@@ -1,4 +1,4 @@
-//! What was called, as data: operations, their operands, the values they give. Nothing here knows any operation.
+//! The graph of calls, as data: operations, their operands and results. Nothing here knows a concrete operation.
 
 mod program;
 
@@ -15,41 +15,41 @@ pub use program::{Merge, Program, Rule};
 /// `[rows, columns]`.
 pub type Shape = [usize; 2];
 
-/// A value of a [`Graph`]: what a call gives, or what comes from outside. A number, nothing more.
+/// A value of a [`Graph`]: the result of a call, or an input. Just an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Var {
     graph: u64,
     pub(crate) index: usize,
 }
 
-/// Something that can be called. wgrad's own operations and a user's implement the same trait, on equal terms.
+/// An operation of a graph. Built-in and custom operations implement the same trait, on equal terms.
 ///
 /// An operation holds its attributes (an activation's kind, a dropout's probability); its operands are in the [`Node`].
-/// `examples/autograd.rs` defines one from outside of the crate.
+/// `examples/autograd.rs` defines one outside the crate.
 pub trait Operation: Any + fmt::Debug + Send + Sync {
-    /// The shapes of the outputs (mostly one) for operands of these shapes.
+    /// The shapes of the outputs (usually one) for operands of these shapes.
     ///
     /// # Errors
-    /// Operands that do not fit: how many, or of which shapes.
+    /// The wrong number of operands, or wrong shapes.
     fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>>;
 
-    /// Pushes the dispatches (mostly one) that compute the outputs.
+    /// Pushes the dispatches (usually one) that compute the outputs.
     ///
     /// # Errors
     /// What [`Recording::push`] refuses.
     fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()>;
 
     /// The gradient of each operand x from dy, the gradient of the output y, as calls on the same graph; `None` is zero.
-    /// All are given: lowering drops those that nobody reads. An operation with several outputs has none.
+    /// Give all of them: lowering drops those that are not used. An operation with several outputs has none.
     ///
     /// # Errors
     /// By default: the operation is not differentiable.
     fn gradient(&self, graph: &mut Graph, x: &[Var], y: Var, dy: Var) -> Result<Vec<Option<Var>>> {
         let _ = (graph, x, y, dy);
-        Err(Error::input("gradients", format!("{self:?} has no gradient; leave it out of what leads to the loss")))
+        Err(Error::input("gradients", format!("{self:?} has no gradient; the loss must not depend on it")))
     }
 
-    /// The same value computed by other operations, for an operation whose gradient is that of its expansion.
+    /// The same value composed of other operations, for an operation that is differentiated through this expansion.
     ///
     /// # Errors
     /// What the calls refuse.
@@ -71,7 +71,7 @@ pub trait Operation: Any + fmt::Debug + Send + Sync {
         None
     }
 
-    /// Whether its outputs want to lie in one buffer, in order.
+    /// Whether its outputs should be in one buffer, in order.
     fn joined(&self) -> bool {
         false
     }
@@ -84,7 +84,7 @@ pub struct Node {
     pub op: Arc<dyn Operation>,
     /// Its operands.
     pub inputs: Vec<Var>,
-    /// What it gives.
+    /// Its outputs.
     pub outputs: Vec<Var>,
 }
 
@@ -113,8 +113,9 @@ struct Value {
     source: Source,
 }
 
-/// Calls in the order in which they were made. Describing a network allocates and dispatches nothing; [`lower`](crate::lower())
-/// turns it into a [`Recording`], and [`gradients`](crate::gradients) adds the backward pass as calls on the same graph.
+/// The calls in the order in which they were made. Building a graph allocates and dispatches nothing;
+/// [`lower`](crate::lower()) turns it into a [`Recording`], and [`gradients`](crate::gradients) adds the backward pass
+/// as calls on the same graph.
 ///
 /// ```
 /// use wgrad::ops::Reduction;
@@ -181,7 +182,7 @@ impl Graph {
         self
     }
 
-    /// Has random operations count runs by this tensor, which the caller advances, instead of one of the graph's own.
+    /// Makes random operations count runs with this tensor, which the caller advances, instead of the graph's own.
     pub(crate) fn with_clock(mut self, clock: &Tensor) -> Result<Self> {
         self.random.clock = Some(self.input(clock)?);
         Ok(self)
@@ -197,8 +198,9 @@ impl Graph {
         self.training
     }
 
-    /// A tensor from outside: data, a parameter, a state. The same tensor is the same value, however often it is named;
-    /// so a parameter that two layers share gets one gradient. Writing to the tensor changes what the next run sees.
+    /// A tensor from outside: data, a parameter, a state. The same tensor is the same value, however often it is
+    /// passed; so a parameter that two layers share gets one gradient. Writing to the tensor changes what the next run
+    /// sees.
     ///
     /// # Errors
     /// A tensor of another device.
@@ -227,7 +229,7 @@ impl Graph {
         self.value([1, 1], Source::Number(number))
     }
 
-    /// A call: how every operation enters the graph. Gives its outputs.
+    /// Adds a call: every operation enters the graph this way. Returns its outputs.
     ///
     /// # Errors
     /// Operands of another graph, or what the operation refuses.
@@ -238,7 +240,7 @@ impl Graph {
             outputs.get(*output).zip(shapes.get(*input)).is_some_and(|(output, input)| output == input)
         };
         if !op.in_place().iter().all(fits) {
-            return Err(Error::input("graph", format!("{op:?} computes in place of what has another shape")));
+            return Err(Error::input("graph", format!("{op:?} computes in place of an operand of another shape")));
         }
         let node = self.nodes.len();
         let outputs: Vec<_> = outputs.into_iter().map(|shape| self.value(shape, Source::Call(node))).collect();
@@ -274,10 +276,10 @@ impl Graph {
         if var.graph == self.id {
             return Ok(());
         }
-        Err(Error::input("graph", "a value of another graph; values belong to the graph whose call gave them"))
+        Err(Error::input("graph", "a value of another graph; values belong to the graph that created them"))
     }
 
-    /// The clock of random operations, and a key of its own for each that asks.
+    /// The clock of random operations, and a new key for each caller.
     pub(crate) fn random_key(&mut self) -> (Var, [u32; 2]) {
         let clock = match self.random.clock {
             Some(clock) => clock,
@@ -297,7 +299,7 @@ impl Graph {
         &self.values[var.index].source
     }
 
-    /// The shape of one of its own values.
+    /// The shape of a value of this graph.
     pub(crate) fn own_shape(&self, var: Var) -> Shape {
         self.values[var.index].shape
     }
@@ -308,7 +310,7 @@ impl Graph {
     }
 }
 
-/// A call a line: `v3[32, 25] = Apply(Tanh)(v2[32, 25])`.
+/// One call per line: `v3[32, 25] = Apply(Tanh)(v2[32, 25])`.
 impl fmt::Debug for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |vars: &[Var]| {

@@ -6,11 +6,11 @@ use crate::device::Tensor;
 use crate::error::Result;
 use crate::graph::{Graph, Node, Operation, Shape, Source, Var};
 
-/// Looks at one call (by its place in the program) and its neighbours, and may give a call that does the work of two. A
-/// rule stands beside the operation that takes over; it sees calls, never tensors or adapters.
+/// Looks at one call (by its index in the program) and its neighbours, and may return a call that does the work of two.
+/// A rule is in the file of the operation that absorbs the other; it sees calls, never tensors or adapters.
 pub type Rule = fn(&Program<'_>, usize) -> Option<Merge>;
 
-/// A call that takes the place of those at `first` and `second`. Its outputs are values that these had.
+/// A call that replaces those at `first` and `second`. Its outputs are among theirs.
 #[derive(Debug)]
 pub struct Merge {
     first: usize,
@@ -106,7 +106,7 @@ impl<'g> Program<'g> {
         }
     }
 
-    /// Where the merged call can stand: at the later place if nobody in between reads what the earlier call gives, else at
+    /// Where the merged call can go: at the later place if nobody in between reads what the earlier call gives, else at
     /// the earlier place if what it reads is there by then. Nowhere if it would read what it gives, or if one of the two
     /// would pass a call that changes what it reads, or reads what it changes.
     fn place_for(&self, merge: &Merge) -> Option<usize> {
@@ -156,7 +156,7 @@ impl<'g> Program<'g> {
         self.nodes.get(at)?.is()
     }
 
-    /// The operands of the call at a place, if there are so many.
+    /// The operands of the call at a place, if there are exactly `N`.
     pub fn inputs<const N: usize>(&self, at: usize) -> Option<[Var; N]> {
         self.nodes.get(at)?.inputs.as_slice().try_into().ok()
     }

@@ -1,4 +1,4 @@
-//! From what was called to what is dispatched.
+//! Lowering: from a graph of calls to a recording of dispatches.
 
 mod allocate;
 #[cfg(test)]
@@ -14,8 +14,8 @@ use crate::ops::RULES;
 use allocate::allocate;
 
 /// The dispatches that compute the wanted values of a graph, and no others, with neighbours merged by all
-/// [`RULES`](crate::ops::RULES). The same graph gives a prediction (want the output), an evaluation (want the loss) and a training
-/// step (want what the optimizer's calls give).
+/// [`RULES`](crate::ops::RULES). The same graph serves prediction (ask for the output), evaluation (ask for the loss)
+/// and training (ask for the results of the optimizer's calls).
 ///
 /// # Errors
 /// A value of another graph; a call that reads what a call in place has changed; tensors that do not fit the device.
@@ -23,7 +23,7 @@ pub fn lower(graph: &Graph, wanted: &[Var]) -> Result<Lowered> {
     Lowering::default().lower(graph, wanted)
 }
 
-/// How a graph is lowered, where [`lower()`] is not enough.
+/// Options for lowering a graph; [`lower()`] uses the defaults.
 ///
 /// ```
 /// use wgrad::{Device, Graph, Lowering, Tensor};
@@ -111,7 +111,7 @@ pub struct Lowered {
 }
 
 impl Lowered {
-    /// Runs the recording once. Random operations draw anew each time.
+    /// Runs the recording once. Random operations draw new numbers each time.
     ///
     /// # Errors
     /// A lost device.
@@ -142,7 +142,7 @@ impl Lowered {
     /// # Errors
     /// A value that was not wanted; a lost device.
     pub fn read(&self, var: Var) -> Result<Vec<f32>> {
-        let unwanted = || Error::input("read", "a value that was not among those wanted of this lowering");
+        let unwanted = || Error::input("read", "a value that was not requested when the graph was lowered");
         self.tensor(var).ok_or_else(unwanted)?.read()
     }
 

@@ -9,7 +9,7 @@ use crate::ops::reduce::IntoHistory;
 const X: [f32; 6] = [1.0, -2.0, 3.0, 0.5, 4.0, -1.0];
 const T: [f32; 6] = [0.0, 1.0, 1.0, 0.0, 0.0, 1.0];
 
-/// Lowered by all rules, a graph takes so many dispatches, and gives what it gives without, in two steps.
+/// Lowered by all rules, a graph takes this many dispatches, and gives the same values as without rules, in two steps.
 #[track_caller]
 fn check(describe: impl Fn(&Device, &mut Graph) -> Vec<Var>, dispatches: usize) {
     let device = Device::cpu();
@@ -30,7 +30,7 @@ fn input(device: &Device, graph: &mut Graph, rows: usize, values: &[f32]) -> Var
     graph.input(&Tensor::new(device, rows, values.len() / rows, values).unwrap()).unwrap()
 }
 
-/// A history of so many slots.
+/// A history of this many slots.
 fn history(device: &Device, graph: &mut Graph, slots: usize) -> Var {
     input(device, graph, 1, &vec![9.0; slots])
 }
@@ -122,7 +122,7 @@ fn only_a_plain_sum_over_all_goes_into_a_history() {
     );
 }
 
-/// What lies in a history is added by a call of its own.
+/// What is in a history is added by a separate call.
 #[test]
 fn a_sum_in_a_history_is_not_added_in_place() {
     check(

@@ -22,19 +22,19 @@ pub fn accuracy(predictions: &[f32], data: &Dataset, decision: Decision) -> Resu
     decision.accuracy(predictions, data)?.ok_or_else(|| {
         Error::input(
             "accuracy",
-            "a regression has no accuracy; measure it by rmse, mae or r2, or name another Decision",
+            "a regression has no accuracy; measure it by rmse, mae or r2, or give another Decision",
         )
     })
 }
 
-/// The mean share of samples found of each class: every class counts alike, however rare. scikit-learn's
+/// The mean recall over the classes: every class has equal weight, however rare. scikit-learn's
 /// `balanced_accuracy_score`.
 ///
 /// ```
 /// use wgrad::data::Dataset;
 /// use wgrad::metrics::{self, Decision};
 ///
-/// // Three of class 0, one of class 1: whoever always says 0 has found half of the classes.
+/// // Three of class 0, one of class 1: always predicting 0 finds half of the classes.
 /// let data = Dataset::from_rows(&[[0.0]; 4], &[[0.0], [0.0], [0.0], [1.0]])?;
 /// assert_eq!(metrics::balanced_accuracy(&[-1.0; 4], &data, Decision::logits())?, 0.5);
 /// # Ok::<(), wgrad::Error>(())
@@ -82,7 +82,7 @@ pub fn top_k_accuracy(predictions: &[f32], data: &Dataset, k: usize) -> Result<f
 
 /// The mean negative logarithm of the probability given to what was true (cross-entropy): scikit-learn's `log_loss`.
 ///
-/// Probabilities are of class 1 in a single column, for targets from 0 to 1; or of each class in a column of its own, for
+/// Probabilities are of class 1 in a single column, for targets from 0 to 1; or of each class in its own column, for
 /// class numbers [n, 1] or rows of probabilities. Those of 0 and 1 count as f32's epsilon and 1 less that, as
 /// scikit-learn takes them.
 ///
@@ -137,7 +137,7 @@ fn check_probabilities(what: &str, values: &[f32], cols: usize, way_out: &str) -
         }
         let sum: f64 = values.iter().map(|v| f64::from(*v)).sum();
         if cols > 1 && (sum - 1.0).abs() > 1e-3 {
-            let detail = format!("row {row} is {values:?}, which sums to {sum} in place of 1{way_out}");
+            let detail = format!("row {row} is {values:?}, which sums to {sum} instead of 1{way_out}");
             return Err(Error::input("log_loss", detail));
         }
     }
@@ -206,7 +206,7 @@ pub fn roc_auc(scores: &[f32], data: &Dataset) -> Result<f64> {
             return Err(Error::input(OPERATION, detail));
         }
         column.sort_by(|a, b| a.0.total_cmp(&b.0));
-        // Each positive counts the negatives below it, and half of those beside it; all doubled.
+        // Each positive counts the negatives below it, and half of those that are equal; all doubled.
         let (mut below, mut doubled) = (0, 0);
         for equals in column.chunk_by(|a, b| a.0 == b.0) {
             let positives = equals.iter().filter(|(_, positive)| *positive).count();

@@ -1,4 +1,4 @@
-//! Which classes are taken for which.
+//! The confusion matrix.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use super::Decision;
 use crate::data::{Dataset, rows};
 use crate::error::{Error, Result};
 
-/// How often each class was taken for each other. It prints as a table with the names of the classes, if the data has
-/// them.
+/// How often each class was predicted for each true class. It prints as a table with the names of the classes, if the
+/// data has them.
 ///
 /// ```
 /// use wgrad::data::Dataset;
@@ -33,7 +33,7 @@ pub struct ConfusionMatrix {
     counts: Vec<usize>,
 }
 
-/// How well a class is found.
+/// Precision, recall and F1 of a class.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Scores {
@@ -59,7 +59,7 @@ impl ConfusionMatrix {
         let cols = decision.check(OPERATION, predictions, data)?;
         match decision {
             Decision::Regression => {
-                let detail = "a regression has no classes; measure it by rmse, mae or r2, or name another Decision";
+                let detail = "a regression has no classes; measure it by rmse, mae or r2, or give another Decision";
                 return Err(Error::input(OPERATION, detail));
             }
             Decision::Threshold { .. } if cols > 1 => {
@@ -120,13 +120,13 @@ impl ConfusionMatrix {
         if inside { self.counts[actual * self.classes() + predicted] } else { 0 }
     }
 
-    /// The share of samples classified right.
+    /// The share of samples classified correctly.
     pub fn accuracy(&self) -> f64 {
         let right: usize = (0..self.classes()).map(|class| self.count(class, class)).sum();
         right as f64 / self.counts.iter().sum::<usize>() as f64
     }
 
-    /// The mean share of samples found of each class that has some: every class counts alike, however rare.
+    /// The mean share of samples found of each class that has some: every class has equal weight, however rare.
     /// (scikit-learn's `balanced_accuracy_score`.)
     pub fn balanced_accuracy(&self) -> f64 {
         let recalls: Vec<f64> = self.scores().iter().filter(|s| s.samples > 0).map(|s| s.recall).collect();

@@ -1,9 +1,9 @@
-//! What a prediction means.
+//! How predictions are read as classes.
 
 use crate::data::{Dataset, rows};
 use crate::error::{Error, Result};
 
-/// How the outputs of a model are read as an answer, and when that answer is right.
+/// How the outputs of a model are read as an answer, and when that answer is correct.
 ///
 /// It follows from what the model was trained for, never from the data that it is measured on:
 ///
@@ -32,13 +32,13 @@ use crate::error::{Error, Result};
 pub enum Decision {
     /// The outputs are numbers, none of which is right or wrong: there is no accuracy.
     Regression,
-    /// Each output is an answer of its own: yes (class 1) if it is larger than `output`, and yes is right if the target
+    /// Each output is a separate answer: yes (class 1) if it is larger than `output`, and yes is right if the target
     /// in its column is larger than `target`. The accuracy counts every answer, so with several columns of independent
     /// labels it is that of scikit-learn's `accuracy_score` of all of them in one row.
     Threshold {
-        /// What outputs are compared with.
+        /// The threshold for outputs.
         output: f32,
-        /// What targets are compared with.
+        /// The threshold for targets.
         target: f32,
     },
     /// The answer is the class with the largest output; of equals, the first. It is right if it is the target's class
@@ -80,7 +80,7 @@ impl Decision {
         }
     }
 
-    /// How many answers a row of so many targets asks for: none of a regression, one for each column of a threshold.
+    /// How many answers a row with this many targets asks for: none for regression, one per column for a threshold.
     pub fn answers(&self, target_cols: usize) -> usize {
         match self {
             Self::Regression => 0,
@@ -122,14 +122,14 @@ impl Decision {
     /// ```
     ///
     /// # Errors
-    /// Predictions that make no whole rows of so many columns, or are not finite; a decision that does not tell one class
-    /// for each row of these.
+    /// Predictions that are not whole rows of this many columns, or not finite; a decision that does not give exactly
+    /// one class per row.
     pub fn classes(&self, predictions: &[f32], cols: usize) -> Result<Vec<usize>> {
         rows("classes", "predictions", predictions, cols)?;
         self.check_outputs("classes", cols)?;
         let classes: Option<Vec<usize>> = predictions.chunks_exact(cols).map(|row| self.class_of(row)).collect();
         classes.ok_or_else(|| {
-            let detail = format!("{self:?} tells no single class of {cols} outputs; Decision::Argmax does");
+            let detail = format!("{self:?} gives no single class for {cols} outputs; Decision::Argmax does");
             Error::input("classes", detail)
         })
     }
@@ -156,7 +156,7 @@ impl Decision {
         Ok(cols)
     }
 
-    /// Whether this data tells what is right of so many outputs, which can be known before there are predictions.
+    /// Whether this data has targets to judge this many outputs by, which can be checked before there are predictions.
     pub(crate) fn check_targets(&self, operation: &str, outputs: usize, data: &Dataset) -> Result<()> {
         self.check_outputs(operation, outputs)?;
         match (self, data.target_cols()) {
@@ -172,7 +172,7 @@ impl Decision {
 
     fn check_outputs(&self, operation: &str, outputs: usize) -> Result<()> {
         if *self == Self::Argmax && outputs == 1 {
-            let detail = "of a single output there is no largest; say what parts the classes: Decision::logits() for \
+            let detail = "of a single output there is no largest; say what separates the classes: Decision::logits() for \
                           BceWithLogits, Decision::between(0.0, 1.0) for targets of 0 and 1";
             return Err(Error::shape(operation, detail));
         }
@@ -187,7 +187,7 @@ pub(super) fn columns(operation: &str, predictions: &[f32], data: &Dataset) -> R
     if cols == 0 || cols * samples != predictions.len() {
         return Err(Error::shape(
             operation,
-            format!("{} predictions for {samples} samples; give a row of equal length for each", predictions.len()),
+            format!("{} predictions for {samples} samples; give one row per sample, all of equal length", predictions.len()),
         ));
     }
     Ok(cols)
@@ -197,7 +197,7 @@ fn is_above(value: f32, threshold: f32) -> Option<bool> {
     (!value.is_nan()).then_some(value > threshold)
 }
 
-/// Where the largest value stands; of equals, the first. NaN is not comparable, so a row that has one has no largest.
+/// The index of the largest value; of equals, the first. NaN is not comparable, so a row that has one has no largest.
 fn largest(row: &[f32]) -> Option<usize> {
     if row.is_empty() || row.iter().any(|value| value.is_nan()) {
         return None;

@@ -1,6 +1,6 @@
-//! What is measured of predictions beside the loss: how classes are told ([`Decision`]), which are taken for which
-//! ([`ConfusionMatrix`]), how good scores and probabilities are, and how far off predicted numbers are. All of it runs on
-//! the host, in f64.
+//! Metrics of predictions, besides the loss: how outputs are read as classes ([`Decision`]), which classes are confused
+//! ([`ConfusionMatrix`]), how good scores and probabilities are, and how far off regressions are. All of it runs on the
+//! host, in f64.
 
 mod classification;
 mod confusion;

@@ -56,7 +56,7 @@ pub fn mape(predictions: &[f32], data: &Dataset) -> Result<f64> {
     let differences = differences("mape", predictions, data)?;
     if let Some(i) = data.targets().iter().position(|t| *t == 0.0) {
         let (row, col) = (i / data.target_cols(), i % data.target_cols());
-        let detail = format!("the target in row {row}, column {col} is 0, of which no error is a share; use mae");
+        let detail = format!("the target in row {row}, column {col} is 0, so the relative error is undefined; use mae");
         return Err(Error::input("mape", detail));
     }
     let shares = differences.zip(data.targets()).map(|(d, t)| (d / f64::from(*t)).abs());

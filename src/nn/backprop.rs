@@ -1,4 +1,4 @@
-//! Forward and backward passes by hand, as in PyTorch.
+//! Forward and backward passes for hand-written training loops, as in PyTorch.
 
 use std::collections::HashSet;
 
@@ -9,8 +9,8 @@ use crate::lower::{Lowered, Lowering};
 use crate::nn::{Parameter, Parameters};
 use crate::ops::copy::AddTo;
 
-/// A forward pass, and a backward pass that adds to the gradients of a model's parameters until they are zeroed: the
-/// cycle of a training loop that is written by hand.
+/// A forward pass, and a backward pass that accumulates the gradients of a model's parameters until they are zeroed:
+/// the building blocks of a hand-written training loop.
 ///
 /// ```
 /// use wgrad::nn::{Backprop, Linear, Loss, Module, Mse, Parameters};
@@ -69,7 +69,7 @@ impl Backprop {
         Ok(Self { forward, backward })
     }
 
-    /// Computes the loss and the wanted values. Random operations draw anew.
+    /// Computes the loss and the wanted values. Random operations draw new numbers.
     ///
     /// # Errors
     /// A lost device.
@@ -104,7 +104,7 @@ impl Backprop {
     }
 }
 
-/// The gradients of a loss by the parameters that are trained and that it depends on.
+/// The gradients of a loss with respect to the trained parameters that it depends on.
 pub(crate) fn parameter_gradients(
     graph: &mut Graph,
     parameters: &Parameters,

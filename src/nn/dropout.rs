@@ -5,10 +5,10 @@ use crate::graph::{Graph, Var};
 use crate::nn::Module;
 
 /// Drops each element with probability p while training and scales the others by 1 / (1 - p) (Srivastava et al. 2014);
-/// passes its input on in evaluation.
+/// returns its input unchanged in evaluation.
 ///
-/// Which elements are dropped follows from the trainer's seed, the number of the step and the element's place: the
-/// same on every device and in every run.
+/// Which elements are dropped depends only on the trainer's seed, the step number and the element's position, so it is
+/// the same on every device and in every run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
     p: f32,

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 
 /// How a parameter's initial values are drawn.
 ///
-/// `in` and `out` are the columns that the layer takes and gives. The generator is ChaCha8, the same on every system:
-/// a seed gives the same values everywhere.
+/// `in` and `out` are the layer's numbers of input and output columns. The generator is ChaCha8, the same on every
+/// system: a seed gives the same values everywhere.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Init {
@@ -68,7 +68,7 @@ fn uniform(bound: f32, len: usize, rng: &mut ChaCha8Rng) -> Result<Vec<f32>> {
 
 fn normal(std: f32, len: usize, rng: &mut ChaCha8Rng) -> Result<Vec<f32>> {
     if !(std >= 0.0 && std.is_finite()) {
-        return Err(Error::input("init", format!("normal with standard deviation {std}; give a finite one from 0")));
+        return Err(Error::input("init", format!("normal with standard deviation {std}; give a finite one of at least 0")));
     }
     Ok(StandardNormal.sample_iter(rng).take(len).map(|z: f32| std * z).collect())
 }

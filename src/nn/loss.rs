@@ -1,4 +1,4 @@
-//! Losses as modules of two operands.
+//! Losses: modules with two operands.
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -34,16 +34,16 @@ pub trait Loss: Send + Sync {
     /// Shapes that do not fit.
     fn forward(&self, graph: &mut Graph, prediction: Var, target: Var) -> Result<Var>;
 
-    /// How the loss adds up samples: whether the loss of a whole is the sum of its parts' or their mean.
+    /// How the loss is reduced over samples: whether the loss of a dataset is the sum or the mean over its parts.
     fn reduction(&self) -> Reduction;
 
-    /// How a prediction is read as a class: what accuracies, monitors and early stopping go by. Unless a loss says
-    /// otherwise, predictions are numbers, none of which is right or wrong, and there is no accuracy.
+    /// How a prediction is read as a class: accuracy, monitors and early stopping use it. By default it is
+    /// [`Decision::Regression`]: predictions are numbers, none of which is right or wrong, and there is no accuracy.
     fn decision(&self) -> Decision {
         Decision::Regression
     }
 
-    /// Looks at the targets before training: whether they are what the loss takes, for a model with so many outputs.
+    /// Checks the targets before training: whether the loss accepts them, for a model with this many outputs.
     ///
     /// # Errors
     /// Targets that would make the loss NaN.
@@ -52,7 +52,7 @@ pub trait Loss: Send + Sync {
     }
 }
 
-/// A loss that adds up an error of each element.
+/// A loss that sums or averages elementwise errors.
 macro_rules! elementwise {
     ($(#[$doc:meta])* $name:ident, $error:expr, new($($field:ident)?), $decision:expr $(, check: $check:path)?) => {
         $(#[$doc])*
@@ -106,8 +106,8 @@ macro_rules! elementwise {
 }
 
 elementwise! {
-    /// The squared error `(p - t)²`: PyTorch's `MSELoss`. It is one of regression, without an accuracy, unless a
-    /// [`Decision`] says how its predictions are read as classes.
+    /// The squared error `(p - t)²`: PyTorch's `MSELoss`. A regression loss, without an accuracy unless a [`Decision`]
+    /// says how its predictions are read as classes.
     ///
     /// ```
     /// use wgrad::metrics::Decision;
@@ -132,8 +132,8 @@ elementwise! {
 }
 
 elementwise! {
-    /// Binary cross-entropy of logits with targets from 0 to 1: PyTorch's `BCEWithLogitsLoss`. A logit above 0 is a yes;
-    /// several columns are independent labels.
+    /// Binary cross-entropy of logits with targets from 0 to 1: PyTorch's `BCEWithLogitsLoss`. A logit above 0 predicts
+    /// 1; several columns are independent labels.
     BceWithLogits, |_| Elementwise::BceWithLogits, new(), Decision::logits(), check: check_probabilities
 }
 

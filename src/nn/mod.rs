@@ -35,8 +35,8 @@ use crate::graph::{Graph, Var};
 
 /// A network or a part of one.
 ///
-/// `forward` calls operations on the graph, which know their gradients. A module with parameters names them, so
-/// that [`Parameters::new`] can place them on a device; names of parts are joined by dots, as in PyTorch.
+/// `forward` calls operations on the graph, which know their gradients. A module with parameters lists them by name, so
+/// that [`Parameters::new`] can place them on a device; nested names are joined with dots, as in PyTorch.
 ///
 /// ```
 /// use wgrad::nn::{Linear, Module, Parameter, Parameters, prefixed};
@@ -81,8 +81,8 @@ pub trait Module: Send + Sync {
         Vec::new()
     }
 
-    /// What the module is, as a file tells it: `Linear(2, 25)`. The modules of this crate say it, so that
-    /// `Sequential::load` (feature `safetensors`) can build them again; others need not.
+    /// The module's description as stored in files: `Linear(2, 25)`. Built-in modules have one, so that
+    /// `Sequential::load` (feature `safetensors`) can rebuild them; custom modules need none.
     fn describe(&self) -> Option<String> {
         None
     }
@@ -116,7 +116,7 @@ impl<M: Module + ?Sized> Module for Box<M> {
     }
 }
 
-/// A part's parameters under their names in the whole: `prefix.name`.
+/// A submodule's parameters under their full names: `prefix.name`.
 pub fn prefixed(prefix: &str, part: &dyn Module) -> Vec<(String, Parameter)> {
     part.named_parameters().into_iter().map(|(name, p)| (format!("{prefix}.{name}"), p)).collect()
 }

@@ -13,7 +13,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// For rows of so many columns.
+    /// For rows of this many columns.
     pub fn new(cols: usize) -> Self {
         Self {
             weight: Parameter::vector(cols, Init::Constant(1.0)),

@@ -12,8 +12,9 @@ use crate::nn::Init;
 /// A matrix that training changes: its shape and how its initial values are drawn, and, once
 /// [`Parameters::new`](crate::nn::Parameters::new) has placed it on a device, its value and its gradient.
 ///
-/// A handle: clones are the same parameter, which is how two modules share weights. Its value has one home: whoever uses
-/// the parameter afterwards (a second trainer, a predictor, a part of the model alone) sees the same numbers.
+/// A handle: clones are the same parameter, which is how two modules share weights. Its value is stored once:
+/// everything that uses the parameter later (a second trainer, a predictor, a part of the model alone) sees the same
+/// numbers.
 #[derive(Clone)]
 pub struct Parameter(Arc<Inner>);
 
@@ -117,13 +118,13 @@ impl Parameter {
         (self.0.init, self.0.fans)
     }
 
-    /// Takes the parameter out of training, or puts it back: the optimizer leaves it as it is from the next step, or call
-    /// of `fit`, on. (`requires_grad_(False)` in PyTorch.)
+    /// Freezes the parameter, or unfreezes it: the optimizer skips it from the next step, or call of `fit`, on.
+    /// (`requires_grad_(False)` in PyTorch.)
     pub fn set_frozen(&self, frozen: bool) {
         self.0.frozen.store(frozen, Ordering::Relaxed);
     }
 
-    /// Whether it is left out of training.
+    /// Whether it is frozen.
     pub fn is_frozen(&self) -> bool {
         self.0.frozen.load(Ordering::Relaxed)
     }
@@ -174,7 +175,7 @@ impl Parameter {
         *self.loaded() = None;
     }
 
-    /// What tells handles of one parameter from those of others.
+    /// Identifies the parameter: equal for all its handles.
     pub(crate) fn id(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }

@@ -1,4 +1,4 @@
-//! All parameters of a model, and how they get their home on a device.
+//! All parameters of a model, and their placement on a device.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -13,8 +13,8 @@ use crate::random;
 
 /// All parameters of a model on a device.
 ///
-/// Placing happens once: parameters that have values already (another trainer's, a predictor's, those of a part of the
-/// model) are shared as they are, and those that have none are drawn, or taken from the file that the model comes from.
+/// Parameters are placed once: those that already have values (from another trainer, a predictor, or a part of the
+/// model) are shared; the others are initialised, or taken from the file that the model was loaded from.
 ///
 /// ```
 /// use wgrad::Device;
@@ -71,8 +71,8 @@ impl Stretch {
 static PLACING: Mutex<()> = Mutex::new(());
 
 impl Parameters {
-    /// The model's parameters on this device. Those that have no values yet get them, in the order of their names: the
-    /// file's, for a model that came from a file, else drawn with this seed. The others are shared as they are.
+    /// The model's parameters on this device. Those without values get them, in the order of their names: from the
+    /// file, for a loaded model, else drawn with this seed. The others are shared.
     ///
     /// # Errors
     /// A model without parameters, an empty parameter, or one that does not fit the device; parameters that have their
@@ -124,7 +124,7 @@ impl Parameters {
                 return Err(Error::input(
                     "parameters",
                     format!(
-                        "{name} has its values on {}, another device than {}; make the layers anew and copy the values \
+                        "{name} has its values on {}, another device than {}; create new layers and copy the values \
                          with Parameters::copy_from",
                         elsewhere.name(),
                         self.device.name()
@@ -142,14 +142,15 @@ impl Parameters {
                 "parameters",
                 format!(
                     "all parameters have values already, drawn with seed {first}; to train them further give that seed \
-                     instead of {seed}, for new values make the layers anew or call Parameters::redraw"
+                     instead of {seed}, for new values create new layers or call Parameters::redraw"
                 ),
             )),
             _ => Ok(()),
         }
     }
 
-    /// Draws all values anew with this seed, in the order of their names, for everyone who uses these parameters.
+    /// Reinitialises all values with this seed, in the order of their names, for everything that shares these
+    /// parameters.
     ///
     /// # Errors
     /// Initial values that can't be drawn; a lost device.
@@ -175,11 +176,11 @@ impl Parameters {
         };
         let (own, theirs) = (names(self), names(other));
         if let Some((own, theirs)) = own.iter().zip(&theirs).find(|(own, theirs)| own != theirs) {
-            let detail = format!("{} {:?} from {} {:?}; both models must be alike", own.0, own.1, theirs.0, theirs.1);
+            let detail = format!("{} {:?} from {} {:?}; both models must have the same parameters", own.0, own.1, theirs.0, theirs.1);
             return Err(Error::shape("copy_from", detail));
         }
         if own.len() != theirs.len() {
-            let detail = format!("{} parameters from {}; both models must be alike", own.len(), theirs.len());
+            let detail = format!("{} parameters from {}; both models must have the same parameters", own.len(), theirs.len());
             return Err(Error::shape("copy_from", detail));
         }
         self.write(&other.read()?)
@@ -261,7 +262,7 @@ impl Parameters {
         &self.device
     }
 
-    /// All values behind each other, in the order of [`Parameters::named`]. Each parameter begins at a multiple of 64, after
+    /// All values, concatenated in the order of [`Parameters::named`]. Each parameter begins at a multiple of 64, after
     /// zeros.
     ///
     /// # Errors
@@ -270,7 +271,7 @@ impl Parameters {
         self.device.block_on("read", "Parameters::read_async", self.read_async())
     }
 
-    /// [`Parameters::read`], awaited.
+    /// [`Parameters::read`] without blocking.
     ///
     /// # Errors
     /// A lost device.

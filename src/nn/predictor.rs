@@ -18,9 +18,9 @@ const KEPT: usize = 4;
 /// Chunks under way at a time: one is computed while the one before is read.
 const IN_FLIGHT: usize = 2;
 
-/// A model that only predicts: no loss, no optimizer. Clones share the model.
+/// A model for inference: no loss, no optimizer. Clones share the model.
 ///
-/// The dispatches for the numbers of rows of the last calls are kept, so calls of one size cost no preparation.
+/// Recordings for the most recent batch sizes are cached, so repeated calls of one size need no preparation.
 ///
 /// ```
 /// use wgrad::Device;
@@ -38,7 +38,7 @@ pub struct Predictor {
     networks: Arc<Mutex<VecDeque<Network>>>,
 }
 
-/// A forward pass of so many rows.
+/// A forward pass over a fixed number of rows.
 struct Network {
     input: Tensor,
     output: Tensor,
@@ -69,12 +69,12 @@ impl Predictor {
     /// The model's outputs for these inputs [n, i], row by row.
     ///
     /// # Errors
-    /// Inputs that make no whole rows or are not finite, or of another width than the model's; a lost device.
+    /// Inputs that are not whole rows, not finite, or of another width than the model's; a lost device.
     pub fn predict(&self, inputs: &[f32], input_cols: usize) -> Result<Vec<f32>> {
         self.parameters.device().block_on("predict", "Predictor::predict_async", self.predict_async(inputs, input_cols))
     }
 
-    /// [`Predictor::predict`], awaited.
+    /// [`Predictor::predict`] without blocking.
     ///
     /// # Errors
     /// See [`Predictor::predict`].

@@ -1,4 +1,4 @@
-//! Modules one after the other.
+//! Modules in sequence.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Var};
 use crate::nn::{Module, Parameter, prefixed};
 
-/// Modules one after the other; each takes what the one before gives.
+/// Modules in sequence: each takes the previous one's output.
 ///
-/// Parameters are named by place, as in PyTorch: `0.weight`, `0.bias`, `2.weight`.
+/// Parameters are named by index, as in PyTorch: `0.weight`, `0.bias`, `2.weight`.
 ///
 /// ```
 /// use wgrad::nn::{Linear, Module, ReLU, Sequential, Tanh};

@@ -11,7 +11,7 @@ pub(crate) use operation::chain;
 
 /// The most steps of a chain.
 pub(crate) const MAX_STEPS: usize = 8;
-/// Elements that the reference implementation takes through all steps at a time.
+/// Elements that the reference implementation processes at a time.
 const BLOCK: usize = 256;
 
 params! {
@@ -114,7 +114,7 @@ pub enum What {
     Arithmetic(Binary),
     /// `f(x)`.
     Apply(Activation),
-    /// `y f'`, with f' told from x: see [`Activation::derivative`].
+    /// `y f'`, with f' computed from x: see [`Activation::derivative`].
     Slope(Activation),
 }
 

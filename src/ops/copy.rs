@@ -106,7 +106,7 @@ pub fn columns(
         return Err(Error::shape(
             "columns",
             format!(
-                "columns from {x_col} of {} x {} to columns from {out_col} of {} x {}; the rows must be as many",
+                "columns from {x_col} of {} x {} to columns from {out_col} of {} x {}; both must have the same number of rows",
                 x.rows(),
                 x.cols(),
                 out.rows(),

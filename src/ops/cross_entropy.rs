@@ -64,9 +64,9 @@ fn params(logits: &Tensor, target: &Tensor, scale: f32, accumulate: bool) -> Par
     }
 }
 
-/// `loss[min(step, loss.len() - 1)] = -scale * sum of t log_softmax(z)`, with logits z [n, c], loss [1, 1] or [1, steps] for a
-/// history of one loss a step, and targets t: probabilities [n, c], or class numbers [n, 1] from 0. A number that is no
-/// class gives NaN. Probabilities need not sum to 1.
+/// `loss[min(step, loss.len() - 1)] = -scale * sum of t log_softmax(z)`, with logits z [n, c], loss [1, 1] or [1,
+/// steps] for a history of one loss per step, and targets t: probabilities [n, c], or class numbers [n, 1] from 0. A
+/// number that is no class gives NaN. Probabilities need not sum to 1.
 ///
 /// # Errors
 /// Other shapes; one class, or more than 13,000.
@@ -137,7 +137,7 @@ pub fn backward(
 /// A row relative to its largest logit, whose exponential is 1.
 struct Row {
     largest: f32,
-    /// Where the largest stands; of equals, the first.
+    /// The index of the largest; of equals, the first.
     at: usize,
     /// The sum of the other exponentials, apart: what is left of a confident row would be lost in 1 + rest.
     rest: f32,

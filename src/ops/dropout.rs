@@ -28,8 +28,8 @@ fn check(p: f32) -> Result<()> {
 }
 
 /// `out = x / (1 - p)` where an element is kept, 0 where it is dropped, or `out += ...` with `accumulate`. Each is
-/// dropped with probability p, by a hash of `key`, `clock` + step and its place: the same launch with the gradient for
-/// x is the backward pass. x and out have one shape; clock is [1, 1] and holds the bits of a `u32`.
+/// dropped with probability p, by a hash of `key`, `clock` + step and its position: the same dispatch with the gradient
+/// for x is the backward pass. x and out have one shape; clock is [1, 1] and holds the bits of a `u32`.
 ///
 /// # Errors
 /// Other shapes; p outside [0, 1).
@@ -97,8 +97,8 @@ impl Operation for Dropout {
 }
 
 impl Graph {
-    /// Drops each element with probability p and scales the others by 1 / (1 - p); in a graph for evaluation, x as it is.
-    /// Every run draws anew.
+    /// Drops each element with probability p and scales the others by 1 / (1 - p); in a graph for evaluation, returns
+    /// x. Every run draws new numbers.
     ///
     /// # Errors
     /// p outside [0, 1); a value of another graph.

@@ -1,5 +1,5 @@
-//! exp, log and tanh for the CPU path, without branches and calls, so that a loop over them becomes vector instructions;
-//! sums, likewise.
+//! exp, log and tanh for the CPU path, without branches and calls, so that a loop over them is vectorised; sums,
+//! likewise.
 //!
 //! Both come from `exp(x) = 2^n exp(r)` with a whole number n and |r| <= log(2) / 2, and a polynomial for `exp(r) - 1`.
 
@@ -126,7 +126,7 @@ pub(super) fn sum_columns(x: &[f32], stride: usize, cols: usize, mut put: impl F
     by!(16 8 4 1);
 }
 
-/// The sums of so many columns.
+/// The sums of this many columns.
 #[inline(always)]
 fn sum_some<const COLS: usize>(x: &[f32], stride: usize, first: usize) -> [f64; COLS] {
     let mut sums = [0.0; COLS];

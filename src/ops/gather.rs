@@ -24,7 +24,7 @@ pub(crate) static ROWS: Kernel =
 /// Rows of inputs [n, i] and targets [n, t], as many as the outputs `batch` ([b, i] and [b, t]) have: at step s row
 /// r of both outputs is the data's row `order[s * stride + r]`.
 ///
-/// `order` is a matrix of `u32` row numbers, stored as bits. Behind its end the list begins anew, and a row number
+/// `order` is a matrix of `u32` row numbers, stored as bits. The list wraps around at its end, and a row number
 /// beyond the data is its last row.
 ///
 /// # Errors
@@ -66,7 +66,7 @@ fn reference(call: Call<'_>) {
     let entries = params.entries as usize;
     let first = call.step * params.stride as usize % entries;
     let rows = || {
-        // The list begins anew behind its end.
+        // The list wraps around.
         let order = order[first..entries].iter().chain(order[..entries].iter().cycle());
         order.take(params.rows as usize).map(|row| row.min(&params.last_row)).map(|row| *row as usize)
     };

@@ -1,4 +1,4 @@
-//! Losses that add up errors element by element: `shaders/loss.wgsl`.
+//! Elementwise losses: `shaders/loss.wgsl`.
 
 mod operation;
 
@@ -10,7 +10,7 @@ use crate::ops::reduce::{self, BLOCK, LANES};
 use crate::ops::{Activation, GROUP, expect_shape, grid, put, same_shape, size};
 pub(crate) use operation::{derivative, gradient, history};
 
-/// How a loss adds up the errors of a batch of n samples (rows) with c outputs (columns).
+/// How a loss reduces the errors of a batch of n samples (rows) with c outputs (columns).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reduction {
@@ -106,7 +106,7 @@ impl Elementwise {
         }
     }
 
-    /// The error's derivative by the prediction.
+    /// The error's derivative with respect to the prediction.
     #[inline(always)]
     pub fn derivative(self, p: f32, t: f32) -> f32 {
         let e = p - t;
@@ -166,7 +166,7 @@ pub(crate) static BOTH: Kernel = kernel!("loss", "both", SHADER, [LANES, 1, 1], 
 pub(crate) static BACKWARD: Kernel = kernel!("loss", "backward", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference, constants);
 
 /// `loss[min(step, loss.len() - 1)] = scale * sum of error(prediction, target)`, with prediction and target [n, c] and loss
-/// [1, 1], or [1, steps] for a history of one loss a step.
+/// [1, 1], or [1, steps] for a history of one loss per step.
 ///
 /// # Errors
 /// Other shapes; a delta of Huber's that is not positive.
@@ -184,8 +184,9 @@ pub fn forward(
     sum_blocks(recording, &FORWARD, params, &[prediction, target], loss, None)
 }
 
-/// [`forward`] and [`backward`] by the prediction in one dispatch. With `through` the gradient is carried on through the
-/// activation that gave the predictions: `gradient = d_loss * scale * error'(prediction, target) * activation'(at)`.
+/// [`forward`] and [`backward`] with respect to the prediction in one dispatch. With `through` the gradient is
+/// propagated through the activation that gave the predictions: `gradient = d_loss * scale * error'(prediction, target)
+/// * activation'(at)`.
 ///
 /// # Errors
 /// See [`forward`]; an activation that can't end a matrix product.
@@ -267,7 +268,7 @@ pub fn backward(
     recording.push(&BACKWARD, grid(len, GROUP), params, &inputs, &[gradient], 4 * len as u64)
 }
 
-/// The body for an error, compiled apart for each kind, so that its loops become vector instructions.
+/// The body for an error, compiled separately for each kind, so that its loops are vectorised.
 macro_rules! for_each_error {
     ($error:ident => $body:expr) => {
         match $error {

@@ -45,7 +45,7 @@ const DERIVATIVE: u32 = 2;
 /// What all kernels are compiled for.
 fn constants(params: &[u8]) -> Constants {
     let params: Params = bytemuck::pod_read_unaligned(params);
-    // Parts are stored as they are: what comes after them is the business of `add_parts`.
+    // Parts are stored unchanged: `add_parts` applies the epilogue.
     let in_parts = params.parts > 1;
     let last = |value: u32| if in_parts { 0.0 } else { value.into() };
     vec![
@@ -113,7 +113,7 @@ pub(crate) static TILED: Kernel = entry_point!("tiled", BY_TILE, [256, 1, 1], pr
 pub(crate) static WIDE: Kernel = entry_point!("wide", BY_WIDE_TILE, [256, 1, 1], product, constants);
 pub(crate) static ADD_PARTS: Kernel = entry_point!("add_parts", ADDED, [GROUP, 1, 1], add_parts, constants);
 
-/// A factor of a product: a tensor as it is (`&x`) or transposed (`x.t()`), which only changes how it is read.
+/// A factor of a product: a tensor (`&x`) or its transpose (`x.t()`), which only changes how it is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Factor<'a> {
     tensor: &'a Tensor,
@@ -146,7 +146,7 @@ impl Factor<'_> {
     }
 }
 
-/// What happens to a product before it is stored, and what is stored beside it.
+/// What happens to a product before it is stored, and what else is stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Epilogue<'a> {
     /// Scales the product.
@@ -157,13 +157,13 @@ pub struct Epilogue<'a> {
     pub bias: Option<&'a Tensor>,
     /// Applied last.
     pub activation: Activation,
-    /// Multiplies the result by this function's derivative, which is told from a tensor of the output's shape: the
+    /// Multiplies the result by this function's derivative, which is computed from a tensor of the output's shape: the
     /// function's value or its argument. Not together with an activation.
     pub derivative: Option<(Activation, &'a Tensor)>,
     /// Where to store what the activation is applied to; of the output's shape.
     pub keep: Option<&'a Tensor>,
     /// Where to store the sums of the first factor's rows, `[1, m]`, scaled and added like the product. They cost no
-    /// dispatch of their own where they lie behind the output in one buffer, and the kernel can.
+    /// extra dispatch if they follow the output in the same buffer and the kernel supports it.
     pub row_sums: Option<&'a Tensor>,
 }
 
@@ -204,7 +204,7 @@ impl Epilogue<'_> {
         }
         let function = self.derivative.map_or(self.activation, |(function, _)| function);
         if !function.is_epilogue() {
-            let detail = format!("{function:?} is no epilogue; apply it to the product with ops::activation");
+            let detail = format!("{function:?} can't be an epilogue; apply it to the product with ops::activation");
             return Err(Error::input("matmul", detail));
         }
         if self.derivative.is_some()
@@ -251,7 +251,7 @@ pub fn matmul<'a>(
     matmul_by(recording, plan, a, b, out, epilogue)
 }
 
-/// [`matmul`] by a plan of the caller's, for tests and measurements.
+/// [`matmul`] with a given plan, for tests and benchmarks.
 ///
 /// # Errors
 /// Shapes that do not fit each other, or that the plan's kernel does not take.
@@ -283,7 +283,7 @@ pub fn matmul_by<'a>(
         let end = if last { epilogue } else { Epilogue { alpha: epilogue.alpha, ..Epilogue::default() } };
         let extra = end.bias.or(end.derivative.map(|(_, at)| at));
         let function = end.derivative.map_or(end.activation, |(function, _)| function);
-        // Row sums beside the product, where the kernel can: it sums in one stretch and one part.
+        // Row sums along with the product, where the kernel can: it sums in one stretch and one part.
         let per_group = plan.variant.row_sums().filter(|_| stretches == 1 && cut.parts == 1);
         let joined = end.row_sums.zip(per_group).and_then(|(sums, each)| Some((sums, each, out.through(sums)?)));
         summed |= joined.is_some();

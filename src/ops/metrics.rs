@@ -27,10 +27,10 @@ const MAX_COLS: usize = longest_loop(1);
 /// Rows that one workgroup counts.
 const BLOCK: usize = 256;
 
-/// `count[min(step, count.len() - 1)]` = how many rows are classified right: the largest prediction stands where the
-/// largest target stands (of equals, the first); with a single column both lie on the same side of their
-/// thresholds. Targets [n, 1] for several columns of predictions are class numbers. A row with a NaN, or with the number
-/// of no class, is not right.
+/// `count[min(step, count.len() - 1)]` = how many rows are classified correctly: the largest prediction is in the
+/// column of the largest target (of equals, the first); with a single column both lie on the same side of their
+/// thresholds. Targets [n, 1] for several columns of predictions are class numbers. A row with a NaN, or with the
+/// number of no class, is not right.
 ///
 /// # Errors
 /// Other shapes; rows wider than 65,000 columns.
@@ -74,7 +74,7 @@ fn reference(call: Call<'_>) {
     }
 }
 
-/// Where the largest value stands; of equals, the first. NaN counts as the largest, as in PyTorch.
+/// The index of the largest value; of equals, the first. NaN counts as the largest, as in PyTorch.
 pub(crate) fn argmax(row: &[f32]) -> usize {
     let is_larger = |a: f32, b: f32| a > b || (a.is_nan() && !b.is_nan());
     (1..row.len()).fold(0, |best, i| if is_larger(row[i], row[best]) { i } else { best })
@@ -105,7 +105,7 @@ impl Operation for CountCorrect {
         match self.thresholds {
             None if prediction[1] == 1 => Err(Error::shape(
                 "accuracy",
-                "the largest of one output; a Decision::Threshold tells two classes by one output",
+                "the largest of one output; with one output use a Decision::Threshold, which separates two classes",
             )),
             Some(_) => {
                 same_shapes("accuracy", ("the prediction", prediction), ("the target", target)).map(|()| vec![counts])

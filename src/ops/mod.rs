@@ -1,9 +1,8 @@
-//! The operations: one file for each shader, with its parameters, its launchers and its reference implementations, and
-//! beside it the [`Operation`](crate::Operation)s that a [`Graph`](crate::Graph) calls.
+//! The operations: one file for each shader, with its parameters, the functions that record its dispatches and its
+//! reference implementations, along with the [`Operation`](crate::Operation)s that a [`Graph`](crate::Graph) calls.
 //!
-//! A launcher checks shapes and pushes one dispatch (rarely two or three) onto a
-//! [`Recording`](crate::Recording). Outputs are overwritten unless the launcher says otherwise, and must not
-//! share a buffer with an input.
+//! Such a function checks shapes and pushes one dispatch (rarely two or three) onto a [`Recording`](crate::Recording).
+//! Outputs are overwritten unless it says otherwise, and must not share a buffer with an input.
 
 pub mod activation;
 pub mod bias;
@@ -32,8 +31,8 @@ pub use gather::gather;
 pub use loss::Reduction;
 pub use matmul::matmul;
 
-/// Every rule by which [`lower`](crate::lower()) merges neighbouring calls, each in the file of the operation that takes over.
-/// Where two find something at the same call, the earlier one has it.
+/// Every rule by which [`lower`](crate::lower()) merges neighbouring calls, each in the file of the operation that
+/// absorbs the other. If two match at the same call, the earlier one wins.
 pub const RULES: &[Rule] = &[
     matmul::activation,
     matmul::derivative,
@@ -86,10 +85,10 @@ pub static KERNELS: &[&Kernel] = &[
     &softmax::BACKWARD,
 ];
 
-/// Invocations of a workgroup, where each works for itself: `GROUP` of `shaders/common/grid.wgsl`.
+/// Invocations of a workgroup, where each works independently: `GROUP` of `shaders/common/grid.wgsl`.
 pub(crate) const GROUP: usize = 64;
 
-/// Software drivers leave a loop silently after so many rounds of an invocation, all its loops together.
+/// Software drivers silently end an invocation's loops after this many iterations in total.
 const MAX_ROUNDS: usize = 65_535;
 
 /// How many rounds a loop may have that an invocation goes through so often; whole thousands, which leaves some for the
@@ -119,7 +118,7 @@ fn same_shape(operation: &str, tensors: &[(&str, &Tensor)]) -> Result<()> {
             return Err(Error::shape(
                 operation,
                 format!(
-                    "{first_name} is {} x {} but {name} is {} x {}; they must have one shape",
+                    "{first_name} is {} x {} but {name} is {} x {}; they must have the same shape",
                     first.rows(),
                     first.cols(),
                     tensor.rows(),
@@ -142,7 +141,7 @@ fn expect_shape(operation: &str, name: &str, tensor: &Tensor, shape: [usize; 2],
     ))
 }
 
-/// So many operands, or an error that says how many there are.
+/// Exactly `N` operands, or an error that says how many there are.
 fn operands<const N: usize>(operation: &str, inputs: &[Shape]) -> Result<[Shape; N]> {
     inputs.try_into().map_err(|_| Error::input(operation, format!("{} operands; it takes {N}", inputs.len())))
 }
@@ -152,7 +151,7 @@ fn same_shapes(operation: &str, (one, a): (&str, Shape), (other, b): (&str, Shap
     if a == b {
         return Ok(());
     }
-    let detail = format!("{one} is {} x {} but {other} is {} x {}; they must have one shape", a[0], a[1], b[0], b[1]);
+    let detail = format!("{one} is {} x {} but {other} is {} x {}; they must have the same shape", a[0], a[1], b[0], b[1]);
     Err(Error::shape(operation, detail))
 }
 

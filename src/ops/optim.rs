@@ -6,20 +6,20 @@ use crate::ops::elementary::clip;
 use crate::ops::{GROUP, grid, same_shape, size};
 
 params! {
-    /// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all algorithms share. An algorithm of
-    /// your own begins with `Update::default()` and sets its fields.
+    /// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all algorithms share. A custom
+    /// algorithm starts from `Update::default()` and sets its fields.
     #[derive(Debug)]
     #[non_exhaustive]
     pub struct Update {
-        /// Elements: set by the launcher.
+        /// Elements: set when the dispatch is recorded.
         pub len: u32,
-        /// The last row of rates: set by the launcher.
+        /// The last row of rates: set when the dispatch is recorded.
         pub last_rate: u32,
         /// Multiplies the learning rate.
         pub rate_factor: f32,
         /// Weight decay that is added to the gradient.
         pub decay: f32,
-        /// Weight decay apart from the gradient: values shrink by rate * this.
+        /// Decoupled weight decay: values shrink by rate * this.
         pub decoupled_decay: f32,
         /// Values shrink by this share, whatever the rate.
         pub shrink: f32,
@@ -35,7 +35,7 @@ params! {
         pub beta1: f32,
         /// Adam's and RMSProp's decay of the mean square.
         pub beta2: f32,
-        /// What keeps the divisor from 0.
+        /// Added to the divisor to keep it from being 0.
         pub epsilon: f32,
     }
 }

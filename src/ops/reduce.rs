@@ -38,13 +38,13 @@ pub(crate) static ROWS: Kernel =
 
 /// Elements that one workgroup adds.
 pub(crate) const BLOCK: usize = 4096;
-/// By so many invocations.
+/// The invocations that do it.
 pub(crate) const LANES: usize = 256;
 /// Columns that a row's workgroup adds.
 const MAX_COLS: usize = GROUP * longest_loop(2);
 
 /// `out[min(step, out.len() - 1)] = scale * (sum of all elements of x)`: with an output of one element a plain sum,
-/// with more a history of one sum a step.
+/// with more a history of one sum per step.
 ///
 /// # Errors
 /// No memory for the partial sums of a large matrix.
@@ -109,7 +109,7 @@ pub fn rows(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, acc
         ));
     }
     let params = RowParams { rows: size(x.rows()), cols: size(x.cols()), scale, accumulate: accumulate.into() };
-    // A workgroup to a row, however short, costs as much as some thousand elements.
+    // A workgroup per row, however short, costs as much as some thousand elements.
     recording.push(&ROWS, grid(x.rows(), 1), params, &[x], &[out], (x.len() + 4096 * x.rows()) as u64)
 }
 

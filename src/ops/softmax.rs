@@ -33,7 +33,7 @@ fn params(x: &Tensor, log: bool, accumulate: bool) -> Result<Params> {
     Ok(Params { rows: size(x.rows()), cols: size(x.cols()), log: log.into(), accumulate: accumulate.into() })
 }
 
-/// A workgroup to a row, however short, costs as much as some thousand elements.
+/// A workgroup per row, however short, costs as much as some thousand elements.
 fn work(x: &Tensor, each: usize) -> u64 {
     (each * x.len() + 4096 * x.rows()) as u64
 }

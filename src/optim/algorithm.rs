@@ -1,4 +1,4 @@
-//! The optimization algorithms: SGD, Adam, RMSProp, and the settings that all of them have.
+//! The optimizers: SGD, Adam, RMSProp, and the settings that they share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::ops::optim::{self, Stretch, Update};
 use crate::optim::Schedule;
 
-/// How parameters are updated by their gradients: [`Sgd`], [`Adam`], [`RmsProp`], or an algorithm of your own.
+/// How parameters are updated by their gradients: [`Sgd`], [`Adam`], [`RmsProp`], or a custom algorithm.
 pub trait Algorithm: Send + Sync {
     /// Its name in a checkpoint: the type's, unless it says otherwise.
     fn name(&self) -> &'static str {
@@ -20,7 +20,7 @@ pub trait Algorithm: Send + Sync {
     /// The learning rate, decay, clipping, schedule and groups.
     fn settings(&self) -> &Settings;
 
-    /// How many numbers it keeps for each parameter: momentum, means.
+    /// How many numbers it keeps per parameter: momentum, means.
     fn states(&self) -> usize;
 
     /// The constants of an update, of which the optimizer fills in those of the [`Settings`].
@@ -33,7 +33,7 @@ pub trait Algorithm: Send + Sync {
     fn record(&self, recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()>;
 }
 
-/// What all algorithms have in common. Each has a method for each of these.
+/// The settings that all algorithms share. Each has a method for each of these.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub(super) learning_rate: f32,
@@ -46,7 +46,7 @@ pub struct Settings {
     pub(super) groups: Vec<Group>,
 }
 
-/// Parameters with a learning rate and a weight decay of their own.
+/// Parameters with their own learning rate and weight decay.
 #[derive(Clone)]
 pub(super) struct Group {
     pub(super) has: Arc<dyn Fn(&str) -> bool + Send + Sync>,
@@ -88,7 +88,7 @@ impl Settings {
         ];
         for (name, value) in values.into_iter().chain(group_values) {
             if !(value >= 0.0 && value.is_finite()) {
-                return Err(Error::input("optimizer", format!("a {name} of {value}; give a finite one from 0")));
+                return Err(Error::input("optimizer", format!("a {name} of {value}; give a finite one of at least 0")));
             }
         }
         Ok(())
@@ -111,7 +111,7 @@ macro_rules! settings {
                 self
             }
 
-            /// Weight decay apart from the gradient (Loshchilov & Hutter 2019): `θ -= rate decay θ`.
+            /// Decoupled weight decay (Loshchilov & Hutter 2019): `θ -= rate decay θ`.
             pub fn decoupled_weight_decay(mut self, decay: f32) -> Self {
                 self.settings.decoupled_decay = decay;
                 self
@@ -175,7 +175,7 @@ impl Sgd {
         Self { settings: Settings::new(learning_rate), momentum: 0.0, nesterov: false }
     }
 
-    /// Keeps this share of the velocity from step to step.
+    /// Sets the momentum: this share of the velocity is kept from step to step.
     pub fn momentum(mut self, momentum: f32) -> Self {
         self.momentum = momentum;
         self

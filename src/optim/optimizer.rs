@@ -1,4 +1,4 @@
-//! An algorithm at work on a model's parameters.
+//! An algorithm bound to a model's parameters.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::ops::reduce::{Over, Sum};
 use crate::optim::step::OptimizerStep;
 use crate::optim::{Algorithm, Settings};
 
-/// An algorithm at work on a model's parameters, by hand as in PyTorch (see [`Backprop`](crate::nn::Backprop)) or within a
-/// [`Trainer`](crate::Trainer).
+/// An algorithm bound to a model's parameters: for hand-written training loops as in PyTorch (see
+/// [`Backprop`](crate::nn::Backprop)), and inside a [`Trainer`](crate::Trainer).
 ///
 /// ```
 /// use wgrad::nn::{Linear, Parameters};
@@ -213,7 +213,7 @@ impl Optimizer {
         Ok(updated)
     }
 
-    /// Tells a schedule that an epoch has ended. ([`Trainer::fit`](crate::Trainer::fit) does it itself.)
+    /// Advances the schedule by an epoch. ([`Trainer::fit`](crate::Trainer::fit) does it itself.)
     pub fn next_epoch(&mut self) {
         self.epoch += 1;
     }
@@ -238,7 +238,7 @@ impl Optimizer {
         if let Some(group) = self.base_rates(rate).into_iter().find(|group| !group.is_finite()) {
             let own = self.algorithm.settings().learning_rate;
             let detail = format!("a learning rate of {rate} instead of {own} makes that of a group {group}");
-            return Err(Error::input("optimizer", detail + "; give both of one order in the first place"));
+            return Err(Error::input("optimizer", detail + "; give both of the same order of magnitude"));
         }
         self.base_rate = rate;
         Ok(())
@@ -253,7 +253,7 @@ impl Optimizer {
         groups.chain([rate]).collect()
     }
 
-    /// Makes room for the rates of so many steps in one run.
+    /// Allocates the rates of this many steps in one run.
     pub(crate) fn reserve(&mut self, steps: usize) -> Result<()> {
         if self.rates[0].rows() < steps {
             let device = self.parameters.device();
@@ -327,7 +327,7 @@ impl Optimizer {
             let rate = self.rate_at(base_rate, self.steps + step);
             if !(rate >= 0.0 && rate.is_finite()) {
                 let detail = format!("the schedule gives a rate of {rate} at step {}", self.steps + step);
-                return Err(Error::input("optimizer", detail + "; give a finite one from 0"));
+                return Err(Error::input("optimizer", detail + "; give a finite one of at least 0"));
             }
             let t = (self.steps + step + 1) as f64;
             let [correction1, correction2] = betas.map(|beta| (1.0 / (1.0 - f64::from(beta).powf(t))) as f32);

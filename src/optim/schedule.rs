@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// How the learning rate changes: a factor on the learning rate, by epoch, or with [`Schedule::per_step`] by step.
 ///
-/// Epochs and steps count from 0. After the end of a schedule that has one, its last value stays.
+/// Epochs and steps count from 0. A schedule that ends keeps its last value.
 ///
 /// ```
 /// use wgrad::optim::Schedule;
@@ -41,7 +41,7 @@ impl Schedule {
         Self::default()
     }
 
-    /// Multiplied by `gamma` every so many epochs: PyTorch's `StepLR`. (`every` 0 counts as 1.)
+    /// Multiplied by `gamma` every `every` epochs: PyTorch's `StepLR`. (`every` 0 counts as 1.)
     pub fn step(every: usize, gamma: f64) -> Self {
         Self::of(Part::Step { every: every.max(1), gamma })
     }
@@ -56,7 +56,8 @@ impl Schedule {
         Self::of(Part::Exponential { gamma })
     }
 
-    /// From 1 down to `floor` along half a cosine, within `length` epochs: PyTorch's `CosineAnnealingLR`.
+    /// From 1 down to `floor` along half a cosine, within `length` epochs, then constant: PyTorch's
+    /// `CosineAnnealingLR`, which rises again after `T_max`.
     pub fn cosine(length: usize, floor: f64) -> Self {
         Self::of(Part::Cosine { length, floor })
     }
@@ -66,7 +67,7 @@ impl Schedule {
         Self::of(Part::Warmup { length, start })
     }
 
-    /// The factor that a function gives for the epoch.
+    /// The factor returned by a function of the epoch.
     pub fn custom(factor: impl Fn(usize) -> f64 + Send + Sync + 'static) -> Self {
         Self::of(Part::Custom(Arc::new(factor)))
     }

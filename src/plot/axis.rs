@@ -9,7 +9,7 @@ use super::ticks::{self, Tick};
 use super::{Area, Chart, FONT, GRID, drawing};
 use crate::error::Result;
 
-/// The width of a digit, and the height of a line of ticks.
+/// The width of a digit, and the height of a tick label.
 const DIGIT: usize = 8;
 const LINE: usize = 44;
 /// Ticks along an axis at most.
@@ -19,7 +19,7 @@ const MARGIN: u32 = 14;
 const BELOW: u32 = 44;
 const DESCRIPTION: usize = 34;
 
-/// What the axes of a chart say, and how they are divided: made from `["epoch", "loss"]`, or by [`Axes::new`].
+/// The labels and scales of a chart's axes: made from `["epoch", "loss"]`, or by [`Axes::new`].
 ///
 /// ```
 /// use wgrad::plot::{Axes, Curve, curves};
@@ -40,7 +40,7 @@ pub struct Axes {
 }
 
 impl Axes {
-    /// Linear axes with these descriptions.
+    /// Linear axes with these labels.
     pub fn new(x: impl Into<String>, y: impl Into<String>) -> Self {
         Self { x: x.into(), y: y.into(), log_y: false }
     }
@@ -57,7 +57,7 @@ impl From<[&str; 2]> for Axes {
     }
 }
 
-/// An axis: the range that is seen, from a smaller number to a larger, and its ticks.
+/// An axis: its visible range, from a smaller number to a larger, and its ticks.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
     range: Range<f64>,

@@ -6,7 +6,7 @@ use super::axis::{Axis, chart, range, wider, wider_log};
 use super::{Area, Axes, COLOURS, FONT, GRID, drawing};
 use crate::error::{Error, Result};
 
-/// A line of a plot, with a band around it where it stands for several runs; or points of their own.
+/// A line of a plot, with a band around it where it stands for several runs; or separate points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     label: String,
@@ -31,7 +31,7 @@ impl Curve {
         Self { joined: false, ..Self::new(label, points) }
     }
 
-    /// The mean of several runs, in a band of one standard deviation (of the sample: n - 1) to either side.
+    /// The mean of several runs, with a band of one standard deviation (of the sample: n - 1) to either side.
     ///
     /// ```
     /// use wgrad::plot::Curve;
@@ -65,7 +65,7 @@ impl Curve {
         Ok(Self { label, points, deviations, joined: true, marked: None })
     }
 
-    /// Has the point at this x stand out: the best epoch, say.
+    /// Highlights the point at this x: the best epoch, say.
     pub fn mark(mut self, x: f64) -> Self {
         self.marked = Some(x);
         self
@@ -116,7 +116,7 @@ pub(super) fn panel(area: &Area<'_>, axes: &Axes, curves: &[Curve]) -> Result<()
     } else {
         let values = range(edges);
         let mut seen = wider(&values, 0.05);
-        // Losses stand on zero; accuracies between 0.9 and 1 would be flat there.
+        // The axis of losses starts at zero; accuracies between 0.9 and 1 would be flat there.
         if values.start >= 0.0 && values.start < 0.3 * values.end {
             seen.start = 0.0;
         }

@@ -1,4 +1,4 @@
-//! What a picture is written as, by the file's extension.
+//! The format of a plot, by the file's extension.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use super::png;
 use crate::error::{Error, Result};
 use crate::files;
 
-/// Whether a picture can be written there: the file's extension names a format, and its folder takes new files. To be
-/// called before a training whose picture would be lost.
+/// Checks that a plot can be written there: the file's extension names a format, and its folder is writable. Call it
+/// before a training run whose plot would otherwise be lost.
 ///
 /// ```
 /// use wgrad::plot::check_path;
@@ -21,7 +21,7 @@ use crate::files;
 /// ```
 ///
 /// # Errors
-/// What the drawing functions would refuse after the training: a file of another format, or one that can't be written.
+/// What the plotting functions would refuse later: a file of another format, or one that can't be written.
 pub fn check_path(path: impl AsRef<Path>) -> Result<()> {
     Format::of(path.as_ref())?;
     files::check("plot", path.as_ref())

@@ -1,9 +1,8 @@
-//! Pictures: curves of losses or accuracies, points and the line through them, what a model of two inputs has learnt,
-//! and which classes a model confuses.
+//! Plots: curves of losses or accuracies, points with a line through them, the decision regions of a model of two
+//! inputs, and confusion matrices.
 //!
-//! The file's extension chooses the format: `.svg`, or `.png` (feature `png`) with two pixels to a unit of the SVG.
-//! PNG files bring their own font, Noto Sans, which has Latin, Greek and Cyrillic letters; in SVG files the letters are
-//! the viewer's.
+//! The file's extension chooses the format: `.svg`, or `.png` (feature `png`) with two pixels per SVG unit. PNG files
+//! use a bundled font, Noto Sans, which has Latin, Greek and Cyrillic letters; SVG files use the viewer's fonts.
 
 mod axis;
 mod confusion;
@@ -34,7 +33,7 @@ use plane::Plane;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
-/// Okabe and Ito's colours, which most colour-blind people can tell apart.
+/// Okabe and Ito's colours, which most colour-blind people can distinguish.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -71,13 +70,13 @@ pub fn curves(path: impl AsRef<Path>, title: &str, axes: impl Into<Axes>, curves
     draw(path.as_ref(), (760, 490), title, |area| curve::panel(area, &axes, curves))
 }
 
-/// Draws what a model of two inputs makes of the plane, with `points` on top, and curves beside it (none, if the list
-/// is empty), into an SVG or PNG file.
+/// Draws the predictions of a model of two inputs over the plane, with `points` on top, and curves next to it (none, if
+/// the list is empty), into an SVG or PNG file.
 ///
 /// `predict` is given points of the plane, row by row, and returns the model's outputs for them:
-/// [`Trainer::predict`](crate::Trainer::predict). The plane is coloured by the predicted class, the paler the closer
-/// the call; the points by their true class, those predicted wrong ringed. `decision` reads outputs and targets as
-/// classes: [`Loss::decision`](crate::nn::Loss::decision) of the loss that the model was trained with.
+/// [`Trainer::predict`](crate::Trainer::predict). The plane is coloured by the predicted class, paler where the model
+/// is less certain; the points by their true class, with rings around misclassified ones. `decision` reads outputs and
+/// targets as classes: [`Loss::decision`](crate::nn::Loss::decision) of the loss that the model was trained with.
 ///
 /// ```
 /// use wgrad::data::{Labels, disk};
@@ -98,8 +97,8 @@ pub fn curves(path: impl AsRef<Path>, title: &str, axes: impl Into<Axes>, curves
 /// ```
 ///
 /// # Errors
-/// Points of other than two inputs, outputs that are no whole rows or of which `decision` reads no class, what [`curves`] refuses; an error of
-/// `predict`; a file that can't be written.
+/// Points of other than two inputs, outputs that are not whole rows or that `decision` gives no class for, what
+/// [`curves`] refuses; an error of `predict`; a file that can't be written.
 pub fn decision_boundary(
     path: impl AsRef<Path>,
     title: &str,
@@ -120,8 +119,7 @@ pub fn decision_boundary(
     })
 }
 
-/// Draws how often each class was taken for each other, into an SVG or PNG file: the darker, the larger the share of the true
-/// class.
+/// Draws a confusion matrix into an SVG or PNG file: the darker a cell, the larger its share of the true class.
 ///
 /// ```
 /// use wgrad::data::Dataset;

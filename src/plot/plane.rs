@@ -1,4 +1,4 @@
-//! What a model of two inputs makes of the plane.
+//! The predictions of a model of two inputs over the plane.
 
 use std::ops::Range;
 
@@ -123,7 +123,7 @@ fn extent(points: &Dataset, column: usize) -> Range<f64> {
     if own.start >= 0.0 && own.end <= 1.0 && own.end - own.start > 0.5 {
         return 0.0..1.0;
     }
-    // The model takes single precision.
+    // The model takes f32.
     let Range { start, end } = wider(&own, 0.04);
     start.max(f64::from(f32::MIN))..end.min(f64::from(f32::MAX))
 }

@@ -1,11 +1,11 @@
-//! Pictures as PNG: the SVG, painted with a font that comes along, so that they look the same on every machine.
+//! Plots as PNG: the SVG, rendered with a bundled font, so that they look the same on every machine.
 
 use resvg::{render, tiny_skia, usvg};
 
 use super::drawing;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Pixels to a unit of the SVG: sharp on dense screens and in print.
+/// Pixels per SVG unit: sharp on dense screens and in print.
 const SCALE: f32 = 2.0;
 
 pub(super) fn painted(svg: &str) -> Result<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! Where an axis has ticks, and what they say: a few round numbers, with as many digits as tell them apart.
+//! Where an axis has ticks, and what they say: a few round numbers, with as many digits as distinguish them.
 //!
 //! A tick is a whole number of units of ten to some power, so that its text is exact; its place is the number that the
 //! text stands for. Their number is bounded before any is made, whatever the range.
@@ -123,7 +123,7 @@ fn labelled(range: &Range<f64>, decimals: &[Decimal]) -> Vec<Tick> {
     found.iter().zip(labels).map(|((_, at), label)| Tick { at: *at, label }).collect()
 }
 
-/// The fewest digits that tell this number from its neighbours.
+/// The fewest digits that distinguish this number from its neighbours.
 fn shortest(value: f64) -> String {
     let [plain, scientific] = [format!("{value}"), format!("{value:e}")];
     if plain.len() <= PLAIN.max(scientific.len()) { plain } else { scientific }

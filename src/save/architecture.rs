@@ -1,10 +1,10 @@
-//! Modules from what `Module::describe` said of them.
+//! Modules rebuilt from their `Module::describe`.
 
 use std::str::FromStr;
 
 use crate::nn::{Activation, Dropout, LayerNorm, Linear, LogSoftmax, Module, Sequential, Softmax};
 
-/// Deeper nesting is taken for a damaged file.
+/// Deeper nesting counts as a damaged file.
 const MAX_DEPTH: usize = 100;
 
 /// The model that a text describes; else what is wrong with the text.

@@ -52,7 +52,7 @@ impl Contained<'_> {
         Ok(self.doubles(name)?.chunks_exact(N).filter_map(|row| row.try_into().ok()).collect())
     }
 
-    /// An error that names the part of a checkpoint that is not as it should be.
+    /// An error that names the invalid part of a checkpoint.
     pub(crate) fn no_checkpoint(&self, name: &str, fault: &dyn Display) -> Error {
         self.error(format!("no checkpoint of this training, or a damaged one: {name} {fault}"))
     }

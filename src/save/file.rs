@@ -1,4 +1,4 @@
-//! safetensors files: the header is read and checked first, then of the tensors what is asked for.
+//! safetensors files: the header is read and checked first, then only the requested tensors.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -73,7 +73,7 @@ trait Source: Read + Seek {}
 
 impl<T: Read + Seek> Source for T {}
 
-/// A file that is open for reading.
+/// A file opened for reading.
 pub(crate) struct Contained<'a> {
     path: PathBuf,
     header: Metadata,

@@ -31,8 +31,8 @@ impl Parameters {
     /// A parameter that several modules share is written under each of its names, as `state_dict` lists it. In PyTorch,
     /// `model.load_state_dict(safetensors.torch.load_file(path))` takes the file.
     ///
-    /// Whatever interrupts it and whoever else writes there, the file is the old one or the new one. A symbolic link is
-    /// followed, and an existing file's mode kept.
+    /// The file is replaced atomically: even if interrupted, it is either the old one or the new one. A symbolic link
+    /// is followed, and an existing file's mode kept.
     ///
     /// ```
     /// use wgrad::nn::{Linear, Predictor, Sequential, Tanh};
@@ -78,7 +78,7 @@ impl Parameters {
         Ok(contents)
     }
 
-    /// Replaces the values by those of a safetensors file, PyTorch's or wgrad's, which must have the same names and
+    /// Replaces the values with those of a safetensors file, PyTorch's or wgrad's, which must have the same names and
     /// shapes. Numbers of 16 bits (F16, BF16) and doubles (F64) are converted.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl Parameters {
         self.replace(found)
     }
 
-    /// Loads what fits, and lists the rest: for a model of which a part was trained elsewhere. The function gives the
+    /// Loads what fits, and lists the rest: for a model partly trained elsewhere. The function gives the
     /// model's names for the file's: `str::to_string` if they are the same.
     ///
     /// # Errors
@@ -176,12 +176,12 @@ impl Sequential {
     ///
     /// # Errors
     /// A file that can't be read, is damaged or does not say what the model is: another program's, or one of a model
-    /// with modules of your own. For those, make the model and use [`Parameters::load`].
+    /// with custom modules. For those, build the model and use [`Parameters::load`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_contents(&Contained::open(path.as_ref())?)
     }
 
-    /// The same from the bytes of such a file: `include_bytes!` makes the model a part of the program.
+    /// The same from the bytes of such a file: `include_bytes!` embeds the model in the program.
     ///
     /// ```
     /// use wgrad::nn::{Linear, Parameters, Sequential};

@@ -1,4 +1,4 @@
-//! The number formats of files, as single precision.
+//! Converts the number formats of files to f32.
 
 use safetensors::Dtype;
 

@@ -1,4 +1,4 @@
-//! Vectors as arrays: for processors without a file of their own here, and to compare the others with.
+//! Vectors as arrays: for processors without their own file here, and as a reference for the others.
 
 use super::vector::{Vector, transpose_rest};
 

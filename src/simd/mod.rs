@@ -1,5 +1,5 @@
-//! Vector instructions of the CPU: which there are, loops compiled for them, and matrix products by them. It imports
-//! nothing, and holds the CPU path's unsafe code.
+//! The CPU's vector instructions: which are available, loops compiled for them, and matrix products that use them. It
+//! imports nothing, and holds the CPU path's unsafe code.
 //!
 //! Every level gives the same bits as long as the processor multiplies and adds in one rounding (x86-64 with FMA, which is
 //! all since 2013, and AArch64): a lane computes what a loop over single numbers would, in the same order. Elsewhere

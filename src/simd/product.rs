@@ -44,12 +44,12 @@ pub(crate) enum Activate<'a> {
     Nothing,
     /// 0 where it is at most 0.
     Relu,
-    /// Times the derivative of ReLU, told from its values.
+    /// Times the derivative of ReLU, computed from its values.
     ReluDerivative(&'a [f32]),
 }
 
-/// `c = a b` and what comes after it, with c [m, n], a [m, k], b [k, n], none of them empty, on so many threads. The bits
-/// depend neither on their number nor on the level (see [`Level`]).
+/// `c = a b` and what comes after it, with c [m, n], a [m, k], b [k, n], none of them empty, on this many threads. The
+/// bits depend neither on their number nor on the level (see [`Level`]).
 pub(crate) fn multiply(
     level: Level,
     threads: usize,

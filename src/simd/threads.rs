@@ -1,4 +1,4 @@
-//! How many threads there are, and for how much work they pay.
+//! How many threads there are, and how much work makes them worthwhile.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ pub(crate) fn threads() -> usize {
     })
 }
 
-/// Threads for so many multiplications: starting one takes as long as a million or so.
+/// Threads for this many multiplications: starting one takes as long as about a million.
 pub(crate) fn worth(multiplications: usize) -> usize {
     const EACH: usize = 2 << 20;
     if multiplications < 2 * EACH { 1 } else { threads().min(multiplications / EACH) }

@@ -1,4 +1,4 @@
-//! What a product needs of a vector of f32.
+//! The operations that a product needs on a vector of f32.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ pub(super) trait Vector: Copy {
     const LANES: usize;
     /// The most rows of a tile of two vectors, so that sums, factors and all stay in registers.
     const ROWS: usize;
-    /// The first so many lanes.
+    /// The first `lanes` lanes.
     type Part: Copy;
 
     unsafe fn part(lanes: usize) -> Self::Part;
@@ -29,7 +29,7 @@ pub(super) trait Vector: Copy {
     unsafe fn mul_add(self, other: Self, sum: Self) -> Self;
     /// 0 where it is at most 0, else itself, NaN included.
     unsafe fn relu(self) -> Self;
-    /// The derivative of [`relu`](Self::relu), told from its value: 1, 0, or NaN of a NaN.
+    /// The derivative of [`relu`](Self::relu), computed from its value: 1, 0, or NaN of a NaN.
     unsafe fn relu_derivative(self) -> Self;
     /// `to[p, i] = from[i, p]` for i below `rows`, at most as many as there are lanes, and p below `cols`; rows of both lie
     /// `from_row` and `to_row` apart.

@@ -1,4 +1,4 @@
-//! Training that goes on where it was interrupted.
+//! Checkpoints: training that resumes where it was interrupted.
 
 use std::path::Path;
 
@@ -21,10 +21,10 @@ fn key(name: &str) -> String {
 }
 
 impl Session {
-    /// Writes all that training needs to go on from here: the parameters, the optimizer's state, the seed and the
-    /// numbers of epochs and steps that random numbers and schedules follow from, the history.
+    /// Writes everything that training needs to resume from here: the parameters, the optimizer's state, the seed and
+    /// the numbers of epochs and steps that random numbers and schedules follow from, the history.
     ///
-    /// The file is also one of a model: `Sequential::load` and `Parameters::load` take the parameters from it.
+    /// The file is also a model file: `Sequential::load` and `Parameters::load` read the parameters from it.
     /// Whatever interrupts it, the file is the old one or the new one.
     ///
     /// # Errors
@@ -54,10 +54,10 @@ impl Session {
         contents.write(path.as_ref())
     }
 
-    /// Goes back to a checkpoint of a training with the same model, loss and algorithm. A [`Trainer::fit`](crate::Trainer::fit) with
-    /// [`Fit::until`](crate::Fit::until) then gives, on the same device, bit for bit what the trainer that wrote it
-    /// would have given without the interruption. Schedules and frozen parameters are the program's: the file holds
-    /// neither.
+    /// Restores a checkpoint of a training run with the same model, loss and algorithm. A
+    /// [`Trainer::fit`](crate::Trainer::fit) with [`Fit::until`](crate::Fit::until) then gives, on the same device, bit
+    /// for bit what the trainer that wrote it would have given without the interruption. Schedules and frozen
+    /// parameters are the program's: the file holds neither.
     ///
     /// ```
     /// use wgrad::data::{Labels, disk};
@@ -79,7 +79,7 @@ impl Session {
     ///
     /// # Errors
     /// A file that can't be read, is damaged or is no checkpoint; one of another model, or of another
-    /// [`Algorithm`](crate::optim::Algorithm). The trainer then is as it was.
+    /// [`Algorithm`](crate::optim::Algorithm). The trainer is then unchanged.
     pub async fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let file = Contained::open(path.as_ref())?;
         let version: u32 = file.parsed(&key("version"))?;
@@ -141,14 +141,14 @@ fn history(file: &Contained<'_>) -> Result<History> {
     Ok(History { epochs, step_losses, seconds: file.amount(&key("seconds"))? })
 }
 
-/// The best of so many epochs, whose parameters are `len` numbers.
+/// The best of this many epochs; its parameters are `len` numbers.
 fn best(file: &Contained<'_>, len: usize, epochs: usize) -> Result<Option<Best>> {
     if file.tensor(&key("best")).is_none() {
         return Ok(None);
     }
     let name: String = file.parsed(&key("best.monitor"))?;
     let monitor = Monitor::ALL.into_iter().find(|monitor| format!("{monitor:?}") == name);
-    let monitor = monitor.ok_or_else(|| file.error(format!("'{name}' is not known to tell the best epoch")))?;
+    let monitor = monitor.ok_or_else(|| file.error(format!("'{name}' is not a known monitor")))?;
     let (epoch, value) = (file.parsed(&key("best.epoch"))?, file.parsed(&key("best.value"))?);
     if !(1..=epochs).contains(&epoch) {
         return Err(file.no_checkpoint(&key("best.epoch"), &format!("is {epoch}, of {epochs} epochs")));

@@ -1,4 +1,4 @@
-//! A history as curves.
+//! Loss curves of a history.
 
 use super::{EpochRecord, History, Metrics};
 use crate::plot::Curve;
@@ -6,7 +6,7 @@ use crate::plot::Curve;
 impl History {
     /// The losses by epoch, for [`plot::curves`](crate::plot::curves): on the training data as measured after the
     /// epoch, or where nothing was measured, over its mini-batches; and on the validation data, if there are any, with
-    /// the best epoch marked. What is not finite is left out.
+    /// the best epoch marked. Values that are not finite are omitted.
     ///
     /// ```
     /// use wgrad::data::{Labels, disk};

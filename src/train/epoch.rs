@@ -11,7 +11,7 @@ use crate::ops::reduce::IntoHistory;
 
 /// An epoch's dispatches.
 pub(super) struct Epoch<'a> {
-    /// Through the mini-batches, in an order that is shuffled anew each epoch.
+    /// Through the mini-batches, in an order that is reshuffled every epoch.
     pub(super) pass: Pass<'a>,
     /// The loss of each step.
     pub(super) losses: Tensor,

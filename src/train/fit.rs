@@ -1,4 +1,4 @@
-//! What a call of `Trainer::fit` does.
+//! The options of `Trainer::fit`.
 
 use std::fmt;
 #[cfg(feature = "safetensors")]
@@ -14,14 +14,13 @@ use crate::metrics::Decision;
 type OnEpoch<'a> = Box<dyn FnMut(&EpochRecord) + Send + 'a>;
 type Controller<'a> = Box<dyn FnMut(&EpochRecord) -> Control + Send + 'a>;
 
-/// What [`Trainer::fit`](crate::Trainer::fit) does: how many epochs, in batches of what size, measured on what.
+/// What [`Trainer::fit`](crate::Trainer::fit) does: epochs, batch size, evaluation, callbacks.
 ///
-/// On a GPU an epoch's results come back while the next one runs. Where something is decided by them
-/// ([`Fit::control`], [`Fit::early_stopping`], `Fit::checkpoint_best`), the next one waits, which on small data takes
-/// time.
+/// On a GPU an epoch's results come back while the next one runs. If something depends on them ([`Fit::control`],
+/// [`Fit::early_stopping`], `Fit::checkpoint_best`), the next epoch waits, which costs time on small datasets.
 pub struct Fit<'a> {
     pub(super) epochs: usize,
-    /// Whether `epochs` counts those that the trainer has behind it.
+    /// Whether `epochs` includes those that the trainer has already completed.
     pub(super) until: bool,
     pub(super) batch_size: usize,
     pub(super) validation: Option<&'a Dataset>,
@@ -42,14 +41,14 @@ pub struct Fit<'a> {
     pub(super) recorded: usize,
 }
 
-/// How training goes on after an epoch.
+/// How training continues after an epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Control {
-    /// As it is.
+    /// Unchanged.
     #[default]
     Continue,
-    /// Not at all: [`Trainer::fit`](crate::Trainer::fit) returns.
+    /// It stops: [`Trainer::fit`](crate::Trainer::fit) returns.
     Stop,
     /// With this learning rate: see [`Optimizer::set_learning_rate`](crate::optim::Optimizer::set_learning_rate).
     LearningRate(f32),
@@ -86,20 +85,20 @@ impl<'a> Fit<'a> {
         Self { until: true, ..Self::new(epochs, batch_size) }
     }
 
-    /// Measures the model on this data, too.
+    /// Also evaluates the model on this data.
     pub fn validation(mut self, data: &'a Dataset) -> Self {
         self.validation = Some(data);
         self
     }
 
-    /// Leaves out the last mini-batch of an epoch when it is smaller than the others.
+    /// Drops the last mini-batch of an epoch if it is smaller than the others.
     pub fn drop_last(mut self, drop: bool) -> Self {
         self.drop_last = drop;
         self
     }
 
-    /// Measures the model after every `n`-th epoch of the history and the last (after each, unless told otherwise);
-    /// with 0 after the last only. A measurement is a forward pass over the training and the validation data.
+    /// Evaluates the model after every `n`-th epoch of the history and the last (by default after each); with 0 after
+    /// the last only. An evaluation is a forward pass over the training and the validation data.
     pub fn evaluate_every(mut self, n: usize) -> Self {
         self.evaluate_every = n;
         self
@@ -130,8 +129,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Whether neighbouring calls are merged into one dispatch where a kernel can do the work of both (they are unless told
-    /// otherwise): see [`Lowering::rules`](crate::Lowering::rules).
+    /// Whether neighbouring calls are merged into one dispatch where a kernel can do the work of both (on by default):
+    /// see [`Lowering::rules`](crate::Lowering::rules).
     pub fn fused(mut self, fused: bool) -> Self {
         self.fused = fused;
         self
@@ -144,7 +143,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Has `f` decide after each epoch how training goes on, before the next one begins.
+    /// Calls `f` after each epoch, before the next one begins, to decide how training continues.
     ///
     /// ```
     /// use wgrad::{Control, Fit};
@@ -160,21 +159,21 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Stops when the monitored measurement gets no better; in the end, the parameters are those of the best epoch.
+    /// Stops when the monitored metric no longer improves, and restores the parameters of the best epoch.
     pub fn early_stopping(mut self, stopping: EarlyStopping) -> Self {
         self.early_stopping = Some(stopping);
         self
     }
 
-    /// What tells the best epoch: the loss on the validation data unless told otherwise.
+    /// The metric that selects the best epoch: by default the loss on the validation data.
     pub fn monitor(mut self, monitor: Monitor) -> Self {
         self.monitor = monitor;
         self
     }
 
     /// Writes a checkpoint after every `n`-th epoch of the history (with 0, none of them) and after the last, from
-    /// which [`Trainer::resume`](crate::Trainer::resume) goes on. It takes the place of the one before; whatever
-    /// interrupts it, the file is one of both.
+    /// which [`Trainer::resume`](crate::Trainer::resume) continues. It replaces the previous one atomically: if
+    /// interrupted, the file is either the old or the new one.
     #[cfg(feature = "safetensors")]
     pub fn checkpoint(mut self, path: impl Into<PathBuf>, n: usize) -> Self {
         self.checkpoint = Some((path.into(), n));
@@ -214,7 +213,7 @@ impl<'a> Fit<'a> {
         }
         if self.looks_for_best() && self.monitor.needs_accuracy() && decision == Decision::Regression {
             let detail = format!(
-                "{:?} tells the best epoch, but the loss has no accuracy; say how predictions are read as classes with its \
+                "{:?} selects the best epoch, but the loss has no accuracy; say how predictions are read as classes with its \
                  `decision`, or choose with Fit::monitor",
                 self.monitor
             );
@@ -222,7 +221,7 @@ impl<'a> Fit<'a> {
         }
         if self.looks_for_best() && self.monitor.needs_validation() && self.validation.is_none() {
             let detail = format!(
-                "{:?} tells the best epoch, but there is no validation data; give it with Fit::validation, or choose \
+                "{:?} selects the best epoch, but there is no validation data; give it with Fit::validation, or choose \
                  with Fit::monitor",
                 self.monitor
             );

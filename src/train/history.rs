@@ -1,4 +1,4 @@
-//! What training leaves behind.
+//! The history of a training run.
 
 use crate::nn::Reduction;
 
@@ -21,7 +21,7 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Its mini-batches.
     pub steps: usize,
-    /// The loss over the epoch's mini-batches, each as it was before its own update.
+    /// The loss over the epoch's mini-batches, each before its own update.
     pub loss: f32,
     /// The model after the epoch on the training data, if it was measured.
     pub train: Option<Metrics>,
@@ -31,8 +31,8 @@ pub struct EpochRecord {
     pub seconds: f64,
 }
 
-/// The record of a training. For other tools it is text, [`History::to_csv`] or [`History::to_json`]; event files of
-/// TensorBoard's own format are not written.
+/// The record of a training run. Export it to other tools with [`History::to_csv`] or [`History::to_json`];
+/// TensorBoard's event files are not supported.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct History {
@@ -40,7 +40,7 @@ pub struct History {
     pub epochs: Vec<EpochRecord>,
     /// The loss of every step, each before its update.
     pub step_losses: Vec<f32>,
-    /// Seconds spent, measurements included.
+    /// Seconds spent, including evaluation.
     pub seconds: f64,
 }
 
@@ -66,13 +66,13 @@ impl EpochRecord {
     }
 }
 
-/// A number as JSON has it, which knows no NaN and no infinity.
+/// A number in JSON, which has no NaN and no infinity.
 fn json(number: &str) -> &str {
     if number.ends_with(|c: char| c.is_ascii_digit()) { number } else { "null" }
 }
 
 impl History {
-    /// The epochs as CSV, a line each, after a line of names. What was not measured is left empty.
+    /// The epochs as CSV, one per line, after a header. What was not measured is left empty.
     ///
     /// ```
     /// let names = "epoch,steps,loss,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds\n";

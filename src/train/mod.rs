@@ -35,7 +35,7 @@ pub use session::Session;
 /// Trains a model: everything stays on the device from the first step of an epoch to its last. (Data that does not fit
 /// is uploaded in chunks: see [`Fit::resident_bytes`].)
 ///
-/// Its calls block until the results are there; a [`Session`] has the same calls to await.
+/// Its calls block until the results are available; [`Session`] is the async counterpart.
 ///
 /// ```
 /// use wgrad::data::{Labels, disk};
@@ -56,7 +56,7 @@ pub use session::Session;
 pub struct Trainer(Session);
 
 impl Trainer {
-    /// Places the model's parameters on the device, unless they have their values there already, and draws their initial
+    /// Places the model's parameters on the device, unless they already have values there, and draws their initial
     /// values (see [`Parameters::new`]); `seed` also decides the order of the mini-batches, and what dropout drops.
     ///
     /// # Errors
@@ -74,8 +74,8 @@ impl Trainer {
 
     /// Trains, and returns the records of these epochs.
     ///
-    /// The samples are shuffled anew for each epoch. Within an epoch nothing is read back; its losses and measurements
-    /// come back while the next one runs, unless something is decided by them: see [`Fit`].
+    /// The samples are reshuffled every epoch. Within an epoch nothing is read back; its losses and metrics come back
+    /// while the next one runs, unless something depends on them: see [`Fit`].
     ///
     /// However it ends, parameters, optimizer and history are those of the same epoch: the last one that was recorded.
     ///
@@ -108,7 +108,7 @@ impl Trainer {
         self.0.history()
     }
 
-    /// The loss and accuracy of the model on this data, of any size: what does not fit the device goes through it in
+    /// The loss and accuracy of the model on this data, of any size: what does not fit on the device is processed in
     /// chunks.
     ///
     /// # Errors
@@ -127,22 +127,22 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// Inputs that make no whole rows or are not finite, or of another width than the model's; a lost device.
+    /// Inputs that are not whole rows, not finite, or of another width than the model's; a lost device.
     pub fn predict(&self, inputs: &[f32], input_cols: usize) -> Result<Vec<f32>> {
         self.device().block_on("predict", "Session::predict", self.0.predict(inputs, input_cols))
     }
 
-    /// A predictor that shares the model: it predicts with what has been trained, now and later, in any thread.
+    /// A predictor that shares the model: it always uses the current parameters, from any thread.
     pub fn predictor(&self) -> Predictor {
         self.0.predictor()
     }
 
-    /// The model, with the values that were trained: for another trainer, a predictor, or a part of another model.
+    /// The trained model: for another trainer, a predictor, or a part of another model.
     pub fn into_model(self) -> Arc<dyn Module> {
         self.0.into_model()
     }
 
-    /// The same training, to be awaited.
+    /// The same training run, as an async [`Session`].
     pub fn into_session(self) -> Session {
         self.0
     }

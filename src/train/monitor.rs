@@ -1,8 +1,8 @@
-//! Which epoch was the best, and when to give up.
+//! Which epoch was the best, and when to stop.
 
 use super::EpochRecord;
 
-/// The measurement that tells which epoch is the best: a loss by being small, an accuracy by being large.
+/// The metric that selects the best epoch: a loss should be small, an accuracy large.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Monitor {
@@ -41,7 +41,7 @@ impl Monitor {
     }
 }
 
-/// Stops training that gets no better, and puts the best epoch's parameters back.
+/// Stops training that no longer improves, and restores the best epoch's parameters.
 ///
 /// ```
 /// use wgrad::{EarlyStopping, Fit, Monitor};
@@ -55,12 +55,12 @@ pub struct EarlyStopping {
 }
 
 impl EarlyStopping {
-    /// Stops after `patience` measured epochs in a row without a better one (at least 1).
+    /// Stops after `patience` evaluated epochs in a row without improvement (at least 1).
     pub fn new(patience: usize) -> Self {
         Self { patience, min_delta: 0.0 }
     }
 
-    /// Takes an epoch for better only when it is by more than this.
+    /// Counts an epoch as better only if it improves by more than this.
     pub fn min_delta(mut self, delta: f32) -> Self {
         self.min_delta = delta;
         self

@@ -1,6 +1,6 @@
-//! A pass over a dataset in steps of so many rows: an epoch's mini-batches, or an evaluation. The rows lie in the
-//! device's memory, or come in chunks of whole steps where they do not fit; the dispatches are the same, and so are the
-//! results, bit for bit.
+//! A pass over a dataset in steps of a fixed number of rows: an epoch's mini-batches, or an evaluation. The rows lie in
+//! the device's memory, or come in chunks of whole steps where they do not fit; the dispatches are the same, and so are
+//! the results, bit for bit.
 
 use std::ops::Range;
 
@@ -10,7 +10,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Var};
 use crate::ops::gather::Gather;
 
-/// The most bytes of a chunk, unless a single step has more: long to compute on, and little beside a GPU's memory.
+/// The most bytes of a chunk, unless a single step has more: much to compute on, and little compared with a GPU's
+/// memory.
 const CHUNK_BYTES: u64 = 64 << 20;
 
 /// Rows to go through, `step_rows` in a step.
@@ -148,7 +149,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// `record` makes the dispatches of a step of so many rows of a source that has so many steps in all.
+    /// `record` makes the dispatches of a step, given its rows, of a source with this many steps in all.
     pub(super) fn new(
         source: Source<'a>,
         drop_last: bool,

@@ -165,7 +165,7 @@ impl Session {
             None => None,
         };
         // Nothing waits from here on, so that a future that is dropped leaves an epoch recorded whole, or not at all.
-        // Within a call the records' times add up; whoever saves a checkpoint needs the sum so far.
+        // Within a call the records' times add up; a checkpoint saved in a callback needs the sum so far.
         let before = self.history.epochs.last().filter(|_| fit.recorded > 0).map_or(0.0, |previous| previous.seconds);
         self.history.seconds += record.seconds - before;
         fit.recorded += 1;

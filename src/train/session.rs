@@ -1,4 +1,4 @@
-//! Training to be awaited: what a page or an asynchronous program uses.
+//! Async training: for web pages and asynchronous programs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::graph::Graph;
 use crate::nn::{Loss, Module, Parameters, Predictor};
 use crate::optim::{Algorithm, Optimizer, check};
 
-/// Training with calls that are awaited, by any executor: the core of [`Trainer`](crate::Trainer), which blocks on them.
+/// Async training, on any executor: the core of [`Trainer`](crate::Trainer), which blocks on it.
 ///
 /// ```
 /// use wgrad::data::{Labels, disk};

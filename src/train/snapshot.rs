@@ -1,4 +1,4 @@
-//! What training can go back to: the parameters and the optimizer as they were after an epoch.
+//! Snapshots to roll back to: parameters and optimizer state after an epoch.
 
 use super::Session;
 use crate::device::{Recording, Tensor};
@@ -19,7 +19,7 @@ struct Slot {
 }
 
 impl Snapshots {
-    /// Room for so many epochs.
+    /// Room for this many epochs.
     pub(super) async fn new(session: &Session, slots: usize) -> Result<Self> {
         let stretches = session.parameters.all();
         let values = stretches.iter().map(|stretch| stretch.values()).collect::<Result<Vec<_>>>()?;
@@ -46,7 +46,7 @@ impl Snapshots {
         &mut self.slots[at]
     }
 
-    /// Keeps the state as it is after this epoch.
+    /// Saves the state after this epoch.
     pub(super) async fn save(&mut self, session: &Session, epoch: usize) -> Result<()> {
         let (steps, optimizer_epoch) = (session.optimizer.steps(), session.optimizer.epoch());
         let slot = self.slot(epoch);

@@ -99,7 +99,7 @@ impl Accuracy {
         }
     }
 
-    /// Of the derivative at x, whose true value is `d`, told from x, or from the device's own value near `y`.
+    /// Of the derivative at x, whose true value is `d`, computed from x, or from the device's own value near `y`.
     pub(crate) fn derivative(&self, activation: Activation, x: f64, y: f64, d: f64) -> f64 {
         if activation.derivative_needs_input() {
             return self.derivative_at(activation, x, d);
@@ -114,7 +114,7 @@ impl Accuracy {
         of_value + self.derivative_at(activation, y, d)
     }
 
-    /// Of the derivative with the true value `d`, told from exactly this number.
+    /// Of the derivative with the true value `d`, computed from exactly this number.
     pub(crate) fn derivative_at(&self, activation: Activation, at: f64, d: f64) -> f64 {
         match activation {
             Activation::Identity | Activation::ReLU | Activation::LeakyReLU { .. } | Activation::Affine { .. } => 0.0,

@@ -97,7 +97,7 @@ pub(crate) fn opened_anew(
     options(DeviceOptions::new(name)).open()
 }
 
-/// Makes the Vulkan loader list SwiftShader beside the system's drivers, where the user named no drivers.
+/// Makes the Vulkan loader list SwiftShader in addition to the system's drivers, where the user named no drivers.
 #[expect(unsafe_code, reason = "setting a variable is unsafe while another thread may read it outside of Rust")]
 fn add_swiftshader() {
     let named = |name| std::env::var_os(name).is_some();

@@ -1,4 +1,4 @@
-//! PyTorch's numbers, from the JSON files beside the scripts that made them: see `tests/oracle/README.md`.
+//! PyTorch's numbers, from the JSON files next to the scripts that made them: see `tests/oracle/README.md`.
 
 use serde_json::Value;
 

@@ -45,7 +45,7 @@ fn spellings_of_one_number_are_one_class() {
     assert_eq!(given.targets(), [1.0, 1.0, 0.0]);
     let truths = read(Csv::labels("y"), "y,b\nTrue,0\nFALSE,1\ntrue,2\n");
     assert_eq!((truths.targets(), truths.class_names().len()), (&[1.0, 0.0, 1.0][..], 2));
-    // Codes with a letter among them are text, and so are numbers that an f64 can't tell apart.
+    // Codes with a letter among them are text, and so are numbers that an f64 can't distinguish.
     assert_eq!(read(Csv::labels("y"), "y,b\n1,0\n01,1\nA1,2\n").class_names(), ["01", "1", "A1"]);
     let ids = read(Csv::labels("y"), "y,b\n9007199254740992,0\n9007199254740993,1\n");
     assert_eq!(ids.targets(), [0.0, 1.0]);
@@ -102,7 +102,7 @@ fn missing_values_are_refused_or_their_rows_left_out() {
     assert_eq!(read(Csv::values(["y"]).missing(Missing::DropRow), "a,y\nnone,2\n1,Na\n3,4\n").inputs(), [3.0]);
     // Namibia is a country.
     assert_eq!(read(Csv::labels("y").classes(["NA", "ZA"]), "a,y\n1,ZA\n2,NA\n").targets(), [1.0, 0.0]);
-    // Marks of one's own, however the number is written.
+    // Custom markers, however the number is written.
     let marks = Csv::values(["y"]).na_values(["-999", "."]).missing(Missing::DropRow);
     assert_eq!(read(marks, "a,y\n1,2\n-999.0,2\n3,.\n4,5\n").inputs(), [1.0, 4.0]);
     let none = Csv::values(["y"]).missing(Missing::DropRow).read_from("a,y\n1,\n2,NA\n".as_bytes()).unwrap_err();
@@ -129,7 +129,7 @@ fn columns_that_f32_has_no_room_for_are_told_by_name() {
     assert!(error(Csv::values(["t"]), "a,t\n0,1700000000\n1,1700000001\n").contains("column 't'"));
     assert!(error(Csv::values([1]).header(false), "1,1e-50\n2,2e-50\n").contains("column 1: "));
     assert!(error(Csv::values(["y"]), "a,y\n0,1e-50\n1,2e-50\n2,9e-50\n").contains("another unit"));
-    // Years, a constant, and seconds over a month keep what tells them apart.
+    // Years, a constant, and seconds over a month keep what distinguishes them.
     let month: String = (0..30).map(|i| format!("{},{},0.1,{i}\n", 1990 + i, 1_700_000_000 + 86_400 * i)).collect();
     assert_eq!(read(Csv::values(["y"]), &format!("year,time,same,y\n{month}")).len(), 30);
     for wrong in [Csv::values(["load"]).subtract("tim", 1.0), Csv::values(["load"]).subtract("time", f64::NAN)] {

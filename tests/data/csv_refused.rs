@@ -80,7 +80,7 @@ fn tables_and_columns_that_do_not_fit_are_refused() {
     assert_eq!(error(&y(), "a,y,y\n1,2,3\n"), "there are several columns 'y'; give the column's number");
     assert_eq!(error(&Csv::values([5]), "a,y\n1,2\n"), "there is no column 5; there are 2, from 0");
     assert_eq!(error(&y(), "y\n1\n"), "no column is left for the inputs; ignore fewer");
-    assert_eq!(error(&y().ignore(["y"]), "a,y\n1,2\n"), "column 'y' is asked for twice; leave one out");
+    assert_eq!(error(&y().ignore(["y"]), "a,y\n1,2\n"), "column 'y' is selected twice; remove one");
     assert_eq!(error(&y().header(false), "1,2\n"), "column 'y': without a header, columns go by number");
     assert_eq!(
         error(&y(), "1,2\n3,4\n"),

@@ -1,4 +1,4 @@
-//! Data of one's own: what is read, what is refused and where it says the fault is, and what is done to data.
+//! User data: what is read, what is refused and where it says the fault is, and what is done to data.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
 

@@ -59,7 +59,7 @@ fn patient() -> Option<&'static Gpu> {
     gpus().iter().find(|gpu| gpu.device.name().contains("SwiftShader") && !gpu.checked_shaders)
 }
 
-/// As a process of its own, since a driver goes on with what it has begun.
+/// As a separate process, since a driver goes on with what it has begun.
 #[test]
 #[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
 fn a_device_that_hangs_is_given_up() {

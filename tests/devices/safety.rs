@@ -35,7 +35,7 @@ fn kernels_of_wgrad_with_any_parameters(devices: &Devices) {
     }
 }
 
-/// More inputs than the descriptor tells, which a bind group then lacks.
+/// More inputs than the descriptor says, which a bind group then lacks.
 static LACKING: Kernel = Kernel::new(
     "user.lacking",
     "@group(0) @binding(1) var<storage, read_write> out: array<vec4f, 1000>;

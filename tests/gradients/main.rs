@@ -22,7 +22,7 @@ fn product(a: &Mat, b: &Mat) -> Mat {
 }
 
 /// The operations of the graph, with shapes small enough for differences, and in no dimension equal. Dropout, which
-/// draws anew for every run, is tested in `second.rs`.
+/// draws new numbers for every run, is tested in `second.rs`.
 fn operations() -> Vec<Op> {
     let mut operations = vec![
         Op::new("matmul", &[any(3, 5), any(5, 2)], |graph, v| graph.matmul(v[0], v[1]), |x| product(&x[0], &x[1])),

@@ -19,7 +19,7 @@ enum Fault {
     IgnoresUpstream,
     /// There is none.
     Missing,
-    /// It is right, and has no gradient of its own.
+    /// It is right, and has no gradient itself.
     Detached,
 }
 

@@ -163,7 +163,7 @@ pub(crate) fn backward() -> Vec<Case> {
     cases
 }
 
-/// How far a GPU's derivative and the reference's may lie apart, both told from the same number.
+/// How far a GPU's derivative and the reference's may lie apart, both computed from the same number.
 pub(crate) fn derivative_error(activation: Activation, x: f32, y: f32) -> f64 {
     let at = derived_at(activation, x, y);
     let d = f64::from(activation.derivative(at));
@@ -171,7 +171,7 @@ pub(crate) fn derivative_error(activation: Activation, x: f32, y: f32) -> f64 {
     off(WGSL) + off(CPU)
 }
 
-/// What the derivative is told from.
+/// What the derivative is computed from.
 pub(crate) fn derived_at(activation: Activation, x: f32, y: f32) -> f32 {
     if activation.derivative_needs_input() { x } else { y }
 }

@@ -1,4 +1,4 @@
-//! One launch with its data, to be run on several devices.
+//! One dispatch with its data, to be run on several devices.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ type Launch = Box<dyn Fn(&mut Recording, &[&Tensor], &[&Tensor]) -> Recorded<()>
 /// How far element i may be off, where the reference has this value.
 type Tolerance = Box<dyn Fn(usize, f64) -> f64>;
 
-/// A launch, what it reads, and what it may write.
+/// A dispatch, what it reads, and what it may write.
 pub(crate) struct Case {
     pub(crate) name: String,
     inputs: Vec<([usize; 2], Vec<f32>)>,
@@ -22,7 +22,7 @@ pub(crate) struct Case {
 
 struct Output {
     shape: [usize; 2],
-    /// NaN everywhere if there is nothing that the launch adds to.
+    /// NaN everywhere if there is nothing that the dispatch adds to.
     before: Option<Vec<f32>>,
     tolerance: Tolerance,
 }
@@ -52,7 +52,7 @@ impl Case {
         self
     }
 
-    /// What the last output holds before the launch.
+    /// What the last output holds before the dispatch.
     pub(crate) fn before(mut self, values: Option<Vec<f32>>) -> Self {
         self.outputs.last_mut().unwrap().before = values;
         self
@@ -63,13 +63,13 @@ impl Case {
         self
     }
 
-    /// How many launches there are.
+    /// How many dispatches there are.
     pub(crate) fn launches(mut self, launches: usize) -> Self {
         self.launches = Some(launches);
         self
     }
 
-    /// The outputs on this device, of a recording that launches `kernel`.
+    /// The outputs on this device, of a recording that dispatches `kernel`.
     pub(crate) fn run(&self, kernel: &str, device: &Device) -> Result<Vec<Vec<f32>>, String> {
         let inputs: Vec<_> = self.inputs.iter().map(|(shape, values)| Guarded::new(device, *shape, values)).collect();
         let outputs: Vec<_> = self

@@ -1,5 +1,5 @@
 //! Launches folded into two dimensions, with workgroups to spare that must do nothing. Kernels that would need
-//! huge matrices, or minutes on a software driver, for 65,536 real workgroups are launched here with a fold that their
+//! huge matrices, or minutes on a software driver, for 65,536 real workgroups are dispatched here with a fold that their
 //! size does not need.
 
 use wgrad::{Device, KERNELS, Kernel, Recording};

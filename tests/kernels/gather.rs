@@ -40,7 +40,7 @@ pub(crate) fn rows() -> Vec<Case> {
         Pick { rows: 1, cols: [1, 1], batch: 1, entries: 1, below: 1, steps: 0..1 }.case(),
         Pick { rows: 10, cols: [3, 2], batch: 4, entries: 10, below: 10, steps: 0..1 }.case(),
         Pick { rows: 10, cols: [3, 2], batch: 4, entries: 10, below: 10, steps: 1..2 }.case(),
-        // The third mini-batch of four reaches beyond the ten entries: the list begins anew.
+        // The third mini-batch of four reaches beyond the ten entries: the list wraps around.
         Pick { rows: 10, cols: [3, 2], batch: 4, entries: 10, below: 10, steps: 0..3 }.case(),
         // A list of two mini-batches serves every step, and one is shorter than a mini-batch.
         Pick { rows: 10, cols: [3, 2], batch: 4, entries: 8, below: 10, steps: 5..6 }.case(),

@@ -98,7 +98,7 @@ pub(crate) fn backward() -> Vec<Case> {
     cases
 }
 
-/// Loss, its history and its gradient in one launch, which may carry on through the activation before the loss.
+/// Loss, its history and its gradient in one dispatch, which may carry on through the activation before the loss.
 pub(crate) fn both() -> Vec<Case> {
     let mut cases = Vec::new();
     for (i, shape) in SHAPES.iter().enumerate() {

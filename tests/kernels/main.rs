@@ -1,8 +1,8 @@
 //! Every kernel on every GPU, with and without the shaders' checks, against its CPU reference.
 //!
 //! Each kernel has a row in `ROWS`, and a file named like its shader gives the row's cases: shapes from the ladder,
-//! launches of more than 65,535 workgroups, loops of more than 65,535 rounds. Inputs and outputs lie between guard
-//! rows, and outputs hold NaN before the launch unless it adds to them.
+//! dispatches of more than 65,535 workgroups, loops of more than 65,535 rounds. Inputs and outputs lie between guard
+//! rows, and outputs hold NaN before the dispatch unless it adds to them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
 

@@ -190,17 +190,17 @@ pub(crate) const WIDE: &[[usize; 3]] = &[
 /// Of which k is cut into parts, the last of them shorter.
 pub(crate) const SUMS: &[[usize; 3]] = &[[20, 12, 17], [8, 68, 100], [132, 4, 1000]];
 
-/// More than 65,535 rounds of the loop over k, in three launches: the activation comes with the last.
+/// More than 65,535 rounds of the loop over k, in three dispatches: the activation comes with the last.
 const LONG: usize = 70_001;
 
-/// The end of an output is the same code in all kernels, compiled anew for each activation, and on a software driver that
+/// The end of an output is the same code in all kernels, recompiled for each activation, and on a software driver that
 /// takes a second for the large ones: only the smallest kernel meets all activations.
 pub(crate) fn has_all_epilogues(variant: Variant) -> bool {
     variant == Variant::Small
 }
 
 /// Every shape by a kernel, in one part: close with numbers of any size, exact with whole numbers. Then every
-/// activation at its end, and what it can take over from the launches beside it.
+/// activation at its end, and what it can take over from the dispatches beside it.
 fn cases(variant: Variant, shapes: &'static [[usize; 3]]) -> Vec<Case> {
     let plan = Plan { variant, parts: 1 };
     let close = products(plan, shapes).map(Product::close);
@@ -213,7 +213,7 @@ fn cases(variant: Variant, shapes: &'static [[usize; 3]]) -> Vec<Case> {
     cases
 }
 
-/// More of k than a launch sums.
+/// More of k than a dispatch sums.
 fn long(variant: Variant, [m, n, k]: [usize; 3]) -> Case {
     let product = Product::new(Plan { variant, parts: 1 }, [m, n, k]);
     Product { transposed: [true, false], bias: true, beta: 2.0, activation: ReLU, ..product }.exact()
@@ -254,7 +254,7 @@ pub(crate) fn wide() -> Vec<Case> {
     cases
 }
 
-/// Every kernel with k in parts, and with more of k than one launch of parts sums.
+/// Every kernel with k in parts, and with more of k than one dispatch of parts sums.
 pub(crate) fn add_parts() -> Vec<Case> {
     let mut cases = Vec::new();
     for (i, variant) in Variant::ALL.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Products that take over what stands beside them in a graph: an activation and what it is applied to, an activation's
+//! Products that take over their neighbours in a graph: an activation and what it is applied to, an activation's
 //! derivative, the sums of a factor's columns.
 
 use wgrad::ops::Activation;

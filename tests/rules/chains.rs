@@ -44,7 +44,7 @@ fn what_others_read_is_stored() {
     check(&g, &[y, z], 3);
 }
 
-/// A repeated value would be computed once for each element: it stays a dispatch of its own.
+/// A repeated value would be computed once for each element: it stays a separate dispatch.
 #[test]
 fn what_is_repeated_is_computed_before() {
     let mut g = graph();

@@ -9,7 +9,7 @@ use wgrad::{
 use crate::common::{EPSILON, assert_close, assert_same_bits};
 use crate::support::{AddInto, check, device, graph, inputs, tensor, unmerged};
 
-/// Computes wanted values with rules and without, on tensors from outside that the graph changes: `fresh` makes them anew.
+/// Computes wanted values with rules and without, on tensors from outside that the graph changes: `fresh` recreates them.
 #[track_caller]
 fn check_changing(fresh: impl Fn(&mut Graph) -> (Vec<Var>, Vec<Tensor>), dispatches: usize) {
     let results = |merged: bool| {

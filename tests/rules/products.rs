@@ -139,7 +139,7 @@ fn a_derivative_taken_at_the_product_needs_the_product() {
     let mut g = graph();
     let [a, b] = inputs(&mut g, [[4, 3], [3, 5]]);
     let z = g.matmul(a, b).unwrap();
-    // GELU's derivative is told from its argument, here z, and is multiplied by z.
+    // GELU's derivative is computed from its argument, here z, and is multiplied by z.
     let y = g.activation(z, Activation::GELU).unwrap();
     let dz = pulled_back(&mut g, y, z, z);
     check(&g, &[dz], 2);

@@ -147,7 +147,7 @@ fn the_disk_is_learnt_with_nearly_every_seed() {
 
 #[test]
 fn logits_are_compared_with_zero() {
-    // Logits of 0.25 and -0.25 tell the classes, though both lie below the targets' middle.
+    // Logits of 0.25 and -0.25 separate the classes, though both lie below the targets' middle.
     let model = Linear::new(1, 1).init(Init::Constant(0.25), Init::Constant(0.0));
     let data = Dataset::new(vec![1.0, -1.0, 1.0], 1, vec![1.0, 0.0, 1.0], 1).unwrap();
     let trainer = Trainer::new(&Device::cpu(), model, BceWithLogits::new(), Sgd::new(0.1), 0).unwrap();

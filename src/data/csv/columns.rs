@@ -67,7 +67,7 @@ impl<'a> Columns<'a> {
         for (column, role) in targets.into_iter().chain(csv.ignored.iter().map(|column| (column, Role::Ignored))) {
             let i = find(column)?;
             if roles[i] != Role::Input {
-                return Err(source.error(&format!("column {} is asked for twice; leave one out", name(i))));
+                return Err(source.error(&format!("column {} is selected twice; remove one", name(i))));
             }
             roles[i] = role;
         }

@@ -84,7 +84,7 @@ impl Labels {
         let mut numbers = HashMap::new();
         for (class, label) in classes.iter().enumerate() {
             if numbers.insert(key(label), class).is_some() {
-                return Err(source.error(&format!("the class '{label}' is given twice; leave one out")));
+                return Err(source.error(&format!("the class '{label}' is given twice; remove one")));
             }
         }
         let mut of_spelling = Vec::new();

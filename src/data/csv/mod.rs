@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Reads a table of comma-separated values: which columns are targets, and how the file is written.
 ///
 /// Every column that is neither a target nor ignored is an input. Columns go by the names in the first line, or by
-/// number, counted from 0; [`Csv::header`] says whether there are names where that can't be told. Values may be in
+/// number, counted from 0; [`Csv::header`] says whether there are names where that is ambiguous. Values may be in
 /// quotes, blanks around them do not count, and lines may end in any way. `True` and `False` are 1 and 0.
 ///
 /// ```
@@ -104,7 +104,7 @@ pub enum Missing {
 }
 
 impl Csv {
-    /// A table to learn classes from: this column holds labels, text or whole numbers. They become class numbers [n, 1],
+    /// A table for classification: this column holds labels, text or whole numbers. They become class numbers [n, 1],
     /// as [`CrossEntropy`](crate::nn::CrossEntropy) takes them ([`Dataset::one_hot`] for other losses), and
     /// [`Dataset::class_names`] keeps them.
     ///
@@ -114,7 +114,7 @@ impl Csv {
         Self::new(Targets::Labels(column.into()))
     }
 
-    /// A table to learn numbers from: these columns are the targets, in this order.
+    /// A table for regression: these columns are the targets, in this order.
     pub fn values(columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
         Self::new(Targets::Values(columns.into_iter().map(Into::into).collect()))
     }
@@ -157,8 +157,7 @@ impl Csv {
         self
     }
 
-    /// What separates values (`';'`, `b'\t'`); a comma, unless told otherwise here or by a first line such as Excel's
-    /// `sep=;`.
+    /// What separates values (`';'`, `b'\t'`); a comma by default, or as given in a first line such as Excel's `sep=;`.
     pub fn delimiter(mut self, delimiter: impl Into<char>) -> Self {
         self.delimiter = Some(Delimiter::Character(delimiter.into()));
         self
@@ -170,7 +169,7 @@ impl Csv {
         self
     }
 
-    /// What stands before the decimals of a number: a point, unless told otherwise.
+    /// The decimal mark; by default a point.
     ///
     /// ```
     /// use wgrad::data::Csv;
@@ -185,13 +184,13 @@ impl Csv {
         self
     }
 
-    /// What may stand between thousands; nothing, unless told so.
+    /// The thousands separator; by default none.
     pub fn thousands(mut self, mark: impl Into<char>) -> Self {
         self.format.thousands = Some(mark.into());
         self
     }
 
-    /// What begins a comment, which ends with its line; nothing, unless told so.
+    /// What starts a comment, which ends with its line; by default nothing.
     pub fn comment(mut self, mark: impl Into<char>) -> Self {
         self.comment = Some(mark.into());
         self
@@ -217,7 +216,7 @@ impl Csv {
         self
     }
 
-    /// More marks of a missing value, such as `-999` or `.`, besides the usual ones: pandas' (an empty field, `NA`,
+    /// More markers of a missing value, such as `-999` or `.`, besides the usual ones: pandas' (an empty field, `NA`,
     /// `N/A`, `NaN`, `NULL`, `None` and so on) and `?`.
     pub fn na_values(mut self, marks: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.format.missing.extend(marks.into_iter().map(Into::into));

@@ -1,4 +1,4 @@
-//! Where a table comes from, for messages, and what its first bytes tell.
+//! Where a table comes from, for messages, and what its first bytes say about it.
 
 use std::path::Path;
 

@@ -8,7 +8,8 @@ use crate::device::tensor::MAX_ELEMENTS;
 use crate::device::{Backend, Capabilities, Device, DeviceInfo, DeviceKind, names};
 use crate::error::{Error, ErrorKind, Result};
 
-/// GL is asked only when it is named or nothing else was found: enumerating it is slow, and prints on headless machines.
+/// GL is tried only when it is named or nothing else was found: enumerating it is slow, and prints on headless
+/// machines.
 const PRIMARY: Backends = Backends::PRIMARY;
 
 /// An adapter that was found, not opened yet.
@@ -142,7 +143,7 @@ pub(crate) async fn find(wanted: &str) -> Result<Option<Found>, Vec<DeviceInfo>>
     Err(infos)
 }
 
-/// wgpu's own variables choose nothing here; who has set one should hear of it.
+/// wgpu's own variables have no effect here; warn if one is set.
 fn warn_of_variables() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -153,8 +154,8 @@ fn warn_of_variables() {
     });
 }
 
-/// Opens the adapter with WebGPU's default limits, or its own where those are lower; unless told not to, with the largest
-/// buffers and all the workgroup memory that it has.
+/// Opens the adapter with WebGPU's default limits, or its own where those are lower; unless the options say otherwise,
+/// with the largest buffers and all the workgroup memory that it has.
 pub(super) async fn request_device(
     Found { adapter, info }: Found,
     default_limits: bool,

@@ -47,7 +47,7 @@ impl Faults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The device is of no use any more, for the reason that was told first.
+    /// The device is unusable from now on, for the reason that was given first.
     pub(super) fn lose(&self, name: &str, what: &str) -> Error {
         let detail = format!(
             "{name} {what}; its tensors are gone: open a Device again and go on from the last saved parameters, or use \

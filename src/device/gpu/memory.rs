@@ -1,11 +1,11 @@
-//! Buffers and uploads. An upload is copied to a buffer of its own at once, and from there by the next submit. (wgpu's own
-//! `write_buffer` takes the device for lost when memory runs out.)
+//! Buffers and uploads. An upload is copied to a staging buffer at once, and from there by the next submit. (wgpu's own
+//! `write_buffer` treats the device as lost when memory runs out.)
 
 use super::Gpu;
 use crate::device::gpu::submit::Submission;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Uploads are handed over in pieces of this size, and submitted when so much has come together.
+/// Uploads are handed over in pieces of this size, and submitted when this much is pending.
 pub(super) const UPLOAD_BYTES: u64 = 16 << 20;
 /// What an upload costs at least, in bytes that it may as well have.
 const LEAST_BYTES: u64 = 16 << 10;

@@ -1,4 +1,4 @@
-//! Kernels made ready to run: shader modules and pipelines.
+//! Compiled kernels: shader modules and pipelines.
 
 use std::collections::HashMap;
 

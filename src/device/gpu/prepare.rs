@@ -1,4 +1,4 @@
-//! A recording made ready: pipelines, parameters in uniform buffers, bind groups.
+//! A prepared recording: pipelines, parameters in uniform buffers, bind groups.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ const DISPATCHES_PER_BUFFER: usize = (UPLOAD_BYTES / UNIFORM_STRIDE) as usize;
 /// with a workgroup for each of a million rows of one number does little else.
 const WORK_PER_INVOCATION: u64 = 32;
 
-/// A recording with everything that a replay needs at hand.
+/// A recording with everything that a replay needs.
 pub(crate) struct Prepared {
     pub(super) launches: Vec<Launch>,
     /// The dispatches of one submit: all of them, unless a single step takes too long for that.
@@ -62,7 +62,7 @@ fn pieces(microseconds: impl Iterator<Item = f64>, limit: f64) -> Vec<Range<usiz
 }
 
 impl Gpu {
-    /// What a recording needs to run, made when it is asked for first.
+    /// What a recording needs to run, created on first use.
     pub(crate) async fn prepared<'a>(&self, recording: &'a Recording) -> Result<&'a Prepared> {
         let cell = recording.prepared();
         if let Some(prepared) = cell.get() {
@@ -70,7 +70,7 @@ impl Gpu {
         }
         self.faults.check()?;
         let prepared = self.prepare(recording.dispatches()).await?;
-        // Of two threads that get here, one wins and the other's work is dropped.
+        // If two threads get here, one wins and the other's work is dropped.
         Ok(cell.get_or_init(|| prepared))
     }
 

@@ -10,7 +10,7 @@ use crate::device::recording::Recording;
 use crate::error::Result;
 
 /// A submit is closed once its estimated time reaches this: well below the two seconds after which systems reset a GPU; in a
-/// page, below the time of a picture.
+/// page, below the time of a frame.
 pub(super) const SUBMIT_MICROSECONDS: f64 = if cfg!(target_arch = "wasm32") { 10_000.0 } else { 50_000.0 };
 /// Submits under way at a time: one runs while the next is recorded.
 const SUBMITS_IN_FLIGHT: usize = 3;
@@ -35,7 +35,7 @@ impl Submission {
     }
 }
 
-/// The uniform that tells a kernel the number of its step: slot i holds i, and a dynamic offset picks the slot.
+/// The uniform with a kernel's step number: slot i holds i, and a dynamic offset picks the slot.
 #[derive(Clone)]
 pub(super) struct Steps {
     bind_group: wgpu::BindGroup,
@@ -60,7 +60,7 @@ impl Gpu {
         self.queue.submit([commands])
     }
 
-    /// Takes note of a submit of so many dispatches. The oldest one comes back if there are too many now.
+    /// Registers a submit of this many dispatches. Returns the oldest one if too many are under way.
     pub(super) fn under_way(&self, submission: Submission, dispatches: usize) -> Option<Submission> {
         let mut state = self.state();
         state.counters.launches += dispatches as u64;

@@ -4,10 +4,10 @@ use std::f32::consts::{FRAC_1_SQRT_2, PI};
 
 use crate::ops::elementary::{exp, exp_m1, ln_1p, tanh};
 
-/// The table of all functions, given to the macro `$use` behind its arguments. A row is: what the documentation says, the
-/// name with its constants, the number by which the shaders know it, whether it can end a matrix product, and whether its
-/// derivative is told from its input (from its value, where false). `shaders/common/activation.wgsl` has an arm for the
-/// number, or `shaders/activation.wgsl` where it ends no product.
+/// The table of all functions, passed to the macro `$use` after its arguments. A row has: the documentation, the name
+/// with its constants, the number by which the shaders know it, whether it can be the epilogue of a matrix product, and
+/// whether its derivative is computed from its input (if false, from its value). `shaders/common/activation.wgsl` has
+/// an arm for the number, or `shaders/common/functions.wgsl` for a function that can't be an epilogue.
 macro_rules! table {
     ($use:ident $($arguments:tt)*) => {
         $use! {
@@ -116,14 +116,14 @@ macro_rules! define {
                 }
             }
 
-            /// Whether it can end a matrix product.
+            /// Whether it can be the epilogue of a matrix product.
             pub(crate) fn is_epilogue(self) -> bool {
                 match self {
                     $(Self::$kind $({ $($constant: _),* })? => $ends_products,)*
                 }
             }
 
-            /// Whether [`derivative`](Self::derivative) is told from the function's input x, not from its value y.
+            /// Whether [`derivative`](Self::derivative) is computed from the function's input x, not from its value y.
             pub fn derivative_needs_input(self) -> bool {
                 match self {
                     $(Self::$kind $({ $($constant),* })? => {
@@ -191,7 +191,7 @@ impl Activation {
         }
     }
 
-    /// The derivative, told from the function's input x where
+    /// The derivative, computed from the function's input x where
     /// [`derivative_needs_input`](Self::derivative_needs_input), else from its value y.
     ///
     /// ```
@@ -289,8 +289,8 @@ macro_rules! dispatch {
     };
 }
 
-/// `body` for an activation, compiled apart for each kind: a loop in it then has no kind to look up at each element,
-/// and becomes vector instructions.
+/// `body` for an activation, compiled separately for each kind: a loop in it then does not branch on the kind for each
+/// element, and is vectorised.
 macro_rules! for_kind {
     ($activation:ident => $body:expr) => {
         table!(dispatch ($activation => $body))
@@ -306,7 +306,7 @@ impl Activation {
         for_kind!(activation => for value in values { *value = activation.apply(*value) });
     }
 
-    /// `values *= activation'`, told from `at`.
+    /// `values *= activation'`, computed from `at`.
     #[inline(always)]
     pub(crate) fn multiply_by_derivative(self, values: &mut [f32], at: &[f32]) {
         let activation = self;

@@ -1,4 +1,4 @@
-//! Functions of one variable as operations: their gradients, and how those change.
+//! Functions of one variable as operations, with first and second derivatives.
 
 use super::{Activation, backward, forward};
 use crate::device::{Recording, Tensor};
@@ -10,7 +10,7 @@ use crate::ops::operands;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Apply(pub(crate) Activation);
 
-/// `dx = dy f'`, with f' told from y where it can be, else from x. Operands: that value, dy.
+/// `dx = dy f'`, with f' computed from y where possible, else from x. Operands: that value, dy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Slope(pub(crate) Activation);
 
@@ -55,7 +55,7 @@ impl Operation for Slope {
     }
 }
 
-/// `dy` times the derivative of f' by what f' is told from; `None` where that is zero.
+/// `dy` times the derivative of f' with respect to what it is computed from; `None` where that is zero.
 fn curvature(f: Activation, graph: &mut Graph, at: Var, dy: Var) -> Result<Option<Var>> {
     // dy where `at` is negative, else 0.
     let where_negative = |graph: &mut Graph, dy: Var| {

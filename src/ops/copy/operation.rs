@@ -1,4 +1,4 @@
-//! Moves as operations: transposes, slices, concatenation, repetition, and sums that accumulate in place.
+//! Data movement as operations: transposes, slices, concatenation, repetition, and sums that accumulate in place.
 
 use super::{broadcast, columns, transpose};
 use crate::device::{Recording, Tensor};
@@ -89,7 +89,8 @@ impl Operation for ConcatCols {
             return Err(Error::input("concat_cols", "no matrices; give at least one"));
         };
         if let Some([other, _]) = inputs.iter().find(|[other, _]| other != rows) {
-            return Err(Error::shape("concat_cols", format!("{rows} rows beside {other} rows; they must be as many")));
+            let detail = format!("{rows} rows next to {other} rows; all must have the same number of rows");
+            return Err(Error::shape("concat_cols", detail));
         }
         Ok(vec![[*rows, inputs.iter().map(|[_, cols]| cols).sum()]])
     }
@@ -188,7 +189,7 @@ impl Graph {
         self.call1(SliceCols { first, cols: end.saturating_sub(first) }, &[x])
     }
 
-    /// Matrices of equally many rows side by side, [n, sum of the columns]: `cat(dim=1)` in PyTorch.
+    /// Matrices with the same number of rows, side by side, [n, sum of the columns]: `cat(dim=1)` in PyTorch.
     ///
     /// # Errors
     /// No matrices, or different numbers of rows; a value of another graph.

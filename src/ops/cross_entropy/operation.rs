@@ -1,4 +1,4 @@
-//! Cross-entropy as an operation, and what it takes over from its neighbours.
+//! Cross-entropy as an operation, and the rules that merge it with its neighbours.
 
 use super::{backward, both, check, forward};
 use crate::device::{Recording, Tensor};
@@ -18,7 +18,7 @@ pub(crate) struct CrossEntropy {
     history: bool,
 }
 
-/// Its gradient by z times a number, in each element. Operands: z, t, that number.
+/// Its gradient with respect to z times a number, elementwise. Operands: z, t, that number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CrossEntropyGradient(CrossEntropy);
 
@@ -42,7 +42,7 @@ impl Operation for CrossEntropy {
             // Class numbers are constants.
             return Ok(vec![Some(dz), None]);
         }
-        // By probabilities: -d scale log_softmax(z).
+        // With respect to probabilities: -d scale log_softmax(z).
         let logarithms = graph.log_softmax(x[0])?;
         let scaled = graph.mul_scalar(logarithms, -self.scale)?;
         Ok(vec![Some(dz), Some(graph.mul(scaled, dy)?)])

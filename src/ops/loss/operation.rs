@@ -1,4 +1,4 @@
-//! Elementwise losses as operations, and what they take over from their neighbours.
+//! Elementwise losses as operations, and the rules that merge them with their neighbours.
 
 use super::{Elementwise, Reduction, backward, both, forward};
 use crate::device::{Recording, Tensor};
@@ -21,7 +21,7 @@ pub(crate) struct Loss {
     history: bool,
 }
 
-/// Its gradient by p (or by t) times a number, in each element. Operands: p, t, that number.
+/// Its gradient with respect to p (or t) times a number, elementwise. Operands: p, t, that number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct LossGradient {
     loss: Loss,

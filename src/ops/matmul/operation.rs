@@ -1,4 +1,4 @@
-//! Products as operations, and what they take over from their neighbours.
+//! Products as operations, and the rules that merge them with their neighbours.
 
 use super::{Epilogue, Factor, matmul};
 use crate::device::{Recording, Tensor};
@@ -132,7 +132,7 @@ pub(crate) fn addition(program: &Program<'_>, second: usize) -> Option<Merge> {
     Merge::new([first, second], Product { adds: true, ..product }, inputs, program.node(second).outputs.clone())
 }
 
-/// Rule: dw = dyᵀ x; db = sums of dy's columns. One dispatch gives both where db lies behind dw; else the launcher takes two.
+/// Rule: dw = dyᵀ x; db = sums of dy's columns. One dispatch gives both where db lies behind dw; else it takes two.
 pub(crate) fn row_sums(program: &Program<'_>, at: usize) -> Option<Merge> {
     let sum = program.op::<Sum>(at).filter(|sum| sum.over == Over::Rows)?;
     let sums = program.node(at);

@@ -1,5 +1,5 @@
 //! Which kernel multiplies matrices of which shape, on an adapter of which capabilities. Nothing is timed: the same
-//! product takes the same way in every run.
+//! product uses the same kernel in every run.
 
 use super::{DIRECT, DIRECT4, Factor, SMALL, TILED, WIDE};
 use crate::device::{Capabilities, Kernel};
@@ -15,9 +15,9 @@ const MAX_PART_K: usize = longest_loop(2) / TILE_K * TILE_K;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Variant {
-    /// An output to each invocation: small and narrow matrices.
+    /// One output per invocation: small and narrow matrices.
     Small,
-    /// Many outputs to each invocation, without workgroup memory: drivers that run on the CPU.
+    /// Many outputs per invocation, without workgroup memory: drivers that run on the CPU.
     Direct,
     /// The same four numbers at a time: matrices whose rows, as they lie in memory, are multiples of four long, and k
     /// too.
@@ -81,7 +81,7 @@ impl Variant {
     }
 }
 
-/// The kernel for a product, and how many parts the sum over k is cut into. Parts are added up in a second launch, in
+/// The kernel for a product, and how many parts the sum over k is cut into. Parts are added up in a second dispatch, in
 /// order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -120,14 +120,14 @@ impl Plan {
         Self::busy(variant, workgroups, 64, [m, n, k])
     }
 
-    /// Enough parts for so many workgroups, none shorter than `shortest`.
+    /// Enough parts for this many workgroups, none shorter than `shortest`.
     fn busy(variant: Variant, workgroups: usize, shortest: usize, [m, n, k]: [usize; 3]) -> Self {
-        // What a second launch costs is more than what parts save of a short sum.
+        // A second dispatch costs more than parts save on a short sum.
         let most = if k < 4 * shortest { 1 } else { k / shortest };
         Self { variant, parts: (workgroups / variant.blocks(m, n)).clamp(1, most) }
     }
 
-    /// How much of k one launch sums.
+    /// How much of k one dispatch sums.
     pub(super) fn longest(self) -> usize {
         self.parts.saturating_mul(MAX_PART_K)
     }

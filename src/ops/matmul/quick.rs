@@ -1,5 +1,5 @@
-//! The same as `reference.rs`, quickly and to the same bits: products by vector instructions, and on several threads
-//! where they are large; loops for what comes after.
+//! A fast version of `reference.rs` with bit-identical results: products with vector instructions, on several threads
+//! if they are large; loops for the epilogue.
 
 use std::cell::Cell;
 

@@ -1,5 +1,5 @@
-//! What the kernels of `shaders/matmul.wgsl` compute, element by element: the oracle of the tests, for the CPU path's
-//! quicker functions too.
+//! What the kernels of `shaders/matmul.wgsl` compute, element by element: the oracle of the tests, also for the CPU
+//! path's faster functions.
 
 use super::{BIAS, DERIVATIVE, Params};
 use crate::device::Call;
@@ -65,7 +65,7 @@ pub(super) fn plus(value: f32, beta: f32, before: f32) -> f32 {
     if beta == 0.0 { value } else { value + beta * before }
 }
 
-/// What comes after a sum.
+/// The epilogue.
 fn finish(params: &Params, mut value: f32, at: usize, call: &mut Call<'_>) {
     let [_, _, extra, ..] = call.inputs;
     let [out, kept, ..] = &mut call.outputs;
