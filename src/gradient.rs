@@ -64,9 +64,9 @@ fn pull_back(graph: &mut Graph, y: Var, dy: Var, by: &[Var], first: usize) -> Re
             Some(same) => {
                 let mut each = pull_back(graph, same, dy, &node.inputs, from)?;
                 // For an operand that appears twice, the expansion gives the whole gradient each time.
-                for i in 1..node.inputs.len() {
-                    if node.inputs[..i].contains(&node.inputs[i]) {
-                        each[i] = None;
+                for (i, (x, dx)) in node.inputs.iter().zip(&mut each).enumerate() {
+                    if node.inputs[..i].contains(x) {
+                        *dx = None;
                     }
                 }
                 each

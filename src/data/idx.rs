@@ -177,7 +177,10 @@ fn unpacked(file: BufReader<File>, _: &Path) -> Result<Box<dyn Read>> {
 
 #[cfg(not(feature = "gz"))]
 fn unpacked(_: BufReader<File>, path: &Path) -> Result<Box<dyn Read>> {
-    Err(Error::input("idx", format!("{} is compressed by gzip; decompress it, or use wgrad's feature gz", path.display())))
+    Err(Error::input(
+        "idx",
+        format!("{} is compressed by gzip; decompress it, or use wgrad's feature gz", path.display()),
+    ))
 }
 
 /// The members of a gzip file, one after the other, with zeros between and behind them as tapes and blocks leave them.

@@ -187,7 +187,10 @@ pub(super) fn columns(operation: &str, predictions: &[f32], data: &Dataset) -> R
     if cols == 0 || cols * samples != predictions.len() {
         return Err(Error::shape(
             operation,
-            format!("{} predictions for {samples} samples; give one row per sample, all of equal length", predictions.len()),
+            format!(
+                "{} predictions for {samples} samples; give one row per sample, all of equal length",
+                predictions.len()
+            ),
         ));
     }
     Ok(cols)

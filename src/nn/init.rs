@@ -68,7 +68,10 @@ fn uniform(bound: f32, len: usize, rng: &mut ChaCha8Rng) -> Result<Vec<f32>> {
 
 fn normal(std: f32, len: usize, rng: &mut ChaCha8Rng) -> Result<Vec<f32>> {
     if !(std >= 0.0 && std.is_finite()) {
-        return Err(Error::input("init", format!("normal with standard deviation {std}; give a finite one of at least 0")));
+        return Err(Error::input(
+            "init",
+            format!("normal with standard deviation {std}; give a finite one of at least 0"),
+        ));
     }
     Ok(StandardNormal.sample_iter(rng).take(len).map(|z: f32| std * z).collect())
 }

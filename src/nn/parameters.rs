@@ -176,11 +176,15 @@ impl Parameters {
         };
         let (own, theirs) = (names(self), names(other));
         if let Some((own, theirs)) = own.iter().zip(&theirs).find(|(own, theirs)| own != theirs) {
-            let detail = format!("{} {:?} from {} {:?}; both models must have the same parameters", own.0, own.1, theirs.0, theirs.1);
+            let detail = format!(
+                "{} {:?} from {} {:?}; both models must have the same parameters",
+                own.0, own.1, theirs.0, theirs.1
+            );
             return Err(Error::shape("copy_from", detail));
         }
         if own.len() != theirs.len() {
-            let detail = format!("{} parameters from {}; both models must have the same parameters", own.len(), theirs.len());
+            let detail =
+                format!("{} parameters from {}; both models must have the same parameters", own.len(), theirs.len());
             return Err(Error::shape("copy_from", detail));
         }
         self.write(&other.read()?)

@@ -151,7 +151,8 @@ fn same_shapes(operation: &str, (one, a): (&str, Shape), (other, b): (&str, Shap
     if a == b {
         return Ok(());
     }
-    let detail = format!("{one} is {} x {} but {other} is {} x {}; they must have the same shape", a[0], a[1], b[0], b[1]);
+    let detail =
+        format!("{one} is {} x {} but {other} is {} x {}; they must have the same shape", a[0], a[1], b[0], b[1]);
     Err(Error::shape(operation, detail))
 }
 

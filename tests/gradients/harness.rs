@@ -161,6 +161,8 @@ struct Amid<'o> {
     y: Mat,
 }
 
+type Described = (Graph, Vec<Var>, [Var; 2], Vec<Option<Var>>);
+
 impl<'o> Amid<'o> {
     fn new(op: &'o Op, fan_out: bool) -> Self {
         let mut leaves: Vec<([usize; 2], Vec<f32>)> = Vec::new();
@@ -196,7 +198,7 @@ impl<'o> Amid<'o> {
     }
 
     /// The graph up to the gradients of the loss by the leaves: the leaves, the result and the loss, the gradients.
-    fn describe(&self) -> Recorded<(Graph, Vec<Var>, [Var; 2], Vec<Option<Var>>)> {
+    fn describe(&self) -> Recorded<Described> {
         let mut graph = Graph::new(&Device::cpu());
         let leaf = |graph: &mut Graph, ([rows, cols], values): &([usize; 2], Vec<f32>)| {
             let tensor = Tensor::new(graph.device(), *rows, *cols, values)?;
