@@ -59,7 +59,7 @@ pub(crate) fn multiply(
     c: &mut [f32],
     end: End<'_>,
 ) {
-    let fits = a.has(m, k) && b.has(k, n) && c.len() == m * n;
+    let fits = m.min(n).min(k) > 0 && a.has(m, k) && b.has(k, n) && c.len() == m * n;
     let at = if let Activate::ReluDerivative(at) = end.activate { at } else { &*c };
     assert!(fits && at.len() == m * n && (end.bias.is_empty() || end.bias.len() == n), "matmul checks its shapes");
     let job = Job { n, k, a, b, c: c.as_mut_ptr(), end };
@@ -105,6 +105,7 @@ const FAR: usize = 4096;
 const MOST: usize = 1 << 21;
 
 thread_local! {
+    /// A copy of A whose rows are not as far apart, kept from product to product.
     static COPY: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
     /// A panel of B, kept from product to product.
     static PANEL: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
@@ -142,9 +143,8 @@ impl Job<'_> {
     #[inline(always)]
     unsafe fn block<V: Vector>(&self, rows: Range<usize>, cols: Range<usize>) {
         let width = 2 * V::LANES;
-        let transposed = self.b.col != 1;
         // Rows far apart are slow to reach again and again.
-        let packed = transposed || (self.k * self.b.row >= FAR && rows.len() > 4 * V::ROWS);
+        let packed = self.b.col != 1 || (self.k * self.b.row >= FAR && rows.len() > 4 * V::ROWS);
         let mut panel = if packed { PANEL.take() } else { Vec::new() };
         if packed && panel.len() < self.k * width + 16 {
             panel.resize(self.k * width + 16, 0.0);
@@ -154,8 +154,10 @@ impl Job<'_> {
         if self.a.row == 1 && (FAR..MOST).contains(&(self.k * self.a.col)) && cols.len() > 4 * width {
             copy = COPY.take();
             let row = rows.len().next_multiple_of(16) + 16;
-            copy.resize(self.k * row, 0.0);
-            for (p, to) in copy.chunks_exact_mut(row).enumerate() {
+            if copy.len() < self.k * row {
+                copy.resize(self.k * row, 0.0);
+            }
+            for (p, to) in copy.chunks_exact_mut(row).enumerate().take(self.k) {
                 to[..rows.len()].copy_from_slice(&self.a.values[p * self.a.col + rows.start..][..rows.len()]);
             }
             job.a = Matrix { values: &copy, row: 1, col: row };
@@ -172,21 +174,7 @@ impl Job<'_> {
                 let from = self.b.values.as_ptr().add(j * self.b.col);
                 let b = if packed {
                     let to = panel.as_mut_ptr().add(skip);
-                    if !transposed {
-                        for p in 0..self.k {
-                            let (from, to) = (from.add(p * self.b.row), to.add(p * width));
-                            if vectors == 2 {
-                                V::load(from).store(to);
-                            }
-                            let last = (vectors - 1) * V::LANES;
-                            V::load_part(from.add(last), part).store(to.add(last));
-                        }
-                    }
-                    for v in 0..if transposed { vectors } else { 0 } {
-                        let there = (wide - v * V::LANES).min(V::LANES);
-                        let from = from.add(v * V::LANES * self.b.col);
-                        self.transpose::<V>(from, there, to.add(v * V::LANES), width);
-                    }
+                    self.pack::<V>(from, wide, part, to);
                     (to.cast_const(), width)
                 } else {
                     (from, self.b.row)
@@ -203,12 +191,31 @@ impl Job<'_> {
         }
     }
 
+    /// So many columns of B, as rows of two vectors.
+    ///
     /// # Safety
-    /// See [`Vector::transpose`].
+    /// `from` must begin these columns, and `to` have room.
     #[inline(always)]
-    unsafe fn transpose<V: Vector>(&self, from: *const f32, there: usize, to: *mut f32, width: usize) {
-        // SAFETY: handed on.
-        unsafe { V::transpose(from, self.b.col, there, self.k, to, width) }
+    unsafe fn pack<V: Vector>(&self, from: *const f32, wide: usize, part: V::Part, to: *mut f32) {
+        let width = 2 * V::LANES;
+        // SAFETY: by the caller's word.
+        unsafe {
+            if self.b.col != 1 {
+                for first in (0..wide).step_by(V::LANES) {
+                    let there = (wide - first).min(V::LANES);
+                    V::transpose(from.add(first * self.b.col), self.b.col, there, self.k, to.add(first), width);
+                }
+                return;
+            }
+            for p in 0..self.k {
+                let (mut from, mut to) = (from.add(p * self.b.row), to.add(p * width));
+                if wide > V::LANES {
+                    V::load(from).store(to);
+                    (from, to) = (from.add(V::LANES), to.add(V::LANES));
+                }
+                V::load_part(from, part).store(to);
+            }
+        }
     }
 
     /// One or two vectors of columns, of all these rows.
