@@ -329,7 +329,7 @@ fn impossible_numbers_are_refused() {
     bytes[at..at + 8].copy_from_slice(&3f64.to_le_bytes());
     fs::write(&file, bytes).unwrap();
     let error = trainer(&cpu, Adam::new(0.01), 1).resume(&file).unwrap_err();
-    assert!(error.to_string().contains("epochs of 5 steps, but 4 losses"), "{error}");
+    assert!(error.to_string().contains("step_losses has 4 values; the epochs have 5 steps"), "{error}");
 }
 
 /// Tells the processes of the test below what they are to write.

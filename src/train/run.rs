@@ -46,10 +46,10 @@ impl Running<'_> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         let recorded = self.recorded();
-        if self.queued != recorded {
-            if let Err(error) = self.snapshots.restore(self.session, recorded) {
-                log::error!("the parameters after epoch {recorded} could not be put back: {error}");
-            }
+        if self.queued != recorded
+            && let Err(error) = self.snapshots.restore(self.session, recorded)
+        {
+            log::error!("the parameters after epoch {recorded} could not be put back: {error}");
         }
     }
 }
@@ -107,10 +107,10 @@ impl Session {
                 stop = session.take_in(oldest, &plan.pass.step_rows, &clock, &mut fit).await?;
             }
             #[cfg(feature = "safetensors")]
-            if let Some((path, every)) = &fit.checkpoint {
-                if epoch == last || stop || (*every > 0 && epoch.is_multiple_of(*every)) {
-                    session.save_checkpoint(path).await?;
-                }
+            if let Some((path, every)) = &fit.checkpoint
+                && (epoch == last || stop || (*every > 0 && epoch.is_multiple_of(*every)))
+            {
+                session.save_checkpoint(path).await?;
             }
         }
         let session = &mut *running.session;

@@ -115,10 +115,10 @@ pub(crate) async fn find(wanted: &str) -> Result<Option<Found>, Vec<DeviceInfo>>
         _ => None,
     };
     let first = |found: Vec<Found>| found.into_iter().next();
-    if let Some(backends) = named {
-        if let Some(found) = first(adapters(backends).await) {
-            return Ok(Some(found));
-        }
+    if let Some(backends) = named
+        && let Some(found) = first(adapters(backends).await)
+    {
+        return Ok(Some(found));
     }
     let present = present().await;
     let mut infos: Vec<_> = present.iter().map(|found| found.info.clone()).collect();

@@ -175,6 +175,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one piece is a list of one range")]
     fn a_long_step_is_cut_into_pieces_that_cover_it() {
         assert_eq!(pieces([1.0; 5].into_iter(), 10.0), [0..5]);
         assert_eq!(pieces([4.0; 5].into_iter(), 10.0), [0..2, 2..4, 4..5]);

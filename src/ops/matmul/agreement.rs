@@ -57,7 +57,7 @@ impl Product {
     /// A variation by number: a bias, a derivative, what is kept, added, scaled or summed, with every activation in turn.
     fn with(mut self, number: usize, data: fn(u32, usize) -> Vec<f32>) -> Self {
         let all: Vec<_> = Activation::all([0.5, 0.0]).into_iter().filter(|f| f.is_epilogue()).collect();
-        let activation = if number % 2 == 0 { Activation::ReLU } else { all[number / 2 % all.len()] };
+        let activation = if number.is_multiple_of(2) { Activation::ReLU } else { all[number / 2 % all.len()] };
         let (m, n) = (self.params.m as usize, self.params.n as usize);
         let params = &mut self.params;
         let mut before = false;
@@ -74,7 +74,7 @@ impl Product {
                 before = true;
             }
         }
-        if number % 7 != 0 && number % 7 != 6 {
+        if !number.is_multiple_of(7) && number % 7 != 6 {
             (params.activation, params.activation_a) = (activation.kind(), activation.constants()[0]);
         }
         let has_sums = params.sums_at != 0;
