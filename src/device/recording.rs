@@ -25,7 +25,7 @@ pub struct Dispatch {
     pub(crate) inputs: Vec<Tensor>,
     pub(crate) outputs: Vec<Tensor>,
     /// Roughly how many multiplications and additions the dispatch costs, to bound the length of a submit.
-    #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path has no submits to bound"))]
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "the CPU path has no submits to bound"))]
     pub(crate) work: u64,
     /// Whether wgrad itself chose the parameters, after checking the shapes: only then may a kernel run without checks.
     #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path always checks"))]
