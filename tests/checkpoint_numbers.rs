@@ -95,7 +95,16 @@ fn numbers_out_of_range_are_refused_by_name_and_change_nothing() {
         assert_same_training(what, reader, &untouched);
     };
 
-    let counts = ["-1", "1.5", "", "x", "18446744073709551615", "18446744073709551614", "9223372036854775808"];
+    let counts = [
+        "-1",
+        "1.5",
+        "",
+        "x",
+        "18446744073709551615",
+        "18446744073709551614",
+        "9223372036854775808",
+        "1152921504606846976",
+    ];
     let amounts = ["-1", "NaN", "inf", "-inf", "", "x"];
     for (name, values) in [
         ("optimizer.steps", &counts[..]),
@@ -123,9 +132,16 @@ fn numbers_out_of_range_are_refused_by_name_and_change_nothing() {
         parts.tensors.retain(|(found, ..)| *found != format!("checkpoint/{name}"));
         refused(&mut reader, &format!("{name}: none"), parts);
         let size = if name == "epochs" { 8 } else { 4 };
-        for (shape, len) in
-            [(json!([20]), 20), (json!([0]), 0), (json!([2, 7, 1]), 14), (json!([2, 5]), 10), (json!([]), 1)]
-        {
+        for (shape, len) in [
+            (json!([20]), 20),
+            (json!([0]), 0),
+            (json!([2, 7, 1]), 14),
+            (json!([14]), 14),
+            (json!([7, 2]), 14),
+            (json!([1, 14]), 14),
+            (json!([2, 5]), 10),
+            (json!([]), 1),
+        ] {
             let mut parts = whole.clone();
             let (found, bytes) = parts.tensor(name);
             *found = shape.clone();
