@@ -36,7 +36,7 @@ pub trait Operation: Any + fmt::Debug + Send + Sync {
     /// Pushes the dispatches (usually one) that compute the outputs.
     ///
     /// # Errors
-    /// What [`Recording::push`] refuses.
+    /// What [`Recording::dispatch`] refuses.
     fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()>;
 
     /// The gradient of each operand x from dy, the gradient of the output y, as calls on the same graph; `None` is zero.
