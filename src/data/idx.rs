@@ -12,8 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// target, a class number.
 ///
 /// Unsigned bytes of images are divided by 255, as by torchvision's `ToTensor`; all other numbers stay what they are.
-/// Labels are `[n]` or `[n, 1]`; of QMNIST's `[n, 8]` the first column is taken, which is the label. Files packed by gzip are
-/// read with the feature `gz`.
+/// Labels are `[n]` or `[n, 1]`; of QMNIST's `[n, 8]` the first column is taken, which is the label. Files packed by gzip
+/// are read with the feature `gz`.
 ///
 /// ```no_run
 /// use wgrad::data::idx;
