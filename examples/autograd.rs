@@ -90,6 +90,11 @@ impl Loss for Contrastive {
     fn reduction(&self) -> Reduction {
         Reduction::Mean
     }
+
+    /// The distance of a pair of two classes is driven to 1, that of one class to 0.
+    fn decision(&self) -> Decision {
+        Decision::between(0.0, 1.0)
+    }
 }
 
 /// Pairs of points, with target 1 where one is in the disk and the other is not.
