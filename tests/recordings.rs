@@ -131,18 +131,18 @@ fn cost(device: &Device, epochs: usize, batch_size: usize) -> (u64, u64) {
     let before = device.counters();
     trainer.fit(&data, Fit::new(epochs, batch_size).evaluate_every(0)).unwrap();
     let after = device.counters();
-    (after.launches - before.launches, after.reads - before.reads)
+    (after.dispatches - before.dispatches, after.reads - before.reads)
 }
 
 #[test]
 #[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
 fn a_step_of_the_disk_network_is_14_dispatches_and_no_read() {
     for (name, device) in cpu_and_gpus() {
-        let (launches, reads) = cost(&device, 1, 20);
-        let (more_launches, more_reads) = cost(&device, 3, 20);
+        let (dispatches, reads) = cost(&device, 1, 20);
+        let (more_dispatches, more_reads) = cost(&device, 3, 20);
         // Two more epochs of 15 steps each.
         // Each begins with one that keeps the parameters as they were.
-        let per_step = (more_launches - launches - 2) as f64 / 30.0;
+        let per_step = (more_dispatches - dispatches - 2) as f64 / 30.0;
         assert!(per_step <= 14.0, "{name}: {per_step} dispatches a step");
         // An epoch's losses come back once, whether it has 15 steps or 300.
         assert_eq!(more_reads - reads, 2, "{name}");

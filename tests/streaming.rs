@@ -73,17 +73,17 @@ fn streamed_data_gives_the_bits_of_resident_data(devices: &Devices) {
                 let before = device.counters();
                 trainer.fit(&train, fit(bytes)).unwrap();
                 let after = device.counters();
-                (after.launches - before.launches, after.reads - before.reads, after.uploads - before.uploads)
+                (after.dispatches - before.dispatches, after.reads - before.reads, after.uploads - before.uploads)
             };
             let mut resident = trainer(device);
-            let (launches, reads, uploads) = count(&mut resident, u64::MAX);
+            let (dispatches, reads, uploads) = count(&mut resident, u64::MAX);
             assert_eq!(resident.history().step_losses.len(), 3 * if drop_last { 12 } else { 13 });
             for bytes in CHUNKS {
                 let name = format!("{name}, {bytes} bytes, drop_last {drop_last}");
                 let mut streamed = trainer(device);
                 let counted = count(&mut streamed, bytes);
                 assert_same_training(&name, &streamed, &resident);
-                assert_eq!((counted.0, counted.1), (launches, reads), "{name}: launches and reads");
+                assert_eq!((counted.0, counted.1), (dispatches, reads), "{name}: dispatches and reads");
                 assert!(counted.2 > uploads, "{name}: {} values uploaded, resident {uploads}", counted.2);
             }
             // As many bytes as there are: the training data stays, the validation data does not.

@@ -99,7 +99,7 @@ impl Cpu {
         memory.counters.submits += 1;
         for step in steps {
             memory = self.memory.yielded(memory);
-            memory.counters.launches += recording.len() as u64;
+            memory.counters.dispatches += recording.len() as u64;
             run_step(&mut memory.buffers, recording, step as usize)?;
         }
         Ok(())

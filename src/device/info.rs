@@ -159,7 +159,7 @@ impl fmt::Display for DeviceInfo {
 #[non_exhaustive]
 pub struct Counters {
     /// Kernels dispatched.
-    pub launches: u64,
+    pub dispatches: u64,
     /// Submits: of dispatches (one for each run on the CPU), of copies for a read, of large uploads.
     pub submits: u64,
     /// Reads of results.

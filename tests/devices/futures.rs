@@ -122,7 +122,7 @@ fn runs_are_awaited(devices: &Devices) {
         block_on(recording.prepare()).0.unwrap();
         let before = device.counters();
         block_on(recording.run_steps_async(0..7)).0.unwrap();
-        assert_eq!(device.counters().launches - before.launches, 14, "{name}");
+        assert_eq!(device.counters().dispatches - before.dispatches, 14, "{name}");
         assert_eq!(block_on(x.read_async().unwrap()).0.unwrap(), signed(1, 100_000), "{name}");
         let error = block_on(recording.run_steps_async(0..(1 << 20) + 1)).0.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}: {error}");

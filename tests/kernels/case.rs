@@ -6,7 +6,7 @@ use wgrad::{Device, Recording, Result as Recorded, Tensor};
 
 use crate::common::{Guarded, compare};
 
-type Launch = Box<dyn Fn(&mut Recording, &[&Tensor], &[&Tensor]) -> Recorded<()>>;
+type Record = Box<dyn Fn(&mut Recording, &[&Tensor], &[&Tensor]) -> Recorded<()>>;
 /// How far element i may be off, where the reference has this value.
 type Tolerance = Box<dyn Fn(usize, f64) -> f64>;
 
@@ -16,8 +16,8 @@ pub(crate) struct Case {
     inputs: Vec<([usize; 2], Vec<f32>)>,
     outputs: Vec<Output>,
     steps: Range<u32>,
-    launches: Option<usize>,
-    launch: Launch,
+    dispatches: Option<usize>,
+    record: Record,
 }
 
 struct Output {
@@ -30,10 +30,10 @@ struct Output {
 impl Case {
     pub(crate) fn new(
         name: impl Into<String>,
-        launch: impl Fn(&mut Recording, &[&Tensor], &[&Tensor]) -> Recorded<()> + 'static,
+        record: impl Fn(&mut Recording, &[&Tensor], &[&Tensor]) -> Recorded<()> + 'static,
     ) -> Self {
-        let launch = Box::new(launch);
-        Self { name: name.into(), inputs: Vec::new(), outputs: Vec::new(), steps: 0..1, launches: None, launch }
+        let record = Box::new(record);
+        Self { name: name.into(), inputs: Vec::new(), outputs: Vec::new(), steps: 0..1, dispatches: None, record }
     }
 
     pub(crate) fn input(mut self, shape: [usize; 2], values: Vec<f32>) -> Self {
@@ -64,8 +64,8 @@ impl Case {
     }
 
     /// How many dispatches there are.
-    pub(crate) fn launches(mut self, launches: usize) -> Self {
-        self.launches = Some(launches);
+    pub(crate) fn dispatches(mut self, dispatches: usize) -> Self {
+        self.dispatches = Some(dispatches);
         self
     }
 
@@ -86,13 +86,13 @@ impl Case {
         let output_refs: Vec<_> = output_tensors.iter().collect();
 
         let mut recording = Recording::new(device);
-        let launched = (self.launch)(&mut recording, &input_refs, &output_refs);
-        launched.map_err(|error| error.to_string())?;
+        let recorded = (self.record)(&mut recording, &input_refs, &output_refs);
+        recorded.map_err(|error| error.to_string())?;
         if !recording.to_string().contains(&format!("{kernel} ")) {
-            return Err(format!("{kernel} is not among the launches:\n{recording}"));
+            return Err(format!("{kernel} is not among the dispatches:\n{recording}"));
         }
-        if self.launches.is_some_and(|launches| launches != recording.len()) {
-            return Err(format!("{} launches:\n{recording}", recording.len()));
+        if self.dispatches.is_some_and(|dispatches| dispatches != recording.len()) {
+            return Err(format!("{} dispatches:\n{recording}", recording.len()));
         }
         // The CPU's references take a tensor's end for the end of the work; a shader must know it by itself.
         if device.describe().kind != wgrad::DeviceKind::Cpu {

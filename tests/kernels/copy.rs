@@ -8,16 +8,16 @@ use crate::activation::MANY_GROUPS;
 use crate::case::Case;
 use crate::common::{EPSILON, SHAPES, signed};
 
-/// A copy of x, as `launch` does it; exact, and within a rounding where it adds.
+/// A copy of x, as `record` does it; exact, and within a rounding where it adds.
 fn case(
     name: String,
     x: [usize; 2],
     out: [usize; 2],
     before: Option<Vec<f32>>,
-    launch: impl Fn(&mut Recording, &Tensor, &Tensor) -> Result<()> + 'static,
+    record: impl Fn(&mut Recording, &Tensor, &Tensor) -> Result<()> + 'static,
 ) -> Case {
     let adds = before.is_some();
-    let case = Case::new(name, move |recording, inputs, outputs| launch(recording, inputs[0], outputs[0]));
+    let case = Case::new(name, move |recording, inputs, outputs| record(recording, inputs[0], outputs[0]));
     let case = case.input(x, signed(1, x[0] * x[1]));
     // The product of a scale may be fused with the addition; all numbers are at most 2.
     case.close(out, move |_, _| if adds { 2.0 * EPSILON } else { 0.0 }).before(before)
@@ -36,23 +36,23 @@ pub(crate) fn block() -> Vec<Case> {
             let name = |what: &str| format!("{what} {rows} x {cols}, accumulate {accumulate}");
             for x in [[rows, cols], [1, cols], [rows, 1], [1, 1]] {
                 let name = name(&format!("broadcast of {x:?} to"));
-                let launch = move |recording: &mut Recording, x: &Tensor, out: &Tensor| {
+                let record = move |recording: &mut Recording, x: &Tensor, out: &Tensor| {
                     copy::broadcast(recording, x, -0.7, out, accumulate)
                 };
-                cases.push(case(name, x, out, before(rows * cols), launch));
+                cases.push(case(name, x, out, before(rows * cols), record));
             }
-            let launch = move |recording: &mut Recording, x: &Tensor, out: &Tensor| {
+            let record = move |recording: &mut Recording, x: &Tensor, out: &Tensor| {
                 copy::transpose(recording, x, out, accumulate)
             };
-            cases.push(case(name("transpose"), [cols, rows], out, before(rows * cols), launch));
+            cases.push(case(name("transpose"), [cols, rows], out, before(rows * cols), record));
             // Columns of a wider matrix, and columns into one, whose others stay.
             for (x_col, out_col) in [(3, 0), (0, 5), (2, 4)] {
                 let (x, out) = ([rows, cols + x_col], [rows, cols + out_col]);
-                let launch = move |recording: &mut Recording, x: &Tensor, out: &Tensor| {
+                let record = move |recording: &mut Recording, x: &Tensor, out: &Tensor| {
                     copy::columns(recording, (x, x_col), (out, out_col), accumulate)
                 };
                 let before = Some(signed(9, rows * (cols + out_col)));
-                cases.push(case(name(&format!("columns from {x_col} to {out_col}")), x, out, before, launch));
+                cases.push(case(name(&format!("columns from {x_col} to {out_col}")), x, out, before, record));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `shaders/fill.wgsl`
 
-use wgrad::ops::fill as launch;
+use wgrad::ops::fill;
 
 use crate::activation::MANY_GROUPS;
 use crate::case::Case;
@@ -10,7 +10,7 @@ pub(crate) fn fill() -> Vec<Case> {
     let case = |(i, shape): (usize, &[usize; 2])| {
         let value = if i % 2 == 0 { -1.25 } else { 0.0 };
         let case = Case::new(format!("fill {shape:?} with {value}"), move |recording, _, outputs| {
-            launch::fill(recording, value, outputs[0])
+            fill::fill(recording, value, outputs[0])
         });
         case.exact(*shape)
     };

@@ -1,4 +1,4 @@
-//! Launches folded into two dimensions, with workgroups to spare that must do nothing. Kernels that would need
+//! Dispatches folded into two dimensions, with workgroups to spare that must do nothing. Kernels that would need
 //! huge matrices, or minutes on a software driver, for 65,536 real workgroups are dispatched here with a fold that their
 //! size does not need.
 
@@ -101,8 +101,8 @@ fn cross_entropy(device: &Device) -> Result<Vec<f32>, String> {
 
 #[test]
 #[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
-fn folded_launches_reach_every_workgroup_and_no_further() {
-    let launches = [
+fn folded_dispatches_reach_every_workgroup_and_no_further() {
+    let dispatches = [
         ("matmul.tiled", matmul_tiled as fn(&Device) -> Result<Vec<f32>, String>, 0.0),
         ("bias.backward", column_sums, 0.0),
         ("reduce.sum", reduce_sum, 0.0),
@@ -115,10 +115,10 @@ fn folded_launches_reach_every_workgroup_and_no_further() {
         // Logarithms by a series, 256 of them added up.
         ("cross_entropy.forward", cross_entropy, 264.0 * EPSILON),
     ];
-    for (name, launch, tolerance) in launches {
-        let expected = launch(&Device::cpu()).unwrap();
+    for (name, record, tolerance) in dispatches {
+        let expected = record(&Device::cpu()).unwrap();
         for gpu in gpus() {
-            let actual = launch(&gpu.device).unwrap_or_else(|fault| panic!("{name} on {}: {fault}", gpu.label));
+            let actual = record(&gpu.device).unwrap_or_else(|fault| panic!("{name} on {}: {fault}", gpu.label));
             let verdict = compare(name, &actual, &expected, tolerance, |_| 0.0);
             assert!(verdict.is_ok(), "{} on {}", verdict.unwrap_err(), gpu.label);
         }

@@ -44,7 +44,7 @@ fn kept(plan: Plan, [m, n, k]: [usize; 3], function: Activation) -> Case {
             let epilogue = Epilogue { bias, activation: function, keep, ..Epilogue::default() };
             matmul_by(recording, plan, inputs[0], inputs[1], outputs[1], epilogue)
         });
-    let case = case.launches(1).input([m, k], a).input([k, n], b).input([1, n], row);
+    let case = case.dispatches(1).input([m, k], a).input([k, n], b).input([1, n], row);
     case.close([m, n], move |i, _| of_z[i]).close([m, n], move |i, _| of_y[i])
 }
 
@@ -65,7 +65,7 @@ fn derived(plan: Plan, [m, n, k]: [usize; 3], function: Activation) -> Case {
             let epilogue = Epilogue { derivative: Some((function, at)), ..Epilogue::default() };
             matmul_by(recording, plan, inputs[0], inputs[1], outputs[0], epilogue)
         });
-    let case = case.launches(1).input([m, k], a).input([k, n], b).input([m, n], x).input([m, n], y);
+    let case = case.dispatches(1).input([m, k], a).input([k, n], b).input([m, n], x).input([m, n], y);
     case.close([m, n], move |i, _| tolerances[i])
 }
 
@@ -79,7 +79,7 @@ fn with_sums(plan: Plan, [m, n, k]: [usize; 3], accumulate: bool) -> Case {
         let beta = f32::from(u8::from(accumulate));
         matmul_by(recording, plan, dy.t(), x, &dw, Epilogue { beta, row_sums: Some(&db), ..Epilogue::default() })
     });
-    let case = case.launches(1).input([k, m], small_integers(1, k * m, 4)).input([k, n], small_integers(2, k * n, 4));
+    let case = case.dispatches(1).input([k, m], small_integers(1, k * m, 4)).input([k, n], small_integers(2, k * n, 4));
     let before = small_integers(3, start + m, 4);
     case.exact([1, start + m]).before(Some(before))
 }

@@ -9,11 +9,11 @@ use crate::activation::MANY_GROUPS;
 use crate::case::Case;
 use crate::common::{EPSILON, SHAPES, signed};
 
-type Launch = fn(&mut Recording, Update, Stretch<'_>) -> Result<()>;
+type Record = fn(&mut Recording, Update, Stretch<'_>) -> Result<()>;
 
 /// A rule and what it keeps: each state's values are positive where the rule has their square root.
 struct Rule {
-    launch: Launch,
+    record: Record,
     states: &'static [bool],
 }
 
@@ -49,13 +49,13 @@ impl Rule {
 
     fn case(&self, i: usize, shape: [usize; 2], update: Update) -> Case {
         let len = shape[0] * shape[1];
-        let launch = self.launch;
+        let record = self.record;
         let name = format!("{shape:?}, {update:?}, steps {:?}", STEPS[i % 3]);
         let case = Case::new(name, move |recording, inputs, outputs| {
             let (values, state) = outputs.split_first().unwrap();
             let state: Vec<_> = state.iter().map(|state| (*state).clone()).collect();
             let [gradients, rates, squared_norm] = [inputs[0], inputs[1], inputs[2]];
-            launch(recording, update, Stretch { gradients, values, state: &state, rates, squared_norm })
+            record(recording, update, Stretch { gradients, values, state: &state, rates, squared_norm })
         });
         // At most three steps. Values, velocities and means of the order of 1 are off by a few roundings each, a
         // quotient by a root by 7 units and some roundings more. Mean squares are at least 0.05, so that a gradient
@@ -82,17 +82,17 @@ impl Rule {
 }
 
 pub(crate) fn sgd() -> Vec<Case> {
-    Rule { launch: optim::sgd, states: &[] }.cases()
+    Rule { record: optim::sgd, states: &[] }.cases()
 }
 
 pub(crate) fn momentum() -> Vec<Case> {
-    Rule { launch: optim::momentum, states: &[SIGNED] }.cases()
+    Rule { record: optim::momentum, states: &[SIGNED] }.cases()
 }
 
 pub(crate) fn adam() -> Vec<Case> {
-    Rule { launch: optim::adam, states: &[SIGNED, POSITIVE] }.cases()
+    Rule { record: optim::adam, states: &[SIGNED, POSITIVE] }.cases()
 }
 
 pub(crate) fn rmsprop() -> Vec<Case> {
-    Rule { launch: optim::rmsprop, states: &[SIGNED, POSITIVE] }.cases()
+    Rule { record: optim::rmsprop, states: &[SIGNED, POSITIVE] }.cases()
 }

@@ -63,14 +63,14 @@ fn train(
 ) -> Trained {
     let data = data(STEPS * rows, sides);
     let mut trainer = Trainer::new(device, model, loss, algorithm, 7).unwrap();
-    let mut launches = |epochs: usize| {
-        let before = device.counters().launches;
+    let mut run = |epochs: usize| {
+        let before = device.counters().dispatches;
         trainer.fit(&data, Fit::new(epochs, rows).evaluate_every(0).fused(fused)).unwrap();
-        device.counters().launches - before
+        device.counters().dispatches - before
     };
     // What a call of fit costs besides falls away in the difference. An epoch begins with a dispatch that keeps what was.
-    let once = launches(1);
-    let dispatches = (launches(2) - once) / STEPS as u64;
+    let once = run(1);
+    let dispatches = (run(2) - once) / STEPS as u64;
     let losses = trainer.history().step_losses.clone();
     Trained { losses, parameters: trainer.parameters().read().unwrap(), dispatches }
 }

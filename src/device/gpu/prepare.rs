@@ -19,14 +19,14 @@ const WORK_PER_INVOCATION: u64 = 32;
 
 /// A recording with everything that a replay needs.
 pub(crate) struct Prepared {
-    pub(super) launches: Vec<Launch>,
+    pub(super) bound: Vec<BoundDispatch>,
     /// The dispatches of one submit: all of them, unless a single step takes too long for that.
     pub(super) pieces: Vec<Range<usize>>,
     /// At least 1.
     pub(super) steps_per_submit: u32,
 }
 
-pub(super) struct Launch {
+pub(super) struct BoundDispatch {
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) bind_group: wgpu::BindGroup,
     pub(super) workgroups: [u32; 2],
@@ -77,10 +77,10 @@ impl Gpu {
     async fn prepare(&self, dispatches: &[Dispatch]) -> Result<Prepared> {
         let pipelines = self.pipelines(dispatches).await?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let launches = self.launches(dispatches, pipelines);
+        let bound = self.bind(dispatches, pipelines);
         // Asked for before the next await: scopes are closed in the order of a stack.
         let refused = scope.pop();
-        let launches = launches?;
+        let bound = bound?;
         if let Some(error) = refused.await {
             return Err(Error::kernel("run", format!("{} refuses a dispatch: {error}", self.info.name)));
         }
@@ -89,14 +89,14 @@ impl Gpu {
         let microseconds = || dispatches.iter().map(|dispatch| capabilities.microseconds(dispatch));
         let step: f64 = microseconds().sum();
         Ok(Prepared {
-            launches,
+            bound,
             pieces: pieces(microseconds(), SUBMIT_MICROSECONDS),
             steps_per_submit: ((SUBMIT_MICROSECONDS / step) as u32).max(1),
         })
     }
 
-    fn launches(&self, dispatches: &[Dispatch], pipelines: Vec<super::pipeline::Pipeline>) -> Result<Vec<Launch>> {
-        let mut launches = Vec::with_capacity(dispatches.len());
+    fn bind(&self, dispatches: &[Dispatch], pipelines: Vec<super::pipeline::Pipeline>) -> Result<Vec<BoundDispatch>> {
+        let mut bound = Vec::with_capacity(dispatches.len());
         let mut pipelines = pipelines.into_iter();
         for dispatches in dispatches.chunks(DISPATCHES_PER_BUFFER) {
             let params = self.params(dispatches)?;
@@ -118,7 +118,7 @@ impl Gpu {
                         });
                     }
                 }
-                launches.push(Launch {
+                bound.push(BoundDispatch {
                     bind_group: self.device.create_bind_group(&wgpu::BindGroupDescriptor {
                         label: Some(dispatch.kernel.name),
                         layout: &pipeline.layout,
@@ -130,7 +130,7 @@ impl Gpu {
                 });
             }
         }
-        Ok(launches)
+        Ok(bound)
     }
 
     /// The parameters of some dispatches, at a distance that every adapter can bind them at.

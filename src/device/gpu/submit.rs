@@ -63,7 +63,7 @@ impl Gpu {
     /// Registers a submit of this many dispatches. Returns the oldest one if too many are under way.
     pub(super) fn under_way(&self, submission: Submission, dispatches: usize) -> Option<Submission> {
         let mut state = self.state();
-        state.counters.launches += dispatches as u64;
+        state.counters.dispatches += dispatches as u64;
         state.in_flight.push_back(submission);
         (state.in_flight.len() > SUBMITS_IN_FLIGHT).then(|| state.in_flight.pop_front()).flatten()
     }
@@ -79,7 +79,7 @@ impl Gpu {
     pub(crate) async fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
         self.faults.check()?;
         let prepared = self.prepared(recording).await?;
-        if prepared.launches.is_empty() {
+        if prepared.bound.is_empty() {
             return Ok(());
         }
         let table = self.steps(steps.end)?;
@@ -110,13 +110,13 @@ impl Gpu {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for step in steps {
-            for launch in &prepared.launches[piece.clone()] {
-                pass.set_pipeline(&launch.pipeline);
-                pass.set_bind_group(0, &launch.bind_group, &[]);
-                if launch.uses_step {
+            for dispatch in &prepared.bound[piece.clone()] {
+                pass.set_pipeline(&dispatch.pipeline);
+                pass.set_bind_group(0, &dispatch.bind_group, &[]);
+                if dispatch.uses_step {
                     pass.set_bind_group(1, &table.bind_group, &[step * UNIFORM_STRIDE as u32]);
                 }
-                pass.dispatch_workgroups(launch.workgroups[0], launch.workgroups[1], 1);
+                pass.dispatch_workgroups(dispatch.workgroups[0], dispatch.workgroups[1], 1);
             }
         }
         drop(pass);
