@@ -9,20 +9,7 @@ use wgrad::optim::{Adam, Algorithm, Sgd};
 use wgrad::{Device, DeviceKind, Fit, Graph, Result, Trainer, Var};
 
 use crate::common::{EPSILON, assert_same_bits, compare, cpu_and_gpus, signed};
-
-const ACTIVATIONS: [Activation; 11] = [
-    Activation::ReLU,
-    Activation::Tanh,
-    Activation::Sigmoid,
-    Activation::LeakyReLU { slope: 0.1 },
-    Activation::LeakyReLU { slope: -0.5 },
-    Activation::ELU { alpha: 1.5 },
-    Activation::ELU { alpha: -0.5 },
-    Activation::GELU,
-    Activation::GELUTanh,
-    Activation::SiLU,
-    Activation::Softplus,
-];
+use crate::support::EPILOGUES;
 
 fn network(sizes: &[usize], hidden: Activation, output: Option<Activation>) -> Sequential {
     let last = sizes.len() - 2;
@@ -97,7 +84,7 @@ const DISK: [usize; 5] = [2, 25, 25, 25, 2];
 #[test]
 fn the_disk_networks_step_takes_fourteen_dispatches_for_twenty_eight() {
     let device = Device::cpu();
-    for hidden in ACTIVATIONS {
+    for &hidden in &EPILOGUES[1..] {
         let dispatches = check(&device, &format!("{hidden:?}"), 0, |fused| {
             train(&device, network(&DISK, hidden, Some(hidden)), Mse::new(), Sgd::new(0.1), (32, [2, 2]), fused)
         });
@@ -190,7 +177,7 @@ fn values_that_others_read_are_kept() {
 #[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
 fn merged_is_unmerged_on_every_device() {
     for (device_name, device) in &cpu_and_gpus()[1..] {
-        for hidden in ACTIVATIONS {
+        for &hidden in &EPILOGUES[1..] {
             // Four sums over a layer's width forward and three backward, one over the batch; six steps.
             check(device, &format!("{hidden:?} on {device_name}"), 6 * (7 * 25 + 33), |fused| {
                 train(device, network(&DISK, hidden, Some(hidden)), Mse::new(), Sgd::new(0.1), (33, [2, 2]), fused)

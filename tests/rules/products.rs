@@ -3,24 +3,9 @@
 use wgrad::Lowering;
 use wgrad::ops::{Activation, RULES};
 
-use crate::support::{AddInto, check, check_by, gradient_of_sum, graph, inputs, pulled_back, tensor};
+use crate::support::{AddInto, EPILOGUES, check, check_by, gradient_of_sum, graph, inputs, pulled_back, tensor};
 
-/// Those that can end a product.
-const EPILOGUES: [Activation; 12] = [
-    Activation::Identity,
-    Activation::ReLU,
-    Activation::Tanh,
-    Activation::Sigmoid,
-    Activation::LeakyReLU { slope: 0.1 },
-    Activation::LeakyReLU { slope: -0.5 },
-    Activation::ELU { alpha: 1.5 },
-    Activation::ELU { alpha: -0.5 },
-    Activation::GELU,
-    Activation::GELUTanh,
-    Activation::SiLU,
-    Activation::Softplus,
-];
-/// And those that can't.
+/// Activations that can't end a product.
 const OTHERS: [Activation; 3] =
     [Activation::Exp, Activation::Pow { exponent: 2.0 }, Activation::Affine { scale: 2.0, shift: -1.0 }];
 

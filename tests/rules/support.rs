@@ -2,10 +2,26 @@
 
 use std::sync::LazyLock;
 
-use wgrad::ops::{RULES, copy, reduce};
+use wgrad::ops::{Activation, RULES, copy, reduce};
 use wgrad::{Device, Graph, Lowered, Lowering, Operation, Recording, Result, Rule, Shape, Tensor, Var, gradients};
 
 use crate::common::{EPSILON, assert_close, signed};
+
+/// The activations that can end a product; the first does nothing.
+pub(crate) const EPILOGUES: [Activation; 12] = [
+    Activation::Identity,
+    Activation::ReLU,
+    Activation::Tanh,
+    Activation::Sigmoid,
+    Activation::LeakyReLU { slope: 0.1 },
+    Activation::LeakyReLU { slope: -0.5 },
+    Activation::ELU { alpha: 1.5 },
+    Activation::ELU { alpha: -0.5 },
+    Activation::GELU,
+    Activation::GELUTanh,
+    Activation::SiLU,
+    Activation::Softplus,
+];
 
 /// One for all: tensors of two devices don't go together.
 pub(crate) fn device() -> &'static Device {
