@@ -77,7 +77,10 @@ pub use lower::{Lowered, Lowering, lower};
 pub use ops::KERNELS;
 #[cfg(feature = "safetensors")]
 pub use save::Mismatch;
-pub use train::{Control, EarlyStopping, EpochRecord, Fit, History, Metrics, Monitor, Session, Trainer};
+pub use train::{
+    Control, EarlyStopping, Ensemble, EnsemblePrediction, EpochRecord, Fit, History, Metrics, Monitor, Session,
+    Statistics, Trainer,
+};
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/COMING_FROM_PYTORCH.md")]

@@ -5,6 +5,8 @@
 //! Step i trains on the rows (i * batch) mod (rows - batch + 1) and those after it, as the programs in
 //! `benches/peers/` do. The clock starts after a warm-up and stops when the last loss has been read.
 //!
+//! `--members` trains many networks at once, and prints the time of a member's step.
+//!
 //! `--scaling` prints the time of a step against width, depth and batch instead, with the fraction of the device's peak
 //! arithmetic: where a step stops being bound by dispatches.
 
@@ -16,8 +18,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use training::{Training, flops};
-use wgrad::{Device, Recording, Result};
+use training::{Training, data, flops, network};
+use wgrad::nn::Mse;
+use wgrad::optim::Sgd;
+use wgrad::{Device, Ensemble, Fit, Recording, Result, Trainer};
 
 /// Times training steps of a multi-layer perceptron.
 #[derive(Parser)]
@@ -37,6 +41,10 @@ struct Options {
     /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name
     #[arg(long, default_value = "auto")]
     device: String,
+    /// Train this many networks at once, each with a seed of its own, and print the time of a member's step; it includes
+    /// shuffling and what else an epoch of 32 steps takes
+    #[arg(long, conflicts_with_all = ["unfused", "dispatches", "each", "scaling"])]
+    members: Option<usize>,
     /// Run the step's dispatches as recorded, none merged
     #[arg(long)]
     unfused: bool,
@@ -77,6 +85,9 @@ fn run(options: &Options) -> Result<()> {
     if options.scaling {
         return scaling::run(&device, !options.unfused, options.patience, options.plot.as_deref());
     }
+    if let Some(members) = options.members {
+        return time_ensemble(&device, members, options);
+    }
     let training = Training::new(&device, &options.sizes, options.batch, options.steps, !options.unfused)?;
     if options.dispatches {
         print!("{}", training.step);
@@ -116,6 +127,42 @@ fn run(options: &Options) -> Result<()> {
                 "{us_per_step:.2} us a step of {dispatches} dispatches, {samples_per_s:.0} samples/s, {gflops:.2} GFLOP/s, \
                  loss {loss:.6} on {about}"
             );
+        }
+    }
+    Ok(())
+}
+
+/// A member's step within an ensemble.
+fn time_ensemble(device: &Device, members: usize, options: &Options) -> Result<()> {
+    const STEPS: usize = 32;
+    let data = data(&options.sizes, STEPS * options.batch)?;
+    let trainer = |seed| Trainer::new(device, network(&options.sizes), Mse::new(), Sgd::new(0.1), seed);
+    let mut ensemble = Ensemble::new((0..members as u64).map(trainer))?;
+    let epochs = (options.steps as usize).div_ceil(STEPS);
+    for repeat in 0..options.repeats + 1 {
+        let results = ensemble.fit(&data, |_| Fit::new(epochs, options.batch).evaluate_every(0))?;
+        // The first is a warm-up.
+        if repeat == 0 {
+            continue;
+        }
+        let mut seconds: f64 = 0.0;
+        for result in results {
+            seconds = seconds.max(result?.seconds);
+        }
+        let us = seconds * 1e6 / (epochs * STEPS * members) as f64;
+        if options.json {
+            let line = serde_json::json!({
+                "peer": format!("wgrad-{}", env!("CARGO_PKG_VERSION")),
+                "device": device.name(),
+                "sizes": options.sizes,
+                "batch": options.batch,
+                "members": members,
+                "repeat": repeat - 1,
+                "us_per_member_step": rounded(us),
+            });
+            println!("{line}");
+        } else {
+            println!("{us:.3} us a step of each of {members} members on {}", device.describe());
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! A training step, ready to be timed.
 
+use wgrad::data::Dataset;
 use wgrad::nn::{Linear, Loss, Module, Mse, Parameters, ReLU, Sequential, Sigmoid};
 use wgrad::ops::RULES;
 use wgrad::optim::{Optimizer, Sgd};
@@ -22,12 +23,11 @@ impl Training {
                 "give at least two sizes, a batch of at least 1 and at least 1 step",
             ));
         }
-        let (inputs, outputs) = (sizes[0], sizes[sizes.len() - 1]);
         let rows = batch.max(1024);
-        let mut random = random_numbers();
-        let x: Vec<f32> = (0..rows * inputs).map(|_| random()).collect();
-        let t: Vec<f32> = (0..rows * outputs).map(|_| random().round()).collect();
-        let data = [Tensor::new(device, rows, inputs, &x)?, Tensor::new(device, rows, outputs, &t)?];
+        let data = data(sizes, rows)?;
+        let (inputs, outputs) = (data.input_cols(), data.target_cols());
+        let data =
+            [Tensor::new(device, rows, inputs, data.inputs())?, Tensor::new(device, rows, outputs, data.targets())?];
         // Row numbers, stored as bits.
         let first = |step: usize| (step * batch) % (rows - batch + 1);
         let order = (0..steps as usize).flat_map(|step| first(step)..first(step) + batch);
@@ -61,7 +61,16 @@ impl Training {
     }
 }
 
-fn network(sizes: &[usize]) -> Sequential {
+/// Random inputs, and targets of 0 and 1.
+pub(crate) fn data(sizes: &[usize], rows: usize) -> Result<Dataset> {
+    let (inputs, outputs) = (sizes[0], sizes[sizes.len() - 1]);
+    let mut random = random_numbers();
+    let x: Vec<f32> = (0..rows * inputs).map(|_| random()).collect();
+    let t: Vec<f32> = (0..rows * outputs).map(|_| random().round()).collect();
+    Dataset::new(x, inputs, t, outputs)
+}
+
+pub(crate) fn network(sizes: &[usize]) -> Sequential {
     let mut model = Sequential::new();
     for (i, layer) in sizes.windows(2).enumerate() {
         model = model.add(Linear::new(layer[0], layer[1])).add(if i + 2 < sizes.len() { ReLU } else { Sigmoid });

@@ -199,6 +199,11 @@ impl Dataset {
         self.target_cols
     }
 
+    /// Samples, and columns of inputs and of targets.
+    pub(crate) fn shape(&self) -> [usize; 3] {
+        [self.len(), self.input_cols, self.target_cols]
+    }
+
     /// The inputs, row by row.
     pub fn inputs(&self) -> &[f32] {
         &self.inputs

@@ -94,6 +94,18 @@ impl Cpu {
         Ok(memory.buffers[slot][range].to_vec())
     }
 
+    /// Calls `f` with all buffers, by their slots.
+    pub(crate) fn with_memory<T>(&self, f: impl FnOnce(&mut [Vec<f32>]) -> T) -> T {
+        f(&mut self.memory.lock().buffers)
+    }
+
+    /// Counts a run whose dispatches were called by someone else.
+    pub(crate) fn count(&self, dispatches: u64) {
+        let mut memory = self.memory.lock();
+        memory.counters.submits += 1;
+        memory.counters.dispatches += dispatches;
+    }
+
     pub(crate) fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
         let mut memory = self.memory.lock();
         memory.counters.submits += 1;
@@ -123,7 +135,7 @@ fn run_step(buffers: &mut [Vec<f32>], recording: &Recording, step: usize) -> Res
 }
 
 /// What a panic said.
-fn message(panic: &(dyn Any + Send)) -> &str {
+pub(super) fn message(panic: &(dyn Any + Send)) -> &str {
     let owned = panic.downcast_ref::<String>().map(String::as_str);
     owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }

@@ -1,5 +1,7 @@
 //! What a kernel is, to both backends.
 
+use crate::device::lanes::LaneFunction;
+
 /// One entry point of a shader, with its CPU reference implementation.
 ///
 /// In the shader, group 0 holds the parameters (a uniform, binding 0), then the inputs (read-only storage), then the
@@ -36,6 +38,11 @@ pub struct Kernel {
     pub reference: fn(Call<'_>),
     /// What the CPU path calls: the reference implementation, or a faster function with the same results.
     pub cpu: fn(Call<'_>),
+    /// What the CPU path calls for members of an ensemble side by side, with the same results for each; without it they
+    /// come one after the other.
+    pub(crate) lanes: Option<LaneFunction>,
+    /// Whether that takes parameters that differ from member to member.
+    pub(crate) own_params: bool,
     /// Whether it is one of the crate's own: dispatched by `ops`, which checks the shapes, it is compiled without bounds
     /// checks.
     #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path compiles nothing"))]
@@ -116,6 +123,8 @@ impl Kernel {
             constants: no_constants,
             reference,
             cpu: reference,
+            lanes: None,
+            own_params: false,
             own: false,
         }
     }
@@ -124,6 +133,18 @@ impl Kernel {
     pub const fn cpu(mut self, cpu: fn(Call<'_>)) -> Self {
         self.cpu = cpu;
         self
+    }
+
+    /// With a function for members side by side.
+    pub(crate) const fn lanes(mut self, lanes: LaneFunction) -> Self {
+        self.lanes = Some(lanes);
+        self
+    }
+
+    /// With a function for members side by side that have parameters of their own.
+    pub(crate) const fn lanes_with_own_params(mut self, lanes: LaneFunction) -> Self {
+        self.own_params = true;
+        self.lanes(lanes)
     }
 
     /// With parameters of this type, which are what [`Recording::dispatch`](crate::Recording::dispatch) is given.
@@ -275,6 +296,8 @@ macro_rules! kernel {
                 }
                 cpu
             },
+            lanes: None,
+            own_params: false,
             own: true,
         }
     };

@@ -7,10 +7,12 @@ mod fair;
 mod gpu;
 mod info;
 pub(crate) mod kernel;
+mod lanes;
 mod names;
 mod options;
 mod read;
 mod recording;
+mod set;
 mod tensor;
 
 use std::fmt;
@@ -25,10 +27,12 @@ use gpu::Gpu;
 pub use info::{Backend, Capabilities, Counters, DeviceInfo, DeviceKind};
 pub use kernel::{Call, Constants, Field, Kernel, MAX_INPUTS, MAX_OUTPUTS};
 pub(crate) use kernel::{Shader, kernel, params, shader};
+pub(crate) use lanes::{LaneCall, Lanes, MEMBERS, Values};
 pub use options::DeviceOptions;
 pub use read::PendingRead;
 pub(crate) use recording::MAX_WORKGROUPS;
 pub use recording::{Dispatch, Recording};
+pub(crate) use set::RecordingSet;
 pub use tensor::Tensor;
 pub(crate) use tensor::{ALIGNMENT, MAX_ELEMENTS};
 

@@ -45,6 +45,7 @@ const SHADER: Shader = shader!(
 macro_rules! entry_point {
     ($entry:literal, $inputs:literal, $reference:path) => {
         kernel!("activation", $entry, SHADER, [GROUP, 1, 1], Params, inputs: $inputs, outputs: 1, step: false, $reference, constants)
+            .lanes(|call, cpu| call.elementwise(cpu))
     };
 }
 

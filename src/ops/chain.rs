@@ -2,7 +2,9 @@
 
 mod operation;
 
-use crate::device::{Call, Constants, Kernel, MAX_INPUTS, Recording, Shader, Tensor, kernel, params, shader};
+use crate::device::{
+    Call, Constants, Kernel, LaneCall, MAX_INPUTS, MEMBERS, Recording, Shader, Tensor, kernel, params, shader,
+};
 use crate::error::{Error, Result};
 use crate::ops::activation::{dispatch, for_kind, table};
 use crate::ops::copy::repeating;
@@ -85,7 +87,8 @@ const SHADER: Shader = shader!(
 
 pub(crate) static RUN: Kernel = kernel!(
     "chain", "run", SHADER, [GROUP, 1, 1], Params, inputs: 5, outputs: 1, step: false, reference, constants
-);
+)
+.lanes(lanes);
 
 fn constants(params: &[u8]) -> Constants {
     let words: [u32; WORDS] = bytemuck::pod_read_unaligned(params);
@@ -219,6 +222,11 @@ fn reference(call: Call<'_>) {
         }
         out.copy_from_slice(&values[last][..len]);
     }
+}
+
+fn lanes(call: LaneCall<'_>, cpu: fn(Call<'_>)) {
+    let [params, ..]: [Params; MEMBERS] = call.params();
+    if params.broadcasts == 0 { call.elementwise(cpu) } else { call.one_by_one(cpu) }
 }
 
 #[inline(always)]

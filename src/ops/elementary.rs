@@ -5,6 +5,9 @@
 
 use std::f32::consts::LOG2_E;
 
+use crate::device::{self, MEMBERS};
+use crate::simd::element;
+
 /// log(2) as a sum: 15 bits of it, of which multiples by n are exact, and the rest.
 const LN_2: [f32; 2] = [0.693_145_75, 1.428_606_8e-6];
 /// Adding it rounds a small number to a whole one, which then stands in the lowest bits.
@@ -98,6 +101,25 @@ pub(super) fn sum_of_pairs(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32)
     }
     // A fold from 0, as `sum` begins with -0.
     lanes.iter().fold(0.0, |sum, lane| sum + lane) as f32
+}
+
+/// [`sum_of_pairs`] of each member's elements.
+#[inline(always)]
+pub(super) fn sum_of_pairs_by_member(
+    a: &[device::Lanes],
+    b: &[device::Lanes],
+    term: impl Fn(f32, f32) -> f32,
+) -> device::Lanes {
+    let mut lanes = [[0f64; MEMBERS]; LANES];
+    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
+        for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            element();
+            for (member, sum) in lane.iter_mut().enumerate() {
+                *sum += f64::from(term(a[member], b[member]));
+            }
+        }
+    }
+    std::array::from_fn(|member| lanes.iter().fold(0.0, |sum, lane| sum + lane[member]) as f32)
 }
 
 /// The sum of `term` over all elements: see [`sum_of_pairs`].

@@ -1,6 +1,6 @@
 //! Mini-batches by row numbers: `shaders/gather.wgsl`.
 
-use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
+use crate::device::{Call, Kernel, LaneCall, MEMBERS, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::graph::{Operation, Shape};
 use crate::ops::{GROUP, expect_shape, grid, operands, size};
@@ -19,7 +19,7 @@ params! {
 const SHADER: Shader = shader!(["common/grid", "common/step", "gather"], shared: [GROUP]);
 
 pub(crate) static ROWS: Kernel =
-    kernel!("gather", "rows", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 2, step: true, reference);
+    kernel!("gather", "rows", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 2, step: true, reference).lanes(lanes);
 
 /// Rows of inputs [n, i] and targets [n, t], as many as the outputs `batch` ([b, i] and [b, t]) have: at step s row
 /// r of both outputs is the data's row `order[s * stride + r]`.
@@ -91,6 +91,29 @@ fn copy_rows(rows: impl Iterator<Item = usize>, cols: usize, from: &[f32], to: &
         };
     }
     by!(1 2 3 4 8 10 16);
+}
+
+/// Members side by side, each with an order of its own.
+fn lanes(call: LaneCall<'_>, _cpu: fn(Call<'_>)) {
+    let [params, ..]: [Params; MEMBERS] = call.params();
+    let [order, inputs, targets, ..] = call.inputs;
+    let [batch_inputs, batch_targets, ..] = call.outputs;
+    let [rows, entries, input_cols, target_cols] =
+        [params.rows, params.entries, params.input_cols, params.target_cols].map(|n| n as usize);
+    for member in 0..MEMBERS {
+        let mut entry = call.step * params.stride as usize % entries;
+        for to in 0..rows {
+            let row = order.of(member, entry).to_bits().min(params.last_row) as usize;
+            for (values, batch, cols) in
+                [(&inputs, &mut *batch_inputs, input_cols), (&targets, &mut *batch_targets, target_cols)]
+            {
+                for (col, to) in batch[to * cols..][..cols].iter_mut().enumerate() {
+                    to[member] = values.of(member, row * cols + col);
+                }
+            }
+            entry = if entry + 1 == entries { 0 } else { entry + 1 };
+        }
+    }
 }
 
 /// A step's mini-batch. Operands: order, inputs, targets.

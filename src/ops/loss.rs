@@ -1,5 +1,6 @@
 //! Elementwise losses: `shaders/loss.wgsl`.
 
+mod lanes;
 mod operation;
 
 use crate::device::{Call, Constants, Kernel, Recording, Shader, Tensor, kernel, params, shader};
@@ -161,8 +162,8 @@ impl Params {
 
 const SHADER: Shader = shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "common/elementary", "common/activation", "loss"], shared: [GROUP, BLOCK, LANES]);
 
-pub(crate) static FORWARD: Kernel = kernel!("loss", "forward", SHADER, [LANES, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference, constants);
-pub(crate) static BOTH: Kernel = kernel!("loss", "both", SHADER, [LANES, 1, 1], Params, inputs: 4, outputs: 2, step: true, both_reference, constants);
+pub(crate) static FORWARD: Kernel = kernel!("loss", "forward", SHADER, [LANES, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference, constants).lanes(lanes::forward);
+pub(crate) static BOTH: Kernel = kernel!("loss", "both", SHADER, [LANES, 1, 1], Params, inputs: 4, outputs: 2, step: true, both_reference, constants).lanes(lanes::both);
 pub(crate) static BACKWARD: Kernel = kernel!("loss", "backward", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference, constants);
 
 /// `loss[min(step, loss.len() - 1)] = scale * sum of error(prediction, target)`, with prediction and target [n, c] and loss
@@ -291,6 +292,8 @@ macro_rules! for_each_error {
         }
     };
 }
+
+use for_each_error;
 
 #[inline(always)]
 fn forward_reference(call: Call<'_>) {

@@ -1,5 +1,7 @@
 //! Optimizer updates over the flat parameter buffer: `shaders/optim.wgsl`.
 
+mod lanes;
+
 use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::ops::elementary::clip;
@@ -68,13 +70,17 @@ const MAX_GROUPS: usize = 2048;
 const SHADER: Shader = shader!(["common/grid", "common/step", "common/numbers", "optim"], shared: [GROUP]);
 
 pub(crate) static SGD: Kernel =
-    kernel!("optim", "sgd", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 1, step: true, sgd_reference);
+    kernel!("optim", "sgd", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 1, step: true, sgd_reference)
+        .lanes_with_own_params(lanes::sgd);
 pub(crate) static MOMENTUM: Kernel =
-    kernel!("optim", "momentum", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 2, step: true, momentum_reference);
+    kernel!("optim", "momentum", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 2, step: true, momentum_reference)
+        .lanes_with_own_params(lanes::momentum);
 pub(crate) static ADAM: Kernel =
-    kernel!("optim", "adam", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 3, step: true, adam_reference);
+    kernel!("optim", "adam", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 3, step: true, adam_reference)
+        .lanes_with_own_params(lanes::adam);
 pub(crate) static RMSPROP: Kernel =
-    kernel!("optim", "rmsprop", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 3, step: true, rmsprop_reference);
+    kernel!("optim", "rmsprop", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 3, step: true, rmsprop_reference)
+        .lanes_with_own_params(lanes::rmsprop);
 
 /// `value -= rate * gradient`; no state.
 ///
@@ -139,90 +145,128 @@ fn push(recording: &mut Recording, kernel: &'static Kernel, update: Update, on: 
     recording.push(kernel, grid(len.min(MAX_GROUPS * GROUP), GROUP), params, &inputs, &outputs, 4 * len as u64)
 }
 
-/// What the references share: the constants, the step's row of rates, and each gradient made ready.
-struct Ready {
-    update: Update,
+/// An update's constants at a step, all of which may differ from member to member of an ensemble.
+#[derive(Clone, Copy)]
+struct Constants {
     rate: f32,
-    corrections: [f32; 2],
+    /// What is left of a value after its decay.
+    kept: f32,
+    decay: f32,
+    clip_value: f32,
     norm_scale: f32,
+    momentum: f32,
+    nesterov: bool,
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+    /// 1 / (1 - beta^t).
+    corrections: [f32; 2],
 }
 
-impl Ready {
-    fn new(call: &Call<'_>) -> Self {
-        let update: Update = call.params();
-        let [_, rates, squared_norm, ..] = call.inputs;
-        let row = &rates[4 * call.step.min(update.last_rate as usize)..][..4];
+impl Constants {
+    /// With the step's row of rates, and the squared norm of all gradients.
+    fn new(update: &Update, [rate, correction1, correction2]: [f32; 3], squared_norm: f32) -> Self {
         // `f32::min` would turn a norm that is NaN into a scale of 1.
-        let norm_scale = match update.clip_norm / (squared_norm.first().map_or(0.0, |norm| norm.sqrt()) + 1e-6) {
+        let norm_scale = match update.clip_norm / (squared_norm.sqrt() + 1e-6) {
             scale if update.clip_norm > 0.0 && (scale < 1.0 || scale.is_nan()) => scale,
             _ => 1.0,
         };
-        Self { update, rate: row[0] * update.rate_factor, corrections: [row[1], row[2]], norm_scale }
+        let rate = rate * update.rate_factor;
+        Self {
+            rate,
+            kept: 1.0 - rate * update.decoupled_decay - update.shrink,
+            decay: update.decay,
+            clip_value: update.clip_value,
+            norm_scale,
+            momentum: update.momentum,
+            nesterov: update.nesterov != 0,
+            beta1: update.beta1,
+            beta2: update.beta2,
+            epsilon: update.epsilon,
+            corrections: [correction1, correction2],
+        }
+    }
+
+    fn of(call: &Call<'_>) -> Self {
+        let update: Update = call.params();
+        let [_, rates, squared_norm, ..] = call.inputs;
+        let row = &rates[4 * call.step.min(update.last_rate as usize)..];
+        Self::new(&update, [row[0], row[1], row[2]], squared_norm.first().copied().unwrap_or(0.0))
+    }
+
+    /// A gradient, clipped and with decay.
+    #[inline(always)]
+    fn gradient(&self, gradient: f32, value: f32) -> f32 {
+        clip(gradient, self.clip_value) * self.norm_scale + self.decay * value
     }
 
     #[inline(always)]
-    fn gradient(&self, gradient: f32, value: f32) -> f32 {
-        clip(gradient, self.update.clip_value) * self.norm_scale + self.update.decay * value
+    fn sgd(&self, gradient: f32, value: &mut f32) {
+        *value = *value * self.kept - self.rate * self.gradient(gradient, *value);
     }
 
-    /// What is left of a value after its decay.
-    fn kept(&self) -> f32 {
-        1.0 - self.rate * self.update.decoupled_decay - self.update.shrink
+    #[inline(always)]
+    fn momentum(&self, gradient: f32, value: &mut f32, velocity: &mut f32) {
+        let g = self.gradient(gradient, *value);
+        *velocity = self.momentum * *velocity + g;
+        let direction = if self.nesterov { g + self.momentum * *velocity } else { *velocity };
+        *value = *value * self.kept - self.rate * direction;
+    }
+
+    #[inline(always)]
+    fn adam(&self, gradient: f32, value: &mut f32, m: &mut f32, v: &mut f32) {
+        let g = self.gradient(gradient, *value);
+        let [correct1, correct2] = self.corrections;
+        *m = self.beta1 * *m + (1.0 - self.beta1) * g;
+        *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
+        *value = *value * self.kept - self.rate * (*m * correct1) / ((*v * correct2).sqrt() + self.epsilon);
+    }
+
+    #[inline(always)]
+    fn rmsprop(&self, gradient: f32, value: &mut f32, velocity: &mut f32, v: &mut f32) {
+        let g = self.gradient(gradient, *value);
+        *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
+        *velocity = self.momentum * *velocity + g / (v.sqrt() + self.epsilon);
+        *value = *value * self.kept - self.rate * *velocity;
     }
 }
 
 #[inline(always)]
 fn sgd_reference(call: Call<'_>) {
-    let ready = Ready::new(&call);
-    let kept = ready.kept();
+    let constants = Constants::of(&call);
     let [gradients, ..] = call.inputs;
     let [values, ..] = call.outputs;
     for (value, gradient) in values.iter_mut().zip(gradients) {
-        *value = *value * kept - ready.rate * ready.gradient(*gradient, *value);
+        constants.sgd(*gradient, value);
     }
 }
 
 #[inline(always)]
 fn momentum_reference(call: Call<'_>) {
-    let ready = Ready::new(&call);
-    let (kept, momentum) = (ready.kept(), ready.update.momentum);
+    let constants = Constants::of(&call);
     let [gradients, ..] = call.inputs;
     let [values, velocities, ..] = call.outputs;
     for ((value, velocity), gradient) in values.iter_mut().zip(velocities).zip(gradients) {
-        let g = ready.gradient(*gradient, *value);
-        *velocity = momentum * *velocity + g;
-        let direction = if ready.update.nesterov != 0 { g + momentum * *velocity } else { *velocity };
-        *value = *value * kept - ready.rate * direction;
+        constants.momentum(*gradient, value, velocity);
     }
 }
 
 #[inline(always)]
 fn adam_reference(call: Call<'_>) {
-    let ready = Ready::new(&call);
-    let Update { beta1, beta2, epsilon, .. } = ready.update;
-    let [correct1, correct2] = ready.corrections;
-    let kept = ready.kept();
+    let constants = Constants::of(&call);
     let [gradients, ..] = call.inputs;
     let [values, means, squares] = call.outputs;
     for (((value, m), v), gradient) in values.iter_mut().zip(means).zip(squares).zip(gradients) {
-        let g = ready.gradient(*gradient, *value);
-        *m = beta1 * *m + (1.0 - beta1) * g;
-        *v = beta2 * *v + (1.0 - beta2) * g * g;
-        *value = *value * kept - ready.rate * (*m * correct1) / ((*v * correct2).sqrt() + epsilon);
+        constants.adam(*gradient, value, m, v);
     }
 }
 
 #[inline(always)]
 fn rmsprop_reference(call: Call<'_>) {
-    let ready = Ready::new(&call);
-    let Update { momentum, beta2, epsilon, .. } = ready.update;
-    let kept = ready.kept();
+    let constants = Constants::of(&call);
     let [gradients, ..] = call.inputs;
     let [values, velocities, squares] = call.outputs;
     for (((value, velocity), v), gradient) in values.iter_mut().zip(velocities).zip(squares).zip(gradients) {
-        let g = ready.gradient(*gradient, *value);
-        *v = beta2 * *v + (1.0 - beta2) * g * g;
-        *velocity = momentum * *velocity + g / (v.sqrt() + epsilon);
-        *value = *value * kept - ready.rate * *velocity;
+        constants.rmsprop(*gradient, value, velocity, v);
     }
 }

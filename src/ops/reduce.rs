@@ -2,10 +2,11 @@
 
 mod operation;
 
-use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
+use crate::device::{Call, Kernel, LaneCall, MEMBERS, Recording, Shader, Tensor, Values, kernel, params, shader};
 use crate::error::{Error, Result};
-use crate::ops::elementary::{self, clip};
+use crate::ops::elementary::{self, clip, sum_of_pairs_by_member};
 use crate::ops::{GROUP, expect_shape, grid, longest_loop, put, size};
+use crate::simd::widest;
 pub(crate) use operation::{IntoHistory, Over, Repeat, Sum, history, logged, sum_to};
 
 params! {
@@ -32,7 +33,7 @@ const SHADER: Shader =
     shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "reduce"], shared: [GROUP, BLOCK, LANES]);
 
 pub(crate) static SUM: Kernel =
-    kernel!("reduce", "sum", SHADER, [LANES, 1, 1], Params, inputs: 1, outputs: 1, step: true, reference);
+    kernel!("reduce", "sum", SHADER, [LANES, 1, 1], Params, inputs: 1, outputs: 1, step: true, reference).lanes(lanes);
 pub(crate) static ROWS: Kernel =
     kernel!("reduce", "rows", SHADER, [GROUP, 1, 1], RowParams, inputs: 1, outputs: 1, step: false, rows_reference);
 
@@ -127,6 +128,29 @@ fn reference(call: Call<'_>) {
         };
         put(sum, params.scale * total, params.accumulate != 0);
     }
+}
+
+/// The sums of members side by side.
+fn lanes(call: LaneCall<'_>, cpu: fn(Call<'_>)) {
+    let [params, ..]: [Params; MEMBERS] = call.params();
+    let Values::Own(x) = call.inputs[0] else { return call.one_by_one(cpu) };
+    let [sums, ..] = call.outputs;
+    let slot = call.step.min(params.last_slot as usize);
+    widest(
+        #[inline(always)]
+        || {
+            for (sums, block) in sums[slot..].iter_mut().zip(x.chunks(BLOCK)) {
+                let total = match (params.square != 0, params.clip) {
+                    (false, f32::INFINITY) => sum_of_pairs_by_member(block, block, |x, _| x),
+                    (false, limit) => sum_of_pairs_by_member(block, block, |x, _| clip(x, limit)),
+                    (true, limit) => sum_of_pairs_by_member(block, block, |x, _| clip(x, limit) * clip(x, limit)),
+                };
+                for (sum, total) in sums.iter_mut().zip(total) {
+                    put(sum, params.scale * total, params.accumulate != 0);
+                }
+            }
+        },
+    );
 }
 
 #[inline(always)]

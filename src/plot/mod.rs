@@ -1,16 +1,16 @@
 //! Plots: curves of losses or accuracies, points with a line through them, the decision regions of a model of two
-//! inputs, and confusion matrices.
+//! inputs, confusion matrices and heat maps.
 //!
 //! The file's extension chooses the format: `.svg`, or `.png` (feature `png`) with two pixels per SVG unit. PNG files
 //! use a bundled font, Noto Sans, which has Latin, Greek and Cyrillic letters; SVG files use the viewer's fonts.
 
 mod axis;
-mod confusion;
 mod curve;
 mod format;
 mod plane;
 #[cfg(feature = "png")]
 mod png;
+mod table;
 #[cfg(test)]
 mod tests;
 mod ticks;
@@ -29,6 +29,7 @@ pub use curve::Curve;
 use format::Format;
 pub use format::check_path;
 use plane::Plane;
+use table::Table;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
@@ -140,8 +141,76 @@ pub fn decision_boundary(
 /// # Errors
 /// More than 100 classes; a file of another format, or one that can't be written.
 pub fn confusion_matrix(path: impl AsRef<Path>, title: &str, matrix: &ConfusionMatrix) -> Result<()> {
-    confusion::check(matrix)?;
-    draw(path.as_ref(), confusion::size(matrix), title, |area| confusion::panel(area, matrix))
+    let cells = matrix.scores().into_iter().enumerate().flat_map(|(actual, scores)| {
+        let share = move |count| count as f64 / scores.samples.max(1) as f64;
+        (0..matrix.classes()).map(move |predicted| {
+            let count = matrix.count(actual, predicted);
+            (count.to_string(), share(count))
+        })
+    });
+    let names = matrix.names().to_vec();
+    let table = Table {
+        rows: ("true class".into(), names.clone()),
+        cols: ("predicted class".into(), names),
+        cells: cells.collect(),
+    };
+    table.check("confusion_matrix")?;
+    draw(path.as_ref(), table.size(), title, |area| table.panel(area))
+}
+
+/// Draws a table of numbers into an SVG or PNG file, such as the scores of a sweep over two settings: the larger a number,
+/// the darker its cell. `rows` and `cols` are what they hold and the name of each; `values` has a number for each cell, row
+/// by row. What is not finite is left white.
+///
+/// ```
+/// use wgrad::plot::heat_map;
+/// # let folder = std::env::temp_dir().join("wgrad-doc-heat-map");
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// # let path = folder.join("sweep.svg");
+///
+/// let accuracies = [0.71, 0.94, 0.70, f64::NAN];
+/// heat_map(&path, "Accuracy", ("rate", &["0.01", "0.1"]), ("decay", &["0", "0.001"]), &accuracies)?;
+/// # assert!(std::fs::read_to_string(&path).unwrap().contains("0.940"));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// Another number of values than cells, no cells, more than 100 rows or columns; a file of another format, or one that
+/// can't be written.
+pub fn heat_map<N: ToString>(
+    path: impl AsRef<Path>,
+    title: &str,
+    (rows, row_names): (&str, &[N]),
+    (cols, col_names): (&str, &[N]),
+    values: &[f64],
+) -> Result<()> {
+    let [row_names, col_names] = [row_names, col_names].map(|names| names.iter().map(N::to_string).collect::<Vec<_>>());
+    let cells = row_names.len() * col_names.len();
+    if values.len() != cells || cells == 0 {
+        let detail = format!(
+            "{} values for {} rows and {} columns; give one for each cell",
+            values.len(),
+            row_names.len(),
+            col_names.len()
+        );
+        return Err(Error::shape("heat_map", detail));
+    }
+    let finite = || values.iter().copied().filter(|value| value.is_finite());
+    let (least, greatest) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
+    let cell = |value: &f64| match value.is_finite() {
+        // Of equal numbers none is dark; differences beyond the range of f64 are drawn as equal.
+        true => {
+            (format!("{value:.3}"), Some((value - least) / (greatest - least)).filter(|x| x.is_finite()).unwrap_or(0.0))
+        }
+        false => (format!("{value}"), 0.0),
+    };
+    let table = Table {
+        rows: (rows.into(), row_names),
+        cols: (cols.into(), col_names),
+        cells: values.iter().map(cell).collect(),
+    };
+    table.check("heat_map")?;
+    draw(path.as_ref(), table.size(), title, |area| table.panel(area))
 }
 
 /// Draws in memory, so that nothing half-drawn is left on disk.

@@ -2,11 +2,11 @@
 
 use super::vector::{Vector, transpose_rest};
 
-/// Four numbers; `FUSED`: multiplied and added in one rounding.
+/// Some numbers; `FUSED`: multiplied and added in one rounding.
 #[derive(Clone, Copy)]
-pub(super) struct Lanes<const FUSED: bool>([f32; 4]);
+pub(super) struct Lanes<const FUSED: bool, const N: usize = 4>([f32; N]);
 
-impl<const FUSED: bool> Lanes<FUSED> {
+impl<const FUSED: bool, const N: usize> Lanes<FUSED, N> {
     #[inline(always)]
     fn each(self, f: impl Fn(f32) -> f32) -> Self {
         Self(self.0.map(f))
@@ -18,8 +18,8 @@ impl<const FUSED: bool> Lanes<FUSED> {
     }
 }
 
-impl<const FUSED: bool> Vector for Lanes<FUSED> {
-    const LANES: usize = 4;
+impl<const FUSED: bool, const N: usize> Vector for Lanes<FUSED, N> {
+    const LANES: usize = N;
     const ROWS: usize = 4;
     type Part = usize;
 
@@ -30,13 +30,13 @@ impl<const FUSED: bool> Vector for Lanes<FUSED> {
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
-        Self([x; 4])
+        Self([x; N])
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: see the trait.
-        Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+        Self(unsafe { from.cast::<[f32; N]>().read_unaligned() })
     }
 
     #[inline(always)]
@@ -48,7 +48,7 @@ impl<const FUSED: bool> Vector for Lanes<FUSED> {
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: see the trait.
-        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) };
+        unsafe { to.cast::<[f32; N]>().write_unaligned(self.0) };
     }
 
     #[inline(always)]

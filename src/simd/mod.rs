@@ -10,14 +10,16 @@
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 mod lanes;
+mod members;
 mod product;
 mod threads;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub(crate) use members::{element, interleave, multiply_members, take_lane};
 pub(crate) use product::{Activate, End, Matrix, multiply};
-pub(crate) use threads::worth;
+pub(crate) use threads::{single_threaded, threads, worth};
 
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,38 +14,38 @@ use super::x86_64::{Avx2, Avx512, with_avx2, with_avx512};
 
 /// A factor: element (i, j) is `values[i * row + j * col]`.
 #[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    pub(crate) values: &'a [f32],
+pub(crate) struct Matrix<'a, T = f32> {
+    pub(crate) values: &'a [T],
     pub(crate) row: usize,
     pub(crate) col: usize,
 }
 
-impl Matrix<'_> {
-    fn has(&self, rows: usize, cols: usize) -> bool {
+impl<T> Matrix<'_, T> {
+    pub(super) fn has(&self, rows: usize, cols: usize) -> bool {
         (rows - 1) * self.row + (cols - 1) * self.col < self.values.len()
     }
 }
 
 /// What comes after a sum, while it is in a register.
 #[derive(Clone, Copy)]
-pub(crate) struct End<'a> {
+pub(crate) struct End<'a, T = f32> {
     /// Scales the sum.
     pub(crate) alpha: f32,
     /// Scales what was there, which is then added; it is not read with 0.
     pub(crate) beta: f32,
     /// Added to each row; none where empty.
-    pub(crate) bias: &'a [f32],
-    pub(crate) activate: Activate<'a>,
+    pub(crate) bias: &'a [T],
+    pub(crate) activate: Activate<'a, T>,
 }
 
 /// The last of it.
 #[derive(Clone, Copy)]
-pub(crate) enum Activate<'a> {
+pub(crate) enum Activate<'a, T = f32> {
     Nothing,
     /// 0 where it is at most 0.
     Relu,
     /// Times the derivative of ReLU, computed from its values.
-    ReluDerivative(&'a [f32]),
+    ReluDerivative(&'a [T]),
 }
 
 /// `c = a b` and what comes after it, with c [m, n], a [m, k], b [k, n], none of them empty, on this many threads. The

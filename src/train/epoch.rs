@@ -1,6 +1,6 @@
 //! An epoch of mini-batches, as dispatches.
 
-use super::pass::{Pass, Source};
+use super::pass::{Pass, Source, retain};
 use super::{Fit, Session};
 use crate::device::Tensor;
 use crate::error::Result;
@@ -9,24 +9,34 @@ use crate::lower::{Lowered, Lowering};
 use crate::ops::RULES;
 use crate::ops::reduce::IntoHistory;
 
-/// An epoch's dispatches.
+/// An epoch's dispatches, of one session or of several side by side.
 pub(super) struct Epoch<'a> {
     /// Through the mini-batches, in an order that is reshuffled every epoch.
     pub(super) pass: Pass<'a>,
-    /// The loss of each step.
-    pub(super) losses: Tensor,
+    /// The loss of each step, for each session.
+    pub(super) losses: Vec<Tensor>,
+}
+
+impl<'a> Epoch<'a> {
+    pub(super) fn new(sessions: &[&Session], sources: Vec<Source<'a>>, fit: &Fit<'_>) -> Result<Self> {
+        let history = |(session, source): (&&Session, &Source<'_>)| {
+            Tensor::zeros(&session.device, 1, source.steps(fit.drop_last).len())
+        };
+        let losses = sessions.iter().zip(&sources).map(history).collect::<Result<Vec<_>>>()?;
+        let rules = if fit.fused { RULES } else { &[] };
+        let pass = Pass::new(sources, fit.drop_last, |member, source, rows| {
+            Ok(sessions[member].lower_step(source, rows, &losses[member], rules)?.into_recording())
+        })?;
+        Ok(Self { pass, losses })
+    }
+
+    pub(super) fn retain(&mut self, keep: &[bool]) -> Result<()> {
+        retain(&mut self.losses, keep);
+        self.pass.retain(keep)
+    }
 }
 
 impl Session {
-    pub(super) fn record_epoch<'a>(&self, source: Source<'a>, fit: &Fit<'_>) -> Result<Epoch<'a>> {
-        let losses = Tensor::zeros(&self.device, 1, source.steps(fit.drop_last).len())?;
-        let rules = if fit.fused { RULES } else { &[] };
-        let pass = Pass::new(source, fit.drop_last, |source, rows| {
-            Ok(self.lower_step(source, rows, &losses, rules)?.into_recording())
-        })?;
-        Ok(Epoch { pass, losses })
-    }
-
     /// One step on a mini-batch of `rows` samples: gather, forward, loss into the history, backward, update.
     fn lower_step(&self, source: &Source<'_>, rows: usize, losses: &Tensor, rules: &[Rule]) -> Result<Lowered> {
         let mut graph = Graph::new(&self.device).seed(crate::random::fold(self.seed)).with_clock(&self.clock)?;
@@ -47,6 +57,7 @@ mod tests {
     use crate::device::Device;
     use crate::nn::{Linear, Mse, ReLU, Sequential, Sigmoid};
     use crate::optim::Sgd;
+    use crate::train::pass::Rows;
 
     /// A mini-batch; four layers; the loss into the history, with its gradient through the last activation; then for each
     /// layer the gradients of weight and bias, and that of what it reads, through the activation before; the update.
@@ -77,7 +88,7 @@ mod tests {
             |model: Sequential, [inputs, outputs]: [usize; 2]| model.add(Linear::new(inputs, outputs)).add(ReLU);
         let model = sizes.into_iter().fold(Sequential::new(), hidden).add(Linear::new(25, 2)).add(Sigmoid);
         let session = Session::new(&device, model, Mse::new(), Sgd::new(0.1), 0).unwrap();
-        let source = Source::new(&device, &data, 32, u64::MAX).unwrap();
+        let source = Source::new(&device, Rows::all(&data), 32, u64::MAX).unwrap();
         let losses = Tensor::zeros(&device, 1, 2).unwrap();
         let step = |rules: &[Rule]| session.lower_step(&source, 32, &losses, rules).unwrap();
         let (plain, merged) = (step(&[]), step(RULES));
@@ -89,5 +100,36 @@ mod tests {
         assert_eq!(plain.allocated(), 32 * (2 + 2) + 4 * 32 * (3 * 25 + 2) + 1);
         // Inputs and targets; four layers as values and as gradients.
         assert_eq!(merged.allocated(), 32 * (2 + 2) + 2 * 32 * (3 * 25 + 2));
+    }
+
+    /// Eight of nine small members go side by side; the ninth alone. Larger ones go one after the other, and so do those
+    /// of another activation.
+    #[test]
+    fn small_members_of_equal_shape_go_side_by_side() {
+        let device = Device::cpu();
+        let data = disk(64, 0, Labels::OneHot).unwrap();
+        let side_by_side = |models: Vec<Sequential>| {
+            let sessions: Vec<_> = models
+                .into_iter()
+                .enumerate()
+                .map(|(seed, model)| Session::new(&device, model, Mse::new(), Sgd::new(0.1), seed as u64).unwrap())
+                .collect();
+            let mut sources: Vec<Source<'_>> = Vec::new();
+            for _ in &sessions {
+                sources.push(match sources.first() {
+                    None => Source::new(&device, Rows::all(&data), 32, u64::MAX).unwrap(),
+                    Some(first) => first.again(Rows::all(&data), 32, u64::MAX).unwrap(),
+                });
+            }
+            let sessions: Vec<_> = sessions.iter().collect();
+            Epoch::new(&sessions, sources, &Fit::new(1, 32)).unwrap().pass.side_by_side()
+        };
+        let model = |width: usize| Sequential::new().add(Linear::new(2, width)).add(ReLU).add(Linear::new(width, 2));
+        assert_eq!(side_by_side((0..9).map(|_| model(25)).collect()), 8);
+        assert_eq!(side_by_side((0..3).map(|_| model(25)).collect()), 0);
+        assert_eq!(side_by_side((0..9).map(|_| model(2000)).collect()), 0);
+        let other = || Sequential::new().add(Linear::new(2, 25)).add(Sigmoid).add(Linear::new(25, 2));
+        assert_eq!(side_by_side((0..12).map(|i| if i < 5 { model(25) } else { other() }).collect()), 12);
+        assert_eq!(side_by_side((0..9).map(|i| if i < 3 { model(25) } else { other() }).collect()), 6);
     }
 }

@@ -1,15 +1,15 @@
 //! The loss and accuracy of a model on a dataset, measured on the device, in chunks.
 
-use super::Metrics;
 use super::history::combine;
-use super::pass::{Pass, Source};
+use super::pass::{Pass, Rows, Source, retain};
+use super::{Metrics, Session};
 use crate::data::Dataset;
 use crate::device::{ALIGNMENT, Device, PendingRead, Tensor};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::lower::lower;
 use crate::metrics::Decision;
-use crate::nn::{Loss, Module, Reduction};
+use crate::nn::Reduction;
 use crate::ops::metrics::CountCorrect;
 use crate::ops::reduce::IntoHistory;
 
@@ -23,9 +23,14 @@ pub(super) fn chunk_rows(device: &Device, data: &Dataset) -> usize {
     ((device.capabilities().max_tensor_bytes / row_bytes) as usize).clamp(1, CHUNK_ROWS)
 }
 
-/// A forward pass over a dataset, ready to be repeated.
+/// Forward passes over a dataset, one for each of several models, ready to be repeated.
 pub(super) struct Evaluation<'a> {
     pass: Pass<'a>,
+    measured: Vec<Measured>,
+}
+
+/// What is measured of a model.
+struct Measured {
     /// The loss of each chunk, then the right answers of each chunk.
     results: Tensor,
     reduction: Reduction,
@@ -47,40 +52,54 @@ fn counts_start(chunks: usize) -> usize {
 }
 
 impl<'a> Evaluation<'a> {
-    /// On data in steps of `chunk_rows`.
-    pub(super) fn new(model: &dyn Module, loss: &dyn Loss, source: Source<'a>) -> Result<Self> {
-        let (device, reduction) = (source.device().clone(), loss.reduction());
-        let chunks = source.steps(false).len();
-        let results = Tensor::zeros(&device, 1, counts_start(chunks) + chunks)?;
-        let losses = results.view(0, 1, chunks)?;
-        let counts = results.view(counts_start(chunks), 1, chunks)?;
-        let decision = loss.decision();
-        let answers = decision.answers(source.data().target_cols());
-        let pass = Pass::new(source, false, |source, rows| {
-            let mut graph = Graph::for_evaluation(&device);
+    /// Of each session's model, on data in steps of [`chunk_rows`].
+    pub(super) fn new(sessions: &[&Session], sources: Vec<Source<'a>>) -> Result<Self> {
+        let measured = |(session, source): (&&Session, &Source<'_>)| {
+            let chunks = source.steps(false).len();
+            Ok(Measured {
+                results: Tensor::zeros(source.device(), 1, counts_start(chunks) + chunks)?,
+                reduction: session.loss.reduction(),
+                answers: session.loss.decision().answers(source.data().target_cols()),
+            })
+        };
+        let measured = sessions.iter().zip(&sources).map(measured).collect::<Result<Vec<_>>>()?;
+        let pass = Pass::new(sources, false, |member, source, rows| {
+            let (session, results) = (sessions[member], &measured[member].results);
+            let chunks = source.steps(false).len();
+            let losses = results.view(0, 1, chunks)?;
+            let counts = results.view(counts_start(chunks), 1, chunks)?;
+            let mut graph = Graph::for_evaluation(&session.device);
             let [x, t] = source.gather(&mut graph, rows)?;
-            let prediction = model.forward(&mut graph, x)?;
-            let loss = loss.forward(&mut graph, prediction, t)?;
+            let prediction = session.model.forward(&mut graph, x)?;
+            let loss = session.loss.forward(&mut graph, prediction, t)?;
             let losses = graph.input(&losses)?;
             let mut wanted = vec![graph.call1(IntoHistory, &[losses, loss])?];
-            if let Some(count) = count_right(decision) {
+            if let Some(count) = count_right(session.loss.decision()) {
                 let counts = graph.input(&counts)?;
                 wanted.push(graph.call1(count, &[counts, prediction, t])?);
             }
             Ok(lower(&graph, &wanted)?.into_recording())
         })?;
-        Ok(Self { pass, results, reduction, answers })
+        Ok(Self { pass, measured })
     }
 
-    /// Queues the forward pass with the parameters as they are.
-    pub(super) async fn start(&self) -> Result<PendingMetrics> {
+    pub(super) fn retain(&mut self, keep: &[bool]) -> Result<()> {
+        retain(&mut self.measured, keep);
+        self.pass.retain(keep)
+    }
+
+    /// Queues the forward passes with the parameters as they are.
+    pub(super) async fn start(&self) -> Result<Vec<PendingMetrics>> {
         self.pass.run(None, u32::MAX).await?;
-        Ok(PendingMetrics {
-            results: self.results.read_async()?,
-            chunk_rows: self.pass.step_rows.clone(),
-            reduction: self.reduction,
-            answers: self.answers,
-        })
+        let pending = |measured: &Measured| {
+            Ok(PendingMetrics {
+                results: measured.results.read_async()?,
+                chunk_rows: self.pass.step_rows.clone(),
+                reduction: measured.reduction,
+                answers: measured.answers,
+            })
+        };
+        self.measured.iter().map(pending).collect()
     }
 }
 
@@ -90,6 +109,20 @@ fn count_right(decision: Decision) -> Option<CountCorrect> {
         Decision::Regression => None,
         Decision::Threshold { output, target } => Some(CountCorrect { thresholds: Some([output, target]) }),
         Decision::Argmax => Some(CountCorrect { thresholds: None }),
+    }
+}
+
+impl Session {
+    /// See [`Trainer::evaluate`](crate::Trainer::evaluate).
+    ///
+    /// # Errors
+    /// See [`Trainer::evaluate`](crate::Trainer::evaluate).
+    pub async fn evaluate(&self, data: &Dataset) -> Result<Metrics> {
+        self.loss.check_targets(data, self.output_cols(data)?)?;
+        let source = Source::new(&self.device, Rows::all(data), chunk_rows(&self.device, data), u64::MAX)?;
+        let [pending] = <[_; 1]>::try_from(Evaluation::new(&[self], vec![source])?.start().await?)
+            .map_err(|_| Error::input("evaluate", "other than one model was measured"))?;
+        pending.metrics().await
     }
 }
 

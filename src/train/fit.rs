@@ -24,6 +24,9 @@ pub struct Fit<'a> {
     pub(super) until: bool,
     pub(super) batch_size: usize,
     pub(super) validation: Option<&'a Dataset>,
+    /// The rows of the training data to train on, and to validate on.
+    pub(super) rows: Option<Vec<u32>>,
+    pub(super) validation_rows: Option<Vec<u32>>,
     pub(super) drop_last: bool,
     pub(super) evaluate_every: usize,
     pub(super) resident_bytes: u64,
@@ -62,6 +65,8 @@ impl<'a> Fit<'a> {
             until: false,
             batch_size,
             validation: None,
+            rows: None,
+            validation_rows: None,
             drop_last: false,
             evaluate_every: 1,
             resident_bytes: u64::MAX,
@@ -88,6 +93,26 @@ impl<'a> Fit<'a> {
     /// Also evaluates the model on this data.
     pub fn validation(mut self, data: &'a Dataset) -> Self {
         self.validation = Some(data);
+        self
+    }
+
+    /// Trains on these rows of the training data alone, which may repeat: one part of a cross-validation, a bootstrap
+    /// sample. An epoch goes through each entry once.
+    ///
+    /// ```
+    /// use wgrad::Fit;
+    ///
+    /// // Trains on rows 0 to 79, validates on rows 80 to 99.
+    /// let fit = Fit::new(10, 16).rows(0..80).validation_rows(80..100);
+    /// ```
+    pub fn rows(mut self, rows: impl IntoIterator<Item = u32>) -> Self {
+        self.rows = Some(rows.into_iter().collect());
+        self
+    }
+
+    /// Also evaluates the model on these rows of the training data: see [`Fit::rows`].
+    pub fn validation_rows(mut self, rows: impl IntoIterator<Item = u32>) -> Self {
+        self.validation_rows = Some(rows.into_iter().collect());
         self
     }
 
@@ -202,7 +227,21 @@ impl<'a> Fit<'a> {
         if self.epochs == 0 && !self.until {
             return Err(Error::input("fit", "0 epochs; give at least 1"));
         }
-        let (batch_size, samples) = (self.batch_size, train.len());
+        for (rows, name) in [(&self.rows, "rows"), (&self.validation_rows, "validation_rows")] {
+            let Some(rows) = rows else { continue };
+            if let Some(row) = rows.iter().find(|row| **row as usize >= train.len()) {
+                let detail = format!("{name} has row {row} of a dataset of {}; rows count from 0", train.len());
+                return Err(Error::input("fit", detail));
+            }
+            if rows.is_empty() {
+                return Err(Error::input("fit", format!("{name} has no rows; give at least one")));
+            }
+        }
+        if self.validation.is_some() && self.validation_rows.is_some() {
+            let detail = "validation data and validation_rows: give one of both";
+            return Err(Error::input("fit", detail));
+        }
+        let (batch_size, samples) = (self.batch_size, self.rows.as_ref().map_or(train.len(), Vec::len));
         if batch_size == 0 || batch_size > samples {
             let detail = format!("a batch size of {batch_size} for {samples} samples; give 1 to {samples}");
             return Err(Error::input("fit", detail));
@@ -219,7 +258,11 @@ impl<'a> Fit<'a> {
             );
             return Err(Error::input("fit", detail));
         }
-        if self.looks_for_best() && self.monitor.needs_validation() && self.validation.is_none() {
+        if self.looks_for_best()
+            && self.monitor.needs_validation()
+            && self.validation.is_none()
+            && self.validation_rows.is_none()
+        {
             let detail = format!(
                 "{:?} selects the best epoch, but there is no validation data; give it with Fit::validation, or choose \
                  with Fit::monitor",
@@ -228,6 +271,17 @@ impl<'a> Fit<'a> {
             return Err(Error::input("fit", detail));
         }
         Ok(())
+    }
+
+    /// Whether another member of an ensemble with these options has the same steps and evaluations in an epoch.
+    pub(super) fn runs_beside(&self, other: &Self) -> bool {
+        let shape = |fit: &Self| {
+            let lens = [&fit.rows, &fit.validation_rows].map(|rows| rows.as_ref().map(Vec::len));
+            let validation = fit.validation.map(|data| (data.len(), data.input_cols(), data.target_cols()));
+            let options = (fit.drop_last, fit.evaluate_every, fit.resident_bytes, fit.steps_per_submit, fit.fused);
+            (fit.batch_size, lens, validation, options)
+        };
+        shape(self) == shape(other)
     }
 
     /// Whether it matters which epoch is the best.

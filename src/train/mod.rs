@@ -5,6 +5,7 @@ mod checkpoint;
 mod clock;
 #[cfg(feature = "plot")]
 mod curves;
+mod ensemble;
 mod epoch;
 mod evaluation;
 mod fit;
@@ -13,6 +14,7 @@ mod monitor;
 mod pass;
 #[cfg(feature = "progress")]
 mod progress;
+mod results;
 mod run;
 mod session;
 mod snapshot;
@@ -27,6 +29,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::nn::{Loss, Module, Parameters, Predictor};
 use crate::optim::{Algorithm, Optimizer};
+pub use ensemble::{Ensemble, EnsemblePrediction, Statistics};
 pub use fit::{Control, Fit};
 pub use history::{EpochRecord, History, Metrics};
 pub use monitor::{EarlyStopping, Monitor};

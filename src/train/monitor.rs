@@ -30,6 +30,11 @@ impl Monitor {
         matches!(self, Self::ValidationAccuracy | Self::TrainAccuracy)
     }
 
+    /// Whether a value is better than another.
+    pub(super) fn prefers(self, value: f64, to: f64) -> bool {
+        if self.needs_accuracy() { value > to } else { value < to }
+    }
+
     /// The measurement, of an epoch that was measured.
     pub(super) fn of(self, record: &EpochRecord) -> Option<f32> {
         match self {

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::data::Dataset;
-use crate::device::{Device, MAX_ELEMENTS, Recording, Tensor};
+use crate::device::{Device, MAX_ELEMENTS, Recording, RecordingSet, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Var};
 use crate::ops::gather::Gather;
@@ -16,7 +16,7 @@ const CHUNK_BYTES: u64 = 64 << 20;
 
 /// Rows to go through, `step_rows` in a step.
 pub(super) struct Source<'a> {
-    data: &'a Dataset,
+    rows: Rows<'a>,
     /// The whole dataset, or room for a chunk of it.
     inputs: Tensor,
     targets: Tensor,
@@ -28,57 +28,84 @@ pub(super) struct Source<'a> {
     steps_at_once: usize,
 }
 
+/// The rows of a dataset, or some of them, in an order.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) data: &'a Dataset,
+    /// Numbers of rows, which may repeat; all rows where there are none.
+    pub(super) chosen: Option<&'a [u32]>,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn all(data: &'a Dataset) -> Self {
+        Self { data, chosen: None }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.chosen.map_or(self.data.len(), <[u32]>::len)
+    }
+
+    /// Their numbers in the dataset.
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        self.chosen.map_or_else(|| (0..self.data.len() as u32).collect(), <[u32]>::to_vec)
+    }
+}
+
 impl<'a> Source<'a> {
     /// Places the data on the device if it has at most `resident_bytes` and fits, else room for a chunk.
-    pub(super) fn new(device: &Device, data: &'a Dataset, step_rows: usize, resident_bytes: u64) -> Result<Self> {
-        let samples = data.len();
+    pub(super) fn new(device: &Device, rows: Rows<'a>, step_rows: usize, resident_bytes: u64) -> Result<Self> {
+        let data = rows.data;
+        let samples = data.len().max(rows.len());
         if samples > MAX_ELEMENTS {
             return Err(Error::input("dataset", format!("{samples} samples; a pass takes up to {MAX_ELEMENTS}")));
         }
         let row_bytes = 4 * (data.input_cols() + data.target_cols()) as u64;
-        let room = |rows: usize, steps_at_once: usize| -> Result<Self> {
+        let room = |rows_at_once: usize, order: Tensor, steps_at_once: usize| -> Result<Self> {
             Ok(Self {
-                data,
-                inputs: Tensor::zeros(device, rows, data.input_cols())?,
-                targets: Tensor::zeros(device, rows, data.target_cols())?,
-                order: in_order(device, rows)?,
+                rows,
+                inputs: Tensor::zeros(device, rows_at_once, data.input_cols())?,
+                targets: Tensor::zeros(device, rows_at_once, data.target_cols())?,
+                order,
                 resident: false,
                 step_rows,
                 steps_at_once,
             })
         };
-        let steps = samples.div_ceil(step_rows);
-        if samples as u64 * row_bytes <= resident_bytes {
-            match room(samples, steps) {
+        let steps = rows.len().div_ceil(step_rows);
+        if data.len() as u64 * row_bytes <= resident_bytes {
+            match room(data.len(), Tensor::indices(device, &rows.numbers())?, steps) {
                 Ok(source) => {
                     source.inputs.write(data.inputs())?;
                     source.targets.write(data.targets())?;
                     return Ok(Self { resident: true, ..source });
                 }
                 Err(error) if error.kind() == ErrorKind::OutOfMemory => {
-                    log::info!("{samples} samples are uploaded in chunks: {error}")
+                    log::info!("{} samples are uploaded in chunks: {error}", data.len())
                 }
                 Err(error) => return Err(error),
             }
         }
         let bytes = CHUNK_BYTES.min(resident_bytes).min(device.capabilities().max_tensor_bytes);
         let steps_at_once = ((bytes / (row_bytes * step_rows as u64)) as usize).clamp(1, steps);
-        room(steps_at_once * step_rows, steps_at_once)
+        let at_once = steps_at_once * step_rows;
+        let in_order: Vec<u32> = (0..at_once as u32).collect();
+        room(at_once, Tensor::indices(device, &in_order)?, steps_at_once)
     }
 
-    /// The same data in steps of another size; shares what is on the device.
-    pub(super) fn in_steps_of(&self, step_rows: usize, resident_bytes: u64) -> Result<Self> {
+    /// Rows of the same dataset in steps of another size; shares what is on the device.
+    pub(super) fn again(&self, rows: Rows<'a>, step_rows: usize, resident_bytes: u64) -> Result<Self> {
         let device = self.inputs.device();
         if !self.resident {
-            return Self::new(device, self.data, step_rows, resident_bytes);
+            return Self::new(device, rows, step_rows, resident_bytes);
         }
         Ok(Self {
+            rows,
             inputs: self.inputs.clone(),
             targets: self.targets.clone(),
-            order: in_order(device, self.data.len())?,
+            order: Tensor::indices(device, &rows.numbers())?,
+            resident: true,
             step_rows,
-            steps_at_once: self.data.len().div_ceil(step_rows),
-            ..*self
+            steps_at_once: rows.len().div_ceil(step_rows),
         })
     }
 
@@ -87,13 +114,13 @@ impl<'a> Source<'a> {
     }
 
     pub(super) fn data(&self) -> &Dataset {
-        self.data
+        self.rows.data
     }
 
     /// The rows of each step.
     pub(super) fn steps(&self, drop_last: bool) -> Vec<usize> {
-        let rest = self.data.len() % self.step_rows;
-        let mut rows = vec![self.step_rows; self.data.len() / self.step_rows];
+        let rest = self.rows.len() % self.step_rows;
+        let mut rows = vec![self.step_rows; self.rows.len() / self.step_rows];
         rows.extend((rest > 0 && !drop_last).then_some(rest));
         rows
     }
@@ -105,15 +132,16 @@ impl<'a> Source<'a> {
         batch.try_into().map_err(|_| Error::input("gather", "a batch of other than inputs and targets"))
     }
 
-    /// Has the rows of these steps ready for the dispatches that follow: those that `order` says, or the dataset's own
+    /// Has the rows of these steps ready for the dispatches that follow: those that `order` says, or the source's own
     /// order. On a GPU the copy waits for the dispatches before it, and meanwhile the host gathers.
     fn place(&self, steps: Range<usize>, order: Option<&[u32]>) -> Result<()> {
-        let rows = steps.start * self.step_rows..self.data.len().min(steps.end * self.step_rows);
-        match order.map(|order| &order[rows.clone()]) {
+        let rows = steps.start * self.step_rows..self.rows.len().min(steps.end * self.step_rows);
+        match order.or(self.rows.chosen.filter(|_| !self.resident)).map(|order| &order[rows.clone()]) {
             None if self.resident => Ok(()),
             Some(order) if self.resident => self.order.view(0, 1, order.len())?.write(bytemuck::cast_slice(order)),
             picked => {
-                for (tensor, values) in [(&self.inputs, self.data.inputs()), (&self.targets, self.data.targets())] {
+                let data = self.rows.data;
+                for (tensor, values) in [(&self.inputs, data.inputs()), (&self.targets, data.targets())] {
                     let cols = tensor.cols();
                     let room = tensor.view(0, rows.len(), cols)?;
                     match picked {
@@ -127,59 +155,92 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The numbers from 0, as an order.
-fn in_order(device: &Device, rows: usize) -> Result<Tensor> {
-    let numbers: Vec<u32> = (0..rows as u32).collect();
-    Tensor::indices(device, &numbers)
-}
-
 fn gathered(values: &[f32], cols: usize, order: &[u32]) -> Vec<f32> {
     let mut rows = Vec::with_capacity(order.len() * cols);
     order.iter().for_each(|row| rows.extend_from_slice(&values[*row as usize * cols..][..cols]));
     rows
 }
 
-/// Dispatches that go through a source: full steps, and a smaller one at the end.
+/// Dispatches that go through sources, one for each member of an ensemble, all in the same steps: full ones, and a smaller
+/// one at the end.
 pub(super) struct Pass<'a> {
-    source: Source<'a>,
-    full: Option<Recording>,
-    rest: Option<Recording>,
+    sources: Vec<Source<'a>>,
+    full: Option<RecordingSet>,
+    rest: Option<RecordingSet>,
     /// The rows of each step.
     pub(super) step_rows: Vec<usize>,
 }
 
 impl<'a> Pass<'a> {
-    /// `record` makes the dispatches of a step, given its rows, of a source with this many steps in all.
+    /// `record` makes the dispatches of a member's step, given its number, its source and the step's rows.
     pub(super) fn new(
-        source: Source<'a>,
+        sources: Vec<Source<'a>>,
         drop_last: bool,
-        mut record: impl FnMut(&Source<'a>, usize) -> Result<Recording>,
+        mut record: impl FnMut(usize, &Source<'a>, usize) -> Result<Recording>,
     ) -> Result<Self> {
-        let step_rows = source.steps(drop_last);
-        let mut recorded = |rows: usize| step_rows.contains(&rows).then(|| record(&source, rows)).transpose();
-        let full = recorded(source.step_rows)?;
-        let rest = recorded(source.data.len() % source.step_rows)?;
-        Ok(Self { source, full, rest, step_rows })
+        let Some(first) = sources.first() else {
+            return Ok(Self { sources, full: None, rest: None, step_rows: Vec::new() });
+        };
+        let step_rows = first.steps(drop_last);
+        let mut recorded = |rows: usize| -> Result<Option<RecordingSet>> {
+            if !step_rows.contains(&rows) {
+                return Ok(None);
+            }
+            let members = sources.iter().enumerate();
+            let recordings = members.map(|(member, source)| record(member, source, rows)).collect::<Result<_>>()?;
+            Ok(Some(RecordingSet::new(recordings)?))
+        };
+        let full = recorded(first.step_rows)?;
+        let rest = recorded(first.rows.len() % first.step_rows)?;
+        Ok(Self { full, rest, step_rows, sources })
     }
 
-    /// Queues all steps, on the rows as `order` has them or as the dataset has.
-    pub(super) async fn run(&self, order: Option<&[u32]>, steps_per_submit: u32) -> Result<()> {
+    /// Members that go side by side in a full step.
+    #[cfg(test)]
+    pub(super) fn side_by_side(&self) -> usize {
+        self.full.as_ref().map_or(0, RecordingSet::side_by_side)
+    }
+
+    /// Goes on with those members alone that are to be kept.
+    pub(super) fn retain(&mut self, keep: &[bool]) -> Result<()> {
+        retain(&mut self.sources, keep);
+        for set in [&mut self.full, &mut self.rest] {
+            if let Some(all) = set.take() {
+                let mut recordings = all.into_recordings();
+                retain(&mut recordings, keep);
+                *set = Some(RecordingSet::new(recordings)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues all steps, on the rows as each member's `order` has them or as its source has.
+    pub(super) async fn run(&self, orders: Option<&[Vec<u32>]>, steps_per_submit: u32) -> Result<()> {
         let steps = self.step_rows.len();
         let full_steps = steps - usize::from(self.rest.is_some());
-        for first in (0..steps).step_by(self.source.steps_at_once) {
-            let end = steps.min(first + self.source.steps_at_once);
-            self.source.place(first..end, order)?;
+        let steps_at_once = self.sources.first().map_or(1, |source| source.steps_at_once);
+        for first in (0..steps).step_by(steps_at_once) {
+            let end = steps.min(first + steps_at_once);
+            for (member, source) in self.sources.iter().enumerate() {
+                source.place(first..end, orders.map(|orders| &orders[member][..]))?;
+            }
             if let Some(full) = &self.full {
                 let end = end.min(full_steps) as u32;
                 for first in (first as u32..end).step_by(steps_per_submit as usize) {
-                    full.run_steps_async(first..end.min(first.saturating_add(steps_per_submit))).await?;
+                    full.run_steps(first..end.min(first.saturating_add(steps_per_submit))).await?;
                 }
             }
             match &self.rest {
-                Some(rest) if end == steps => rest.run_steps_async(full_steps as u32..steps as u32).await?,
+                Some(rest) if end == steps => rest.run_steps(full_steps as u32..steps as u32).await?,
                 _ => {}
             }
         }
         Ok(())
     }
+}
+
+/// Keeps those items alone that are to be kept.
+pub(super) fn retain<T>(items: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    items.retain(|_| keep.next().copied().unwrap_or(false));
 }

@@ -1,19 +1,18 @@
-//! The loop over epochs.
+//! The loop over epochs, of one session or of several side by side.
 
 use std::collections::VecDeque;
 
 use rand::seq::SliceRandom;
 
 use super::clock::Clock;
+use super::epoch::Epoch;
 use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
-use super::history::combine;
-use super::monitor::Best;
-use super::pass::Source;
+use super::pass::{Rows, Source};
 use super::snapshot::Snapshots;
-use super::{Control, EpochRecord, Fit, History, Session};
+use super::{Fit, History, Session};
 use crate::data::Dataset;
-use crate::device::PendingRead;
-use crate::error::{Error, ErrorKind, Result};
+use crate::device::{Device, PendingRead};
+use crate::error::{Error, Result};
 use crate::random;
 
 /// Of a larger model no second epoch is queued before the first one's results are there: its epochs are long, and a second
@@ -21,31 +20,103 @@ use crate::random;
 const MAX_AHEAD: usize = 1 << 20;
 
 /// An epoch whose results are on their way.
-struct PendingEpoch {
-    epoch: usize,
-    losses: PendingRead,
-    train: Option<PendingMetrics>,
-    validation: Option<PendingMetrics>,
+pub(super) struct PendingEpoch {
+    pub(super) epoch: usize,
+    pub(super) losses: PendingRead,
+    pub(super) train: Option<PendingMetrics>,
+    pub(super) validation: Option<PendingMetrics>,
 }
 
 /// A session while it trains. However training ends (a return, an error, a panic in a callback, a future that is dropped),
 /// parameters and optimizer are those of the last epoch in the history.
-struct Running<'s> {
+struct Running<'s, 'f> {
     session: &'s mut Session,
+    fit: Fit<'f>,
+    /// Its place among the sessions that began.
+    number: usize,
     snapshots: Snapshots,
+    /// Epochs and steps recorded before this call.
+    already: [usize; 2],
+    /// The last epoch to train.
+    last: usize,
     /// Epochs queued so far, over all calls.
     queued: usize,
+    /// Those whose results are on their way.
+    pending: VecDeque<PendingEpoch>,
+    stop: bool,
 }
 
-impl Running<'_> {
-    fn recorded(&self) -> usize {
-        self.session.history.epochs.len()
+impl<'s, 'f> Running<'s, 'f> {
+    async fn begin(session: &'s mut Session, fit: Fit<'f>, number: usize) -> Result<Self> {
+        let already = [session.history.epochs.len(), session.history.step_losses.len()];
+        let goes_on = fit.until && fit.looks_for_best();
+        session.best = session.best.take().filter(|best| goes_on && best.monitor == fit.monitor);
+        let slots = if session.parameters.count() <= MAX_AHEAD { 2 } else { 1 };
+        Ok(Self {
+            number,
+            snapshots: Snapshots::new(session, slots).await?,
+            already,
+            last: if fit.until { fit.epochs } else { already[0].saturating_add(fit.epochs) },
+            queued: already[0],
+            pending: VecDeque::new(),
+            stop: session.is_patience_out(&fit),
+            session,
+            fit,
+        })
+    }
+
+    fn is_done(&self) -> bool {
+        self.queued >= self.last || self.stop
+    }
+
+    /// Prepares the next epoch, of this many steps; gives the order of the rows.
+    async fn begin_epoch(&mut self, rows: Rows<'_>, steps: usize) -> Result<Vec<u32>> {
+        let session = &mut *self.session;
+        self.snapshots.save(session, self.queued).await?;
+        self.queued += 1;
+        session.clock.write(&[f32::from_bits(session.optimizer.steps() as u32)])?;
+        session.optimizer.begin_epoch(steps)?;
+        let mut order = rows.numbers();
+        order.shuffle(&mut random::epoch_order(session.seed, self.queued));
+        Ok(order)
+    }
+
+    /// Whether the epoch that is queued is measured.
+    fn measures(&self) -> bool {
+        let every = self.fit.evaluate_every;
+        self.queued == self.last || (every > 0 && self.queued.is_multiple_of(every))
+    }
+
+    /// Takes in the results of all epochs but the last one, which the device may still work on, or of that, too.
+    async fn take_in(&mut self, step_rows: &[usize], clock: &Clock) -> Result<()> {
+        let epoch = self.queued;
+        let runs_ahead = self.session.parameters.count() <= MAX_AHEAD;
+        let ahead = usize::from(runs_ahead && epoch < self.last && !self.fit.waits_for(epoch));
+        while self.pending.len() > ahead {
+            let Some(oldest) = self.pending.pop_front() else { break };
+            self.stop = self.session.take_in(oldest, step_rows, clock, &mut self.fit).await?;
+        }
+        #[cfg(feature = "safetensors")]
+        if let Some((path, every)) = &self.fit.checkpoint
+            && (epoch == self.last || self.stop || (*every > 0 && epoch.is_multiple_of(*every)))
+        {
+            self.session.save_checkpoint(path).await?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, clock: &Clock) -> Result<History> {
+        if let (Some(best), Some(_)) = (&self.session.best, &self.fit.early_stopping) {
+            self.session.parameters.write(&best.values)?;
+        }
+        let [epochs, steps] = self.already;
+        Ok(self.session.history.since(epochs, steps, clock.seconds()))
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for Running<'_, '_> {
     fn drop(&mut self) {
-        let recorded = self.recorded();
+        let recorded = self.session.history.epochs.len();
         if self.queued != recorded
             && let Err(error) = self.snapshots.restore(self.session, recorded)
         {
@@ -54,153 +125,134 @@ impl Drop for Running<'_> {
     }
 }
 
+/// Trains sessions on one device side by side, whose epochs have the same steps and the same evaluations. Each gives the
+/// history that it would alone, or the error that stopped it; the others go on.
+pub(super) async fn train(
+    mut sessions: Vec<&mut Session>,
+    data: &[&Dataset],
+    fits: Vec<Fit<'_>>,
+) -> Result<Vec<Result<History>>> {
+    let clock = Clock::start();
+    let chosen: Vec<_> = fits.iter().map(|fit| [fit.rows.clone(), fit.validation_rows.clone()]).collect();
+    let Some(first) = fits.first() else { return Ok(Vec::new()) };
+    for ((session, data), fit) in sessions.iter_mut().zip(data).zip(&fits) {
+        fit.check(data, session.loss.decision())?;
+        for data in std::iter::once(*data).chain(fit.validation) {
+            session.loss.check_targets(data, session.output_cols(data)?)?;
+        }
+    }
+    let rows: Vec<_> =
+        data.iter().zip(&chosen).map(|(data, [rows, _])| Rows { data, chosen: rows.as_deref() }).collect();
+    let mut held_out = Some(Vec::new());
+    for ((fit, data), [_, chosen]) in fits.iter().zip(data).zip(&chosen) {
+        let rows = match (fit.validation, chosen) {
+            (Some(data), _) => Some(Rows::all(data)),
+            (None, Some(rows)) => Some(Rows { data, chosen: Some(rows) }),
+            (None, None) => None,
+        };
+        held_out = held_out.zip(rows).map(|(mut all, rows)| {
+            all.push(rows);
+            all
+        });
+    }
+    let (device, resident) = (sessions[0].device.clone(), first.resident_bytes);
+    let sources = sources(&device, &rows, first.batch_size, resident, &[])?;
+    let measured = self::sources(&device, &rows, chunk_rows(&device, data[0]), resident, &sources)?;
+    let held_out =
+        held_out.map(|rows| self::sources(&device, &rows, chunk_rows(&device, rows[0].data), resident, &sources));
+    let held_out = held_out.transpose()?;
+    for session in &mut sessions {
+        session.optimizer.reserve(rows[0].len().div_ceil(first.batch_size))?;
+    }
+    let (mut plan, mut evaluation, mut validation) = {
+        let sessions: Vec<&Session> = sessions.iter().map(|session| &**session).collect();
+        (
+            Epoch::new(&sessions, sources, first)?,
+            Evaluation::new(&sessions, measured)?,
+            held_out.map(|sources| Evaluation::new(&sessions, sources)).transpose()?,
+        )
+    };
+    let steps_per_submit = first.steps_per_submit;
+    let mut results: Vec<Option<Result<History>>> = fits.iter().map(|_| None).collect();
+    let mut running = Vec::new();
+    for (number, (session, fit)) in sessions.into_iter().zip(fits).enumerate() {
+        running.push(Running::begin(session, fit, number).await?);
+    }
+    loop {
+        // Who is done, or has failed, leaves.
+        let mut keep = Vec::new();
+        for member in &mut running {
+            if member.is_done() && results[member.number].is_none() {
+                results[member.number] = Some(member.end(&clock));
+            }
+            keep.push(results[member.number].is_none());
+        }
+        if keep.contains(&false) {
+            running.retain(|member| results[member.number].is_none());
+            if running.is_empty() {
+                break;
+            }
+            plan.retain(&keep)?;
+            evaluation.retain(&keep)?;
+            validation.as_mut().map_or(Ok(()), |validation| validation.retain(&keep))?;
+        }
+        let mut orders = Vec::new();
+        for member in &mut running {
+            orders.push(member.begin_epoch(rows[member.number], plan.pass.step_rows.len()).await?);
+        }
+        plan.pass.run(Some(&orders), steps_per_submit).await?;
+        let losses = plan.losses.iter().map(|losses| losses.read_async()).collect::<Result<Vec<_>>>()?;
+        let measures = running.iter().any(Running::measures);
+        let (mut train, mut held_out) = (Vec::new(), Vec::new());
+        if measures {
+            train = evaluation.start().await?;
+            if let Some(validation) = &validation {
+                held_out = validation.start().await?;
+            }
+        }
+        let (mut train, mut held_out) = (train.into_iter(), held_out.into_iter());
+        for (member, losses) in running.iter_mut().zip(losses) {
+            let (train, validation) = (train.next(), held_out.next());
+            let (epoch, measures) = (member.queued, member.measures());
+            let [train, validation] = [train, validation].map(|pending| pending.filter(|_| measures));
+            member.pending.push_back(PendingEpoch { epoch, losses, train, validation });
+        }
+        for member in &mut running {
+            if let Err(error) = member.take_in(&plan.pass.step_rows, &clock).await {
+                results[member.number] = Some(Err(error));
+            }
+        }
+    }
+    let unfinished = || Err(Error::input("fit", "training ended before its last epoch"));
+    Ok(results.into_iter().map(|result| result.unwrap_or_else(unfinished)).collect())
+}
+
+/// A source for each member. A dataset that fits on the device is there once, with those that are `there`.
+fn sources<'a>(
+    device: &Device,
+    rows: &[Rows<'a>],
+    step_rows: usize,
+    resident_bytes: u64,
+    there: &[Source<'a>],
+) -> Result<Vec<Source<'a>>> {
+    let mut sources: Vec<Source<'a>> = Vec::new();
+    for rows in rows {
+        let same = sources.iter().chain(there).find(|source| std::ptr::eq(source.data(), rows.data));
+        sources.push(match same {
+            Some(same) => same.again(*rows, step_rows, resident_bytes)?,
+            None => Source::new(device, *rows, step_rows, resident_bytes)?,
+        });
+    }
+    Ok(sources)
+}
+
 impl Session {
     /// Trains, and returns the records of these epochs: see [`Trainer::fit`](crate::Trainer::fit).
     ///
     /// # Errors
     /// See [`Trainer::fit`](crate::Trainer::fit).
-    pub async fn fit(&mut self, train: &Dataset, mut fit: Fit<'_>) -> Result<History> {
-        fit.check(train, self.loss.decision())?;
-        let clock = Clock::start();
-        for data in std::iter::once(train).chain(fit.validation) {
-            self.loss.check_targets(data, self.output_cols(data)?)?;
-        }
-        let source = Source::new(&self.device, train, fit.batch_size, fit.resident_bytes)?;
-        let measured = source.in_steps_of(chunk_rows(&self.device, train), fit.resident_bytes)?;
-        self.optimizer.reserve(train.len().div_ceil(fit.batch_size))?;
-        let plan = self.record_epoch(source, &fit)?;
-        let evaluation = Evaluation::new(&self.model, &*self.loss, measured)?;
-        let validation = fit.validation.map(|data| self.evaluation(data, fit.resident_bytes)).transpose()?;
-
-        let (already, already_steps) = (self.history.epochs.len(), self.history.step_losses.len());
-        let last = if fit.until { fit.epochs } else { already.saturating_add(fit.epochs) };
-        let goes_on = fit.until && fit.looks_for_best();
-        self.best = self.best.take().filter(|best| goes_on && best.monitor == fit.monitor);
-        let mut stop = self.is_patience_out(&fit);
-        let runs_ahead = self.parameters.count() <= MAX_AHEAD;
-        let snapshots = Snapshots::new(self, if runs_ahead { 2 } else { 1 }).await?;
-        let mut running = Running { session: self, snapshots, queued: already };
-        let mut pending = VecDeque::new();
-        while running.queued < last && !stop {
-            let (session, epoch) = (&mut *running.session, running.queued + 1);
-            running.snapshots.save(session, epoch - 1).await?;
-            running.queued = epoch;
-            session.clock.write(&[f32::from_bits(session.optimizer.steps() as u32)])?;
-            session.optimizer.begin_epoch(plan.pass.step_rows.len())?;
-            let mut order: Vec<u32> = (0..train.len() as u32).collect();
-            order.shuffle(&mut random::epoch_order(session.seed, epoch));
-            plan.pass.run(Some(&order), fit.steps_per_submit).await?;
-            let measure = epoch == last || (fit.evaluate_every > 0 && epoch.is_multiple_of(fit.evaluate_every));
-            pending.push_back(PendingEpoch {
-                epoch,
-                losses: plan.losses.read_async()?,
-                train: if measure { Some(evaluation.start().await?) } else { None },
-                validation: match &validation {
-                    Some(validation) if measure => Some(validation.start().await?),
-                    _ => None,
-                },
-            });
-            // The device works on one epoch while the host takes in the one before.
-            let ahead = usize::from(runs_ahead && epoch < last && !fit.waits_for(epoch));
-            while pending.len() > ahead {
-                let Some(oldest) = pending.pop_front() else { break };
-                stop = session.take_in(oldest, &plan.pass.step_rows, &clock, &mut fit).await?;
-            }
-            #[cfg(feature = "safetensors")]
-            if let Some((path, every)) = &fit.checkpoint
-                && (epoch == last || stop || (*every > 0 && epoch.is_multiple_of(*every)))
-            {
-                session.save_checkpoint(path).await?;
-            }
-        }
-        let session = &mut *running.session;
-        if let (Some(best), Some(_)) = (&session.best, &fit.early_stopping) {
-            session.parameters.write(&best.values)?;
-        }
-        Ok(session.history.since(already, already_steps, clock.seconds()))
-    }
-
-    /// Records an epoch's results. Whether training stops here.
-    async fn take_in(
-        &mut self,
-        pending: PendingEpoch,
-        step_rows: &[usize],
-        clock: &Clock,
-        fit: &mut Fit<'_>,
-    ) -> Result<bool> {
-        let losses = pending.losses.await?;
-        if let Some(step) = losses.iter().position(|loss| !loss.is_finite()) {
-            return Err(Error::new(
-                ErrorKind::NotFinite,
-                "fit",
-                format!(
-                    "the loss became {} in epoch {}, step {}; try a smaller learning rate",
-                    losses[step],
-                    pending.epoch,
-                    step + 1
-                ),
-            ));
-        }
-        let train = match pending.train {
-            Some(pending) => Some(pending.metrics().await?),
-            None => None,
-        };
-        let validation = match pending.validation {
-            Some(pending) => Some(pending.metrics().await?),
-            None => None,
-        };
-        let record = EpochRecord {
-            epoch: pending.epoch,
-            steps: losses.len(),
-            loss: combine(self.loss.reduction(), &losses, step_rows) as f32,
-            train,
-            validation,
-            seconds: clock.seconds(),
-        };
-        let best = match self.is_best(&record, fit) {
-            Some(value) => {
-                let values = self.parameters.read_async().await?;
-                Some(Best { monitor: fit.monitor, epoch: record.epoch, value, values })
-            }
-            None => None,
-        };
-        // Nothing waits from here on, so that a future that is dropped leaves an epoch recorded whole, or not at all.
-        // Within a call the records' times add up; a checkpoint saved in a callback needs the sum so far.
-        let before = self.history.epochs.last().filter(|_| fit.recorded > 0).map_or(0.0, |previous| previous.seconds);
-        self.history.seconds += record.seconds - before;
-        fit.recorded += 1;
-        self.history.epochs.push(record.clone());
-        self.history.step_losses.extend(losses);
-
-        if best.is_some() {
-            self.best = best;
-        }
-        let mut stop = self.is_patience_out(fit);
-        fit.on_epoch.iter_mut().for_each(|on_epoch| on_epoch(&record));
-        match fit.control.as_mut().map_or(Control::Continue, |control| control(&record)) {
-            Control::Continue => {}
-            Control::Stop => stop = true,
-            Control::LearningRate(rate) => self.optimizer.set_learning_rate(rate)?,
-        }
-        #[cfg(feature = "safetensors")]
-        if let (Some(path), true) = (&fit.checkpoint_best, self.best.as_ref().is_some_and(|b| b.epoch == record.epoch))
-        {
-            self.save_checkpoint(path).await?;
-        }
-        Ok(stop)
-    }
-
-    /// What the record's epoch was measured to be, if that is the best so far. Not a future, which would hold on to `fit`,
-    /// whose callbacks no two threads may share.
-    fn is_best(&self, record: &EpochRecord, fit: &Fit<'_>) -> Option<f32> {
-        let value = fit.monitor.of(record).filter(|_| fit.looks_for_best())?;
-        let min_delta = fit.early_stopping.map_or(0.0, |stopping| stopping.min_delta);
-        self.best.as_ref().is_none_or(|best| best.is_beaten_by(value, min_delta)).then_some(value)
-    }
-
-    fn is_patience_out(&self, fit: &Fit<'_>) -> bool {
-        let (Some(stopping), Some(best)) = (fit.early_stopping, &self.best) else { return false };
-        let since = self.history.epochs.iter().filter(|r| r.epoch > best.epoch && fit.monitor.of(r).is_some());
-        since.count() >= stopping.patience.max(1)
+    pub async fn fit(&mut self, data: &Dataset, fit: Fit<'_>) -> Result<History> {
+        let results = train(vec![self], &[data], vec![fit]).await?;
+        results.into_iter().next().unwrap_or_else(|| Err(Error::input("fit", "nothing was trained")))
     }
 }

@@ -3,10 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::evaluation::{Evaluation, chunk_rows};
+use super::History;
 use super::monitor::Best;
-use super::pass::Source;
-use super::{History, Metrics};
 use crate::data::Dataset;
 use crate::device::{Device, Tensor};
 use crate::error::Result;
@@ -93,20 +91,6 @@ impl Session {
     /// The epochs so far, over all calls of [`Session::fit`], also after one that failed.
     pub fn history(&self) -> &History {
         &self.history
-    }
-
-    /// See [`Trainer::evaluate`](crate::Trainer::evaluate).
-    ///
-    /// # Errors
-    /// See [`Trainer::evaluate`](crate::Trainer::evaluate).
-    pub async fn evaluate(&self, data: &Dataset) -> Result<Metrics> {
-        self.loss.check_targets(data, self.output_cols(data)?)?;
-        self.evaluation(data, u64::MAX)?.start().await?.metrics().await
-    }
-
-    pub(super) fn evaluation<'a>(&self, data: &'a Dataset, resident_bytes: u64) -> Result<Evaluation<'a>> {
-        let source = Source::new(&self.device, data, chunk_rows(&self.device, data), resident_bytes)?;
-        Evaluation::new(&self.model, &*self.loss, source)
     }
 
     /// See [`Trainer::predict`](crate::Trainer::predict).

@@ -133,7 +133,7 @@ pub(super) fn add_parts(call: Call<'_>) {
 }
 
 /// What comes after the product and its bias.
-fn finish(params: &Params, activation: Activation, c: &mut [f32], extra: &[f32], kept: &mut [f32]) {
+pub(super) fn finish(params: &Params, activation: Activation, c: &mut [f32], extra: &[f32], kept: &mut [f32]) {
     if params.keep != 0 {
         kept.copy_from_slice(c);
     }

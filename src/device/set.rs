@@ -1,0 +1,119 @@
+//! Recordings that run the same steps, independently of each other: an ensemble's. On the CPU path those that differ in
+//! nothing but their numbers go side by side, a member in each lane of the processor's vectors, and all share the cores.
+//! A recording gives the same bits as if it ran alone.
+
+mod unit;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::device::cpu::Cpu;
+use crate::device::{Recording, Runner};
+use crate::error::{Error, Result};
+use crate::simd;
+use unit::Unit;
+
+/// Recordings on one device that write nothing that another one reads or writes.
+pub(crate) struct RecordingSet {
+    recordings: Vec<Recording>,
+    /// What the CPU path runs instead, if there are several; none on a GPU.
+    units: Vec<Mutex<Unit>>,
+}
+
+impl RecordingSet {
+    pub(crate) fn new(recordings: Vec<Recording>) -> Result<Self> {
+        check_independent(&recordings)?;
+        let units = match recordings.first().map(|recording| recording.device().runner()) {
+            Some(Runner::Cpu(cpu)) if recordings.len() > 1 => Unit::all(cpu, &recordings),
+            _ => Vec::new(),
+        };
+        Ok(Self { recordings, units: units.into_iter().map(Mutex::new).collect() })
+    }
+
+    /// The recordings, with all their tensors as the last run left them.
+    pub(crate) fn into_recordings(self) -> Vec<Recording> {
+        if let Some(Runner::Cpu(cpu)) = self.recordings.first().map(|recording| recording.device().runner()) {
+            let units: Vec<_> =
+                self.units.into_iter().map(|unit| unit.into_inner().unwrap_or_else(PoisonError::into_inner)).collect();
+            cpu.with_memory(|buffers| units.iter().for_each(|unit| unit.store(buffers, true)));
+        }
+        self.recordings
+    }
+
+    pub(crate) async fn run_steps(&self, steps: Range<u32>) -> Result<()> {
+        match self.recordings.first().map(|recording| recording.device().runner()) {
+            Some(Runner::Cpu(cpu)) if !self.units.is_empty() => self.run_units(cpu, steps),
+            _ => {
+                for recording in &self.recordings {
+                    recording.run_steps_async(steps.clone()).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Members whose recordings go side by side.
+    #[cfg(test)]
+    pub(crate) fn side_by_side(&self) -> usize {
+        let members = |unit: &Mutex<Unit>| unit.lock().map(|unit| unit.members.len()).unwrap_or_default();
+        self.units.iter().map(members).filter(|members| *members > 1).sum()
+    }
+
+    /// The device's memory is copied to and from, so that nobody waits for it meanwhile.
+    fn run_units(&self, cpu: &Cpu, steps: Range<u32>) -> Result<()> {
+        let mut units: Vec<_> =
+            self.units.iter().map(|unit| unit.lock().unwrap_or_else(PoisonError::into_inner)).collect();
+        cpu.with_memory(|buffers| {
+            let mut shared = HashMap::new();
+            units.iter_mut().for_each(|unit| unit.load(buffers, &mut shared));
+        });
+        let (next, fault) = (AtomicUsize::new(0), Mutex::new(None));
+        let threads = simd::threads().min(units.len());
+        {
+            let queue: Vec<_> = units.iter_mut().map(|unit| Mutex::new(&mut **unit)).collect();
+            let work = || {
+                while let Some(unit) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let mut unit = unit.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Err(error) = unit.run(&self.recordings, steps.clone()) {
+                        *fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    }
+                }
+            };
+            std::thread::scope(|scope| {
+                for _ in 1..threads {
+                    // Where no thread can be had, those that are there do its work.
+                    let _ = std::thread::Builder::new().spawn_scoped(scope, || simd::single_threaded(work));
+                }
+                if threads > 1 { simd::single_threaded(work) } else { work() }
+            });
+        }
+        if let Some(error) = fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        let dispatches = self.recordings.iter().map(Recording::len).sum::<usize>() as u64 * steps.len() as u64;
+        cpu.with_memory(|buffers| units.iter().for_each(|unit| unit.store(buffers, false)));
+        cpu.count(dispatches);
+        Ok(())
+    }
+}
+
+/// An error if what one recording writes is used by another.
+fn check_independent(recordings: &[Recording]) -> Result<()> {
+    let mut users: HashMap<u64, (usize, bool)> = HashMap::new();
+    for (number, recording) in recordings.iter().enumerate() {
+        for dispatch in recording.dispatches() {
+            let inputs = dispatch.inputs.iter().map(|tensor| (tensor, false));
+            for (tensor, writes) in inputs.chain(dispatch.outputs.iter().map(|tensor| (tensor, true))) {
+                let user = users.entry(tensor.buffer.id()).or_insert((number, writes));
+                if user.0 != number && (user.1 || writes) {
+                    let detail = "members that share parameters or state; give each layers and an optimizer of its own";
+                    return Err(Error::input("ensemble", detail));
+                }
+                user.1 |= writes;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! An epoch's results: into the history, to the callbacks, and whether training stops.
+
+use super::clock::Clock;
+use super::history::combine;
+use super::monitor::Best;
+use super::run::PendingEpoch;
+use super::{Control, EpochRecord, Fit, Session};
+use crate::error::{Error, ErrorKind, Result};
+
+impl Session {
+    /// Records an epoch's results. Whether training stops here.
+    pub(super) async fn take_in(
+        &mut self,
+        pending: PendingEpoch,
+        step_rows: &[usize],
+        clock: &Clock,
+        fit: &mut Fit<'_>,
+    ) -> Result<bool> {
+        let losses = pending.losses.await?;
+        if let Some(step) = losses.iter().position(|loss| !loss.is_finite()) {
+            return Err(Error::new(
+                ErrorKind::NotFinite,
+                "fit",
+                format!(
+                    "the loss became {} in epoch {}, step {}; try a smaller learning rate",
+                    losses[step],
+                    pending.epoch,
+                    step + 1
+                ),
+            ));
+        }
+        let train = match pending.train {
+            Some(pending) => Some(pending.metrics().await?),
+            None => None,
+        };
+        let validation = match pending.validation {
+            Some(pending) => Some(pending.metrics().await?),
+            None => None,
+        };
+        let record = EpochRecord {
+            epoch: pending.epoch,
+            steps: losses.len(),
+            loss: combine(self.loss.reduction(), &losses, step_rows) as f32,
+            train,
+            validation,
+            seconds: clock.seconds(),
+        };
+        let best = match self.is_best(&record, fit) {
+            Some(value) => {
+                let values = self.parameters.read_async().await?;
+                Some(Best { monitor: fit.monitor, epoch: record.epoch, value, values })
+            }
+            None => None,
+        };
+        // Nothing waits from here on, so that a future that is dropped leaves an epoch recorded whole, or not at all.
+        // Within a call the records' times add up; a checkpoint saved in a callback needs the sum so far.
+        let before = self.history.epochs.last().filter(|_| fit.recorded > 0).map_or(0.0, |previous| previous.seconds);
+        self.history.seconds += record.seconds - before;
+        fit.recorded += 1;
+        self.history.epochs.push(record.clone());
+        self.history.step_losses.extend(losses);
+
+        if best.is_some() {
+            self.best = best;
+        }
+        let mut stop = self.is_patience_out(fit);
+        fit.on_epoch.iter_mut().for_each(|on_epoch| on_epoch(&record));
+        match fit.control.as_mut().map_or(Control::Continue, |control| control(&record)) {
+            Control::Continue => {}
+            Control::Stop => stop = true,
+            Control::LearningRate(rate) => self.optimizer.set_learning_rate(rate)?,
+        }
+        #[cfg(feature = "safetensors")]
+        if let (Some(path), true) = (&fit.checkpoint_best, self.best.as_ref().is_some_and(|b| b.epoch == record.epoch))
+        {
+            self.save_checkpoint(path).await?;
+        }
+        Ok(stop)
+    }
+
+    /// What the record's epoch was measured to be, if that is the best so far. Not a future, which would hold on to `fit`,
+    /// whose callbacks no two threads may share.
+    fn is_best(&self, record: &EpochRecord, fit: &Fit<'_>) -> Option<f32> {
+        let value = fit.monitor.of(record).filter(|_| fit.looks_for_best())?;
+        let min_delta = fit.early_stopping.map_or(0.0, |stopping| stopping.min_delta);
+        self.best.as_ref().is_none_or(|best| best.is_beaten_by(value, min_delta)).then_some(value)
+    }
+
+    pub(super) fn is_patience_out(&self, fit: &Fit<'_>) -> bool {
+        let (Some(stopping), Some(best)) = (fit.early_stopping, &self.best) else { return false };
+        let since = self.history.epochs.iter().filter(|r| r.epoch > best.epoch && fit.monitor.of(r).is_some());
+        since.count() >= stopping.patience.max(1)
+    }
+}
