@@ -14,6 +14,7 @@ use super::{Control, EpochRecord, Fit, History, Session};
 use crate::data::Dataset;
 use crate::device::PendingRead;
 use crate::error::{Error, ErrorKind, Result};
+use crate::nn::Claim;
 use crate::random;
 
 /// Of a larger model no second epoch is queued before the first one's results are there: its epochs are long, and a second
@@ -61,6 +62,7 @@ impl Session {
     /// See [`Trainer::fit`](crate::Trainer::fit).
     pub async fn fit(&mut self, train: &Dataset, mut fit: Fit<'_>) -> Result<History> {
         fit.check(train, self.loss.decision())?;
+        let _claim = Claim::new("fit", self.parameters.named())?;
         let clock = Clock::start();
         for data in std::iter::once(train).chain(fit.validation) {
             self.loss.check_targets(data, self.output_cols(data)?)?;
