@@ -62,6 +62,28 @@ fn unwritable(operation: &str, path: &Path, error: &io::Error) -> Error {
     Error::new(ErrorKind::Io, operation, detail)
 }
 
+/// The error of a file that can't be read, with what its path says about the reason.
+pub(crate) fn unreadable(operation: &str, path: &Path, error: &io::Error) -> Error {
+    let text = path.to_string_lossy();
+    let reason = if text.is_empty() {
+        "the path is empty".into()
+    } else if text.contains("://") {
+        "it is a web address; download the file, and give its path".into()
+    } else if text.starts_with('~') {
+        format!("{error}; only a shell replaces ~; give the whole path")
+    } else if path.is_dir() {
+        "it is a folder; give the path of a file".into()
+    } else {
+        match std::env::current_dir() {
+            Ok(folder) if error.kind() == Io::NotFound && path.is_relative() => {
+                format!("{error}; the program runs in {}", folder.display())
+            }
+            _ => error.to_string(),
+        }
+    };
+    Error::new(ErrorKind::Io, operation, format!("{} can't be read: {reason}", path.display()))
+}
+
 fn irregular(about: &Metadata) -> io::Error {
     let what = if about.is_dir() { "a folder" } else { "a device, pipe or socket" };
     io::Error::new(Io::InvalidInput, format!("it is {what}, not a regular file; give the path of a file"))

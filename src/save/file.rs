@@ -85,7 +85,7 @@ pub(crate) struct Contained<'a> {
 impl Contained<'static> {
     /// The file at this path.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let unreadable = |error| io_error(path, &error);
+        let unreadable = |error| files::unreadable("load", path, &error);
         let len = files::readable_len(path).map_err(unreadable)?;
         Self::new(File::open(path).map_err(unreadable)?, len, path)
     }
