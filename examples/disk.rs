@@ -13,7 +13,7 @@ use wgrad::metrics::Decision;
 use wgrad::nn::{Linear, Mse, ReLU, Sequential, Tanh};
 use wgrad::optim::{Schedule, Sgd};
 use wgrad::plot::{self, Axes};
-use wgrad::{Device, EpochRecord, Fit, Metrics, Result, Trainer};
+use wgrad::{Device, EpochRecord, Error, ErrorKind, Fit, Metrics, Result, Trainer};
 
 /// A network that has learnt nothing is right about half of the points.
 const LEARNT: f32 = 0.9;
@@ -90,16 +90,18 @@ fn run(options: &Options) -> Result<f32> {
     // The larger output is the class.
     let loss = Mse::new().decision(Decision::Argmax);
     let mut trainer = Trainer::new(&device, model, loss, Sgd::new(options.lr).schedule(rates), seed)?;
-    let (train_metrics, test_metrics) = fit(&mut trainer, options, &train, &test)?;
+    fit(&mut trainer, options, &train, &test)?;
 
     let history = trainer.history();
     let steps = history.step_losses.len();
     let us_per_step = history.seconds * 1e6 / steps as f64;
-    println!("train: loss {:.4}, accuracy {:.3}", train_metrics.loss, accuracy(train_metrics));
-    println!("test:  loss {:.4}, accuracy {:.3}", test_metrics.loss, accuracy(test_metrics));
+    let (train_loss, train_accuracy) = measure(&trainer, &train)?;
+    let (test_loss, test_accuracy) = measure(&trainer, &test)?;
+    println!("train: loss {train_loss:.4}, accuracy {train_accuracy:.3}");
+    println!("test:  loss {test_loss:.4}, accuracy {test_accuracy:.3}");
     println!("{steps} steps in {:.2} s, {us_per_step:.0} us a step, evaluation included", history.seconds);
     if let Some(path) = &options.plot {
-        draw(path, &trainer, &test, test_metrics)?;
+        draw(path, &trainer, &test, test_accuracy)?;
         println!("plot: {}", path.display());
     }
     if options.json {
@@ -112,18 +114,23 @@ fn run(options: &Options) -> Result<f32> {
             "batch_size": options.batch_size,
             "train_seconds": history.seconds,
             "us_per_step": us_per_step,
-            "train_accuracy": rounded(accuracy(train_metrics)),
-            "test_accuracy": rounded(accuracy(test_metrics)),
-            "final_loss": rounded(train_metrics.loss),
+            "train_accuracy": rounded(train_accuracy),
+            "test_accuracy": rounded(test_accuracy),
+            "final_loss": rounded(train_loss),
         });
         println!("{results}");
     }
-    Ok(accuracy(test_metrics))
+    Ok(test_accuracy)
 }
 
-/// A loss with a decision always has one.
-fn accuracy(metrics: Metrics) -> f32 {
-    metrics.accuracy.unwrap_or_default()
+/// Loss and accuracy. Only a loss that has a decision measures an accuracy.
+fn measure(trainer: &Trainer, data: &Dataset) -> Result<(f32, f32)> {
+    let Metrics { loss, accuracy, .. } = trainer.evaluate(data)?;
+    let accuracy = accuracy.ok_or_else(|| {
+        let detail = "no accuracy was measured, as the loss has no decision; give it one: Mse::new().decision(...)";
+        Error::new(ErrorKind::InvalidInput, "disk", detail)
+    })?;
+    Ok((loss, accuracy))
 }
 
 /// Six decimals, so that JSON shows no digits that an f32 does not have.
@@ -131,8 +138,8 @@ fn rounded(value: f32) -> f64 {
     (f64::from(value) * 1e6).round() / 1e6
 }
 
-/// Trains, and returns the final measurements of both sets.
-fn fit(trainer: &mut Trainer, options: &Options, train: &Dataset, test: &Dataset) -> Result<(Metrics, Metrics)> {
+/// Trains, with a progress bar.
+fn fit(trainer: &mut Trainer, options: &Options, train: &Dataset, test: &Dataset) -> Result<()> {
     // On a terminal; elsewhere indicatif draws nothing.
     let bar = ProgressBar::new(options.epochs as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} epoch {pos}/{len}, {msg} ({eta} left)") {
@@ -140,20 +147,19 @@ fn fit(trainer: &mut Trainer, options: &Options, train: &Dataset, test: &Dataset
     }
     let show = |record: &EpochRecord| {
         bar.inc(1);
-        if let Some(measured) = record.validation {
-            bar.set_message(format!("loss {:.4}, test accuracy {:.3}", record.loss, accuracy(measured)));
+        if let Some(accuracy) = record.validation.and_then(|measured| measured.accuracy) {
+            bar.set_message(format!("loss {:.4}, test accuracy {accuracy:.3}", record.loss));
         }
     };
     let fit = Fit::new(options.epochs, options.batch_size).validation(test).evaluate_every(5).on_epoch(show);
     trainer.fit(train, fit)?;
     bar.finish_and_clear();
-    let last = trainer.history().epochs.last();
-    Ok(last.and_then(|epoch| epoch.train.zip(epoch.validation)).unwrap_or_default())
+    Ok(())
 }
 
-fn draw(path: &Path, trainer: &Trainer, test: &Dataset, result: Metrics) -> Result<()> {
+fn draw(path: &Path, trainer: &Trainer, test: &Dataset, accuracy: f32) -> Result<()> {
     let curves = trainer.history().loss_curves();
-    let title = format!("The disk problem on {}: test accuracy {:.3}", trainer.device().name(), accuracy(result));
+    let title = format!("The disk problem on {}: test accuracy {accuracy:.3}", trainer.device().name());
     plot::decision_boundary(
         path,
         &title,
