@@ -128,7 +128,7 @@ fn tables_and_columns_that_do_not_fit_are_refused() {
     assert_eq!(nowhere.kind(), ErrorKind::Io);
     assert!(nowhere.to_string().starts_with("csv: no such file.csv can't be read"), "{nowhere}");
     for (path, hint) in [
-        ("https://example.com/iris.csv", "it is a web address; download the file"),
+        ("https://example.com/iris.csv", "it is a web address; give the path of a file"),
         ("~/iris.csv", "only a shell replaces ~; give the whole path"),
         ("", "the path is empty"),
         (env!("CARGO_MANIFEST_DIR"), "it is a folder"),
