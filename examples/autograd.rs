@@ -10,7 +10,9 @@ use wgrad::nn::{
     Backprop, Init, Linear, Loss, Module, Mse, Parameter, Parameters, ReLU, Reduction, Sequential, prefixed,
 };
 use wgrad::optim::{Adam, Optimizer};
-use wgrad::{Device, Error, ErrorKind, Fit, Graph, Kernel, Operation, Recording, Result, Shape, Tensor, Trainer, Var};
+use wgrad::{
+    Device, Error, ErrorKind, Fit, Graph, Kernel, Metrics, Operation, Recording, Result, Shape, Tensor, Trainer, Var,
+};
 
 /// A guess is right for half of the points, and for half of the pairs.
 const LEARNT: f32 = 0.8;
@@ -46,9 +48,17 @@ fn two_branches(device: &Device) -> Result<bool> {
     let mut trainer =
         Trainer::new(device, model, Mse::new().decision(Decision::between(-1.0, 1.0)), Adam::new(0.01), 0)?;
     trainer.fit(&train, Fit::new(50, 50).evaluate_every(0))?;
-    let accuracy = trainer.evaluate(&test)?.accuracy.unwrap_or_default();
+    let accuracy = accuracy(trainer.evaluate(&test)?)?;
     println!("two branches: {accuracy:.3} of the points are classified correctly");
     Ok(accuracy > LEARNT)
+}
+
+/// Only a loss that has a decision measures an accuracy.
+fn accuracy(metrics: Metrics) -> Result<f32> {
+    metrics.accuracy.ok_or_else(|| {
+        let detail = "no accuracy was measured, as the loss has no decision; give it one (Loss::decision)";
+        Error::new(ErrorKind::InvalidInput, "autograd", detail)
+    })
 }
 
 /// A Siamese network: one tower maps both points of a row x1 y1 x2 y2; the output is the squared distance of the
@@ -112,7 +122,7 @@ fn siamese(device: &Device) -> Result<bool> {
     let tower = Sequential::new().add(first).add(ReLU).add(Linear::new(25, 25)).add(ReLU).add(Linear::new(25, 2));
     let mut trainer = Trainer::new(device, Siamese { tower }, Contrastive, Adam::new(0.003), 0)?;
     trainer.fit(&pairs(2000, 1)?, Fit::new(60, 50).evaluate_every(0))?;
-    let accuracy = trainer.evaluate(&pairs(1000, 3)?)?.accuracy.unwrap_or_default();
+    let accuracy = accuracy(trainer.evaluate(&pairs(1000, 3)?)?)?;
     println!("Siamese network: {accuracy:.3} of the pairs are classified correctly");
     Ok(accuracy > LEARNT)
 }

@@ -1,7 +1,7 @@
 //! Trains a network to classify points as inside or outside a disk: 1000 points for training, 1000 others for testing,
 //! on the GPU if there is one.
 //!
-//! `cargo run --release --example disk -- --plot disk.svg`
+//! `cargo run --release --example disk -- --plot disk.svg`, or ten networks at once with `--runs 10`
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,8 +12,8 @@ use wgrad::data::{Dataset, Labels, disk};
 use wgrad::metrics::Decision;
 use wgrad::nn::{Linear, Mse, ReLU, Sequential, Tanh};
 use wgrad::optim::{Schedule, Sgd};
-use wgrad::plot::{self, Axes};
-use wgrad::{Device, EpochRecord, Fit, Metrics, Result, Trainer};
+use wgrad::plot::{self, Axes, Curve};
+use wgrad::{Device, Ensemble, EpochRecord, Error, ErrorKind, Fit, Metrics, Monitor, Result, Trainer};
 
 /// A network that has learnt nothing is right about half of the points.
 const LEARNT: f32 = 0.9;
@@ -36,8 +36,11 @@ struct Options {
     /// Seed of the points, the initial weights and the order of the mini-batches
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Train this many networks at once, from seeds that follow each other, and print mean and deviation
+    #[arg(long, default_value_t = 1)]
+    runs: usize,
     /// Also print the results as a line of JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "runs")]
     json: bool,
     /// Draw the points, the decision boundary and the loss curves
     #[arg(long, value_name = "FILE")]
@@ -76,6 +79,44 @@ fn run(options: &Options) -> Result<f32> {
     let [seed, train_seed, test_seed] = [0, 1, 2].map(|i| options.seed.wrapping_mul(3).wrapping_add(i));
     let train = disk(1000, train_seed, Labels::PlusMinusOneHot)?;
     let test = disk(1000, test_seed, Labels::PlusMinusOneHot)?;
+    if options.runs != 1 {
+        return run_many(&device, options, &train, &test);
+    }
+    let mut trainer = trainer(&device, options, seed)?;
+    fit(&mut trainer, options, &train, &test)?;
+
+    let history = trainer.history();
+    let steps = history.step_losses.len();
+    let us_per_step = history.seconds * 1e6 / steps as f64;
+    let (train_loss, train_accuracy) = measure(&trainer, &train)?;
+    let (test_loss, test_accuracy) = measure(&trainer, &test)?;
+    println!("train: loss {train_loss:.4}, accuracy {train_accuracy:.3}");
+    println!("test:  loss {test_loss:.4}, accuracy {test_accuracy:.3}");
+    println!("{steps} steps in {:.2} s, {us_per_step:.0} us a step, evaluation included", history.seconds);
+    if let Some(path) = &options.plot {
+        draw(path, &trainer, &test, test_accuracy)?;
+        println!("plot: {}", path.display());
+    }
+    if options.json {
+        let about = device.describe();
+        let results = serde_json::json!({
+            "device": about.name,
+            "backend": about.backend.to_string(),
+            "seed": options.seed,
+            "epochs": options.epochs,
+            "batch_size": options.batch_size,
+            "train_seconds": history.seconds,
+            "us_per_step": us_per_step,
+            "train_accuracy": rounded(train_accuracy),
+            "test_accuracy": rounded(test_accuracy),
+            "final_loss": rounded(train_loss),
+        });
+        println!("{results}");
+    }
+    Ok(test_accuracy)
+}
+
+fn trainer(device: &Device, options: &Options, seed: u64) -> Result<Trainer> {
     let model = Sequential::new()
         .add(Linear::new(2, 25))
         .add(ReLU)
@@ -89,41 +130,62 @@ fn run(options: &Options) -> Result<f32> {
     let rates = Schedule::multi_step(&[(epochs - epochs / 2, 0.3), (epochs - epochs / 4, 0.1)]);
     // The larger output is the class.
     let loss = Mse::new().decision(Decision::Argmax);
-    let mut trainer = Trainer::new(&device, model, loss, Sgd::new(options.lr).schedule(rates), seed)?;
-    let (train_metrics, test_metrics) = fit(&mut trainer, options, &train, &test)?;
-
-    let history = trainer.history();
-    let steps = history.step_losses.len();
-    let us_per_step = history.seconds * 1e6 / steps as f64;
-    println!("train: loss {:.4}, accuracy {:.3}", train_metrics.loss, accuracy(train_metrics));
-    println!("test:  loss {:.4}, accuracy {:.3}", test_metrics.loss, accuracy(test_metrics));
-    println!("{steps} steps in {:.2} s, {us_per_step:.0} us a step, evaluation included", history.seconds);
-    if let Some(path) = &options.plot {
-        draw(path, &trainer, &test, test_metrics)?;
-        println!("plot: {}", path.display());
-    }
-    if options.json {
-        let about = device.describe();
-        let results = serde_json::json!({
-            "device": about.name,
-            "backend": about.backend.to_string(),
-            "seed": options.seed,
-            "epochs": options.epochs,
-            "batch_size": options.batch_size,
-            "train_seconds": history.seconds,
-            "us_per_step": us_per_step,
-            "train_accuracy": rounded(accuracy(train_metrics)),
-            "test_accuracy": rounded(accuracy(test_metrics)),
-            "final_loss": rounded(train_metrics.loss),
-        });
-        println!("{results}");
-    }
-    Ok(accuracy(test_metrics))
+    Trainer::new(device, model, loss, Sgd::new(options.lr).schedule(rates), seed)
 }
 
-/// A loss with a decision always has one.
-fn accuracy(metrics: Metrics) -> f32 {
-    metrics.accuracy.unwrap_or_default()
+/// Trains several networks on the same points, and returns their mean test accuracy.
+fn run_many(device: &Device, options: &Options, train: &Dataset, test: &Dataset) -> Result<f32> {
+    let seeds = (0..options.runs as u64).map(|run| options.seed.wrapping_mul(3).wrapping_add(run));
+    let mut ensemble = Ensemble::new(seeds.map(|seed| trainer(device, options, seed)))?;
+    let bar = bar(options);
+    let show = |_: &EpochRecord| bar.inc(1);
+    let results = ensemble.fit(train, |run| {
+        let fit = Fit::new(options.epochs, options.batch_size).validation(test).evaluate_every(5);
+        // All are in the same epoch.
+        if run == 0 { fit.on_epoch(show) } else { fit }
+    })?;
+    bar.finish_and_clear();
+    let histories = results.into_iter().collect::<Result<Vec<_>>>()?;
+    let missing = || Error::new(ErrorKind::InvalidInput, "disk", "no accuracy was measured");
+    let accuracy = ensemble.statistics(Monitor::ValidationAccuracy).ok_or_else(missing)?;
+    let seconds = histories.iter().map(|history| history.seconds).fold(0.0, f64::max);
+    println!(
+        "test accuracy {:.4} ± {:.4} over {} runs, {:.4} to {:.4}",
+        accuracy.mean, accuracy.deviation, accuracy.count, accuracy.least, accuracy.greatest
+    );
+    let steps: usize = histories.iter().map(|history| history.step_losses.len()).sum();
+    println!("{steps} steps in {seconds:.2} s, {:.1} us a step, evaluation included", seconds * 1e6 / steps as f64);
+    if let Some(path) = &options.plot {
+        let title = format!("The disk problem on {}: {} runs, mean ± deviation", device.name(), options.runs);
+        let losses = |of: fn(&EpochRecord) -> Option<Metrics>| {
+            let points = move |epoch: &EpochRecord| Some((epoch.epoch as f64, f64::from(of(epoch)?.loss)));
+            histories.iter().map(move |history| history.epochs.iter().filter_map(points).collect::<Vec<_>>())
+        };
+        let training = Curve::over_runs("training", losses(|epoch| epoch.train))?;
+        let testing = Curve::over_runs("test", losses(|epoch| epoch.validation))?;
+        plot::curves(path, &title, Axes::new("epoch", "loss").log_y(), &[training, testing])?;
+        println!("plot: {}", path.display());
+    }
+    Ok(accuracy.mean as f32)
+}
+
+/// A progress bar, on a terminal; elsewhere indicatif draws nothing.
+fn bar(options: &Options) -> ProgressBar {
+    let bar = ProgressBar::new(options.epochs as u64);
+    match ProgressStyle::with_template("{bar:30} epoch {pos}/{len}{msg} ({eta} left)") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Loss and accuracy. Only a loss that has a decision measures an accuracy.
+fn measure(trainer: &Trainer, data: &Dataset) -> Result<(f32, f32)> {
+    let Metrics { loss, accuracy, .. } = trainer.evaluate(data)?;
+    let accuracy = accuracy.ok_or_else(|| {
+        let detail = "no accuracy was measured, as the loss has no decision; give it one: Mse::new().decision(...)";
+        Error::new(ErrorKind::InvalidInput, "disk", detail)
+    })?;
+    Ok((loss, accuracy))
 }
 
 /// Six decimals, so that JSON shows no digits that an f32 does not have.
@@ -131,29 +193,24 @@ fn rounded(value: f32) -> f64 {
     (f64::from(value) * 1e6).round() / 1e6
 }
 
-/// Trains, and returns the final measurements of both sets.
-fn fit(trainer: &mut Trainer, options: &Options, train: &Dataset, test: &Dataset) -> Result<(Metrics, Metrics)> {
-    // On a terminal; elsewhere indicatif draws nothing.
-    let bar = ProgressBar::new(options.epochs as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} epoch {pos}/{len}, {msg} ({eta} left)") {
-        bar.set_style(style);
-    }
+/// Trains, with a progress bar.
+fn fit(trainer: &mut Trainer, options: &Options, train: &Dataset, test: &Dataset) -> Result<()> {
+    let bar = bar(options);
     let show = |record: &EpochRecord| {
         bar.inc(1);
-        if let Some(measured) = record.validation {
-            bar.set_message(format!("loss {:.4}, test accuracy {:.3}", record.loss, accuracy(measured)));
+        if let Some(accuracy) = record.validation.and_then(|measured| measured.accuracy) {
+            bar.set_message(format!(", loss {:.4}, test accuracy {accuracy:.3}", record.loss));
         }
     };
     let fit = Fit::new(options.epochs, options.batch_size).validation(test).evaluate_every(5).on_epoch(show);
     trainer.fit(train, fit)?;
     bar.finish_and_clear();
-    let last = trainer.history().epochs.last();
-    Ok(last.and_then(|epoch| epoch.train.zip(epoch.validation)).unwrap_or_default())
+    Ok(())
 }
 
-fn draw(path: &Path, trainer: &Trainer, test: &Dataset, result: Metrics) -> Result<()> {
+fn draw(path: &Path, trainer: &Trainer, test: &Dataset, accuracy: f32) -> Result<()> {
     let curves = trainer.history().loss_curves();
-    let title = format!("The disk problem on {}: test accuracy {:.3}", trainer.device().name(), accuracy(result));
+    let title = format!("The disk problem on {}: test accuracy {accuracy:.3}", trainer.device().name());
     plot::decision_boundary(
         path,
         &title,

@@ -6,8 +6,10 @@ mod common;
 
 use common::{Devices, on_every_device};
 use wgrad::data::Dataset;
+use wgrad::metrics::Decision;
 use wgrad::nn::{
-    BceWithLogits, CrossEntropy, Huber, Init, Linear, Loss, Module, Mse, Parameter, Parameters, ReLU, Sequential,
+    BceWithLogits, CrossEntropy, Huber, Init, LayerNorm, LeakyReLU, Linear, Loss, Module, Mse, Parameter, Parameters,
+    ReLU, Sequential,
 };
 use wgrad::ops::{Activation, Reduction};
 use wgrad::optim::Sgd;
@@ -332,6 +334,30 @@ fn logits_take_targets_from_0_to_1() {
         assert_kind("evaluation", trainer.evaluate(&data), ErrorKind::InvalidInput);
     }
     trainer.fit(&of(vec![0.0, 0.25, 1.0]), Fit::new(1, 1)).unwrap();
+}
+
+/// A threshold that nothing is above or below, targets that are no probabilities, constants that are no numbers.
+#[test]
+fn settings_of_losses_and_layers_must_make_sense() {
+    fn fit(layers: Sequential, loss: impl Loss + 'static, targets: &[f32], cols: usize) -> Result<()> {
+        let data = Dataset::new(vec![0.5; targets.len() / cols * 2], 2, targets.to_vec(), cols)?;
+        Trainer::new(&Device::cpu(), layers, loss, Sgd::new(0.1), 0)?.fit(&data, Fit::new(1, 1)).map(drop)
+    }
+    let layers = |outputs| Sequential::new().add(Linear::new(2, outputs));
+    let none = Mse::new().decision(Decision::between(f32::NAN, 1.0));
+    let leaky = LeakyReLU { slope: f32::NAN };
+    let cases = [
+        (fit(layers(1), none, &[0.0, 1.0], 1), "a threshold of NaN"),
+        (fit(layers(2), CrossEntropy::new(), &[-1.0, 1.0, 1.0, -1.0], 2), "row 0 has the target -1"),
+        (fit(layers(1).add(leaky), Mse::new(), &[0.0, 1.0], 1), "LeakyReLU { slope: NaN }"),
+        (fit(layers(4).add(LayerNorm::new(3)), Mse::new(), &[0.0; 8], 4), "layer_norm: the input is 1 x 4, but"),
+        // Which would be broadcast.
+        (fit(layers(4).add(LayerNorm::new(1)), Mse::new(), &[0.0; 8], 4), "the layer takes 1 columns"),
+    ];
+    for (result, words) in cases {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
 }
 
 #[test]

@@ -75,6 +75,8 @@ fn a_path_that_names_no_file_is_refused() {
             (path.clone(), "folder"),
             (folder.join(format!("new.{ending}/")), "folder"),
             (folder.join(format!("nowhere/new.{ending}")), "no folder"),
+            (format!("s3://bucket/new.{ending}").into(), "web address"),
+            (format!("~/new.{ending}").into(), "only a shell replaces ~"),
         ] {
             let error = write(&path).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Io, "{error}");

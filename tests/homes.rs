@@ -37,6 +37,11 @@ impl Layers {
         Trainer::new(device, self.model(), Mse::new(), Sgd::new(0.1), seed)
     }
 
+    fn freeze_first(&self, frozen: bool) {
+        self.0.weight().set_frozen(frozen);
+        self.0.bias().set_frozen(frozen);
+    }
+
     fn encoder(&self) -> Sequential {
         Sequential::new().add(self.0.clone()).add(Tanh)
     }
@@ -91,6 +96,35 @@ fn a_second_trainer_shares_what_the_first_has_learnt(devices: &Devices) {
         layers.trainer(device, 99).unwrap();
         refused(layers.trainer(device, 0), &["seed 99"]);
     }
+}
+
+/// Each would undo, or take for its own, what the other did to the gradients and values that they share.
+#[test]
+fn one_trainer_at_a_time_trains_a_layer() {
+    let (device, layers) = (Device::cpu(), Layers::new());
+    let mut first = layers.trainer(&device, 0).unwrap();
+    let mut second = layers.trainer(&device, 0).unwrap();
+    let mut other = Layers::new().trainer(&device, 0).unwrap();
+    let head = Sequential::new().add(layers.0.clone()).add(Linear::new(8, 1));
+    let mut head = Trainer::new(&device, head, Mse::new(), Sgd::new(0.1), 0).unwrap();
+    let data = data();
+    let epoch = || Fit::new(1, 10);
+    let during = |_: &_| {
+        refused(second.fit(&data, epoch()), &["fit: 0.weight", "another trainer", "copy_from"]);
+        refused(head.fit(&data, epoch()), &["0.weight"]);
+        other.fit(&data, epoch()).unwrap();
+    };
+    first.fit(&data, epoch().on_epoch(during)).unwrap();
+    assert!(second.history().epochs.is_empty());
+    second.fit(&data, epoch()).unwrap();
+    // What is frozen is nobody's.
+    layers.freeze_first(true);
+    first.fit(&data, epoch().on_epoch(|_| drop(head.fit(&data, epoch()).unwrap()))).unwrap();
+    layers.freeze_first(false);
+    // However the first one ends.
+    let panics = std::panic::AssertUnwindSafe(|| first.fit(&data, epoch().on_epoch(|_| panic!("planned"))));
+    std::panic::catch_unwind(panics).unwrap_err();
+    second.fit(&data, epoch()).unwrap();
 }
 
 /// Three members of an ensemble made of clones would be one model, so their seeds are refused.

@@ -199,6 +199,8 @@ fn impossible_initialisers_are_errors() {
         Init::Normal { std: f32::NAN },
         Init::XavierUniform { gain: f32::NAN },
         Init::XavierNormal { gain: f32::INFINITY },
+        Init::Constant(f32::NAN),
+        Init::Constant(f32::INFINITY),
     ];
     for init in bad {
         let error = Parameters::new(&Device::cpu(), &Linear::new(2, 2).init(init, Init::Linear), 0).unwrap_err();

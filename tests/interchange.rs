@@ -228,13 +228,17 @@ fn files_of_other_formats_are_recognised() {
     let huge = |len: u64, header: &str| [&len.to_le_bytes(), header.as_bytes()].concat();
     let no_data = r#"{"a":{"dtype":"F32","shape":[1152921504606846976],"data_offsets":[0,4611686018427387904]}}"#;
     let overflow = r#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}"#;
-    let files: [(Vec<u8>, &str); 11] = [
+    let files: [(Vec<u8>, &str); 15] = [
+        (b"GGUF\x03\0\0\0abcdefgh".to_vec(), "GGUF"),
+        (b"\x93NUMPY\x01\0v\0{'descr'".to_vec(), "NumPy"),
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec(), "gzip"),
+        (b"{\"weights\": [1, 2, 3]}".to_vec(), "JSON"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n".to_vec(), "git lfs pull"),
         (b"PK\x03\x04\x00\x00\x08\x08\x00\x00".to_vec(), "save_file"),
         (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.".to_vec(), "save_file"),
         (b"\x89HDF\r\n\x1a\n\x00\x00".to_vec(), "HDF5"),
         (b"<!DOCTYPE html><html>".to_vec(), "web page"),
-        (Vec::new(), "cut short"),
+        (Vec::new(), "is empty"),
         (b"abc".to_vec(), "cut short"),
         (huge(u64::MAX, "{}"), "no safetensors file"),
         (huge(no_data.len() as u64, no_data), "cut short"),

@@ -134,6 +134,16 @@ fn messages_are_explained_as_they_are() {
         let x = graph.input(&Tensor::zeros(&device, 4, 1)?)?;
         gradients(&mut graph, x, &[x]).map(drop)
     };
+    let trained_twice = || {
+        let layer = Linear::new(2, 1);
+        let model = || Sequential::new().add(layer.clone());
+        let trainer = || Trainer::new(&device, model(), Mse::new(), Sgd::new(0.1), 0);
+        let (mut first, mut second) = (trainer()?, trainer()?);
+        let mut result = Ok(());
+        let inner = |_: &_| result = second.fit(&points, Fit::new(1, 10)).map(drop);
+        first.fit(&points, Fit::new(1, 10).on_epoch(inner))?;
+        result
+    };
     let placed_twice = |second: &Device, seed| {
         let layer = Linear::new(2, 1);
         Parameters::new(&device, &layer, 0)?;
@@ -160,6 +170,7 @@ fn messages_are_explained_as_they_are() {
         unreduced().err(),
         placed_twice(&device, 1).err(),
         placed_twice(&Device::cpu(), 0).err(),
+        trained_twice().err(),
         Optimizer::new(&Parameters::new(&device, &mlp(2, 1), 0).unwrap(), Sgd::new(0.1).nesterov(true)).err(),
     ];
     for message in messages {

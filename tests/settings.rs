@@ -273,6 +273,32 @@ fn optimizers_refuse_impossible_settings() {
     assert_eq!(optimizer.learning_rate(), 0.1);
 }
 
+/// What has no effect, or another than its name says, is no setting.
+#[test]
+fn settings_that_can_do_nothing_are_errors() {
+    let parameters = Parameters::new(&Device::cpu(), &model(), 0).unwrap();
+    let refused = |rule: Sgd, words: &str| {
+        let error = Optimizer::new(&parameters, rule).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    let sgd = || Sgd::new(0.1);
+    refused(sgd().clip_norm(0.0), "a norm to clip to of 0; give a positive one");
+    refused(sgd().clip_value(0.0), "a value to clip to of 0; give a positive one");
+    refused(sgd().shrink(1.0), "a shrink of 1; give a share from 0 to below 1");
+    refused(sgd().shrink(2.0), "a shrink of 2");
+    let names = "has no parameters; the model's are 0.weight, 0.bias, 2.weight, 2.bias";
+    refused(sgd().group(|name| name.starts_with("head."), 0.1, 0.0), &format!("group 0 {names}"));
+    // The first one has them all.
+    refused(sgd().group(|_| true, 0.1, 0.0).group(head, 0.2, 0.0), &format!("group 1 {names}"));
+    Optimizer::new(&parameters, sgd().group(head, 0.1, 0.0).group(|_| true, 0.2, 0.0)).unwrap();
+    // Before anything is placed.
+    let layer = Linear::new(2, 1);
+    let trained = Trainer::new(&Device::cpu(), layer.clone(), Mse::new(), sgd().group(|_| false, 0.1, 0.0), 0);
+    assert_kind("a group of none", trained, ErrorKind::InvalidInput);
+    assert!(layer.weight().value().is_err());
+}
+
 /// Constants that only the recording functions see, which anyone may call.
 #[test]
 fn updates_refuse_impossible_constants_and_shapes() {

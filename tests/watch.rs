@@ -132,6 +132,19 @@ fn early_stopping_knows_its_monitor_and_the_smallest_gain() {
     let error = trainer(&Device::cpu(), 0.1).fit(&train, Fit::new(3, 10).early_stopping(hopeless)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("Fit::validation"), "{error}");
+    // The last epoch alone is measured, or no improvement is one.
+    for (fit, words) in [
+        (Fit::new(3, 10).validation(&validation).evaluate_every(0).early_stopping(hopeless), "evaluate_every"),
+        (
+            Fit::new(3, 10).validation(&validation).early_stopping(EarlyStopping::new(1).min_delta(f32::NAN)),
+            "min_delta of NaN",
+        ),
+        (Fit::new(3, 10).validation(&validation).early_stopping(EarlyStopping::new(1).min_delta(-1.0)), "of -1"),
+    ] {
+        let error = trainer(&Device::cpu(), 0.1).fit(&train, fit).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(words), "{error}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::{Dataset, rows};
 use crate::device::MAX_ELEMENTS;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files;
 
 /// Images and their labels from two files of MNIST's format (IDX): each image becomes a row of inputs, its label the
 /// target, a class number.
@@ -81,12 +82,11 @@ const LARGE: usize = 1 << 28;
 const RATIO: u64 = 100;
 
 fn read(path: &Path) -> Result<Array> {
-    let io = |error: std::io::Error| {
-        let detail = match error.kind() {
-            IoKind::UnexpectedEof => format!("{} is truncated; download it again", path.display()),
-            _ => format!("{} can't be read: {error}", path.display()),
-        };
-        Error::new(ErrorKind::Io, "idx", detail)
+    let io = |error: std::io::Error| match error.kind() {
+        IoKind::UnexpectedEof => {
+            Error::new(ErrorKind::Io, "idx", format!("{} is truncated; download it again", path.display()))
+        }
+        _ => files::unreadable("idx", path, &error),
     };
     let fail = |detail: String| Error::input("idx", format!("{} {detail}", path.display()));
     let file = File::open(path).map_err(io)?;

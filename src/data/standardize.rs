@@ -5,7 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::{Dataset, rows};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::files;
 
 /// Scales columns to mean 0 and standard deviation 1, as fitted to the training data: scikit-learn's
@@ -139,10 +139,8 @@ impl Standardize {
     /// A file that can't be read, or one that holds something else.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let detail = format!("{} can't be read: {error}", path.display());
-            Error::new(ErrorKind::Io, "Standardize::load", detail)
-        })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| files::unreadable("Standardize::load", path, &error))?;
         parse(&text).map_err(|detail| Error::input("Standardize::load", format!("{}: {detail}", path.display())))
     }
 

@@ -139,7 +139,8 @@ impl DeviceOptions {
         } else {
             "; a software GPU driver is one package away (Debian: apt-get install mesa-vulkan-drivers)"
         };
-        let detail = format!("no device is called '{name}'{source}; present: {}{hint}", names::list(present));
+        let (list, words) = (names::list(present), names::WORDS);
+        let detail = format!("no device is called '{name}'{source}; present: {list}; other names are {words}{hint}");
         Error::new(ErrorKind::NoDevice, "device", detail)
     }
 }

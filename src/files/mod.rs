@@ -53,13 +53,41 @@ pub(crate) fn readable_len(path: &Path) -> io::Result<u64> {
 
 fn unwritable(operation: &str, path: &Path, error: &io::Error) -> Error {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
-    let detail = match folder {
-        Some(folder) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => {
-            format!("{} can't be written: there is no folder {}; create it first", path.display(), folder.display())
+    let reason = match (misunderstood(path), folder) {
+        (Some(reason), _) => reason.into(),
+        (None, Some(folder)) if matches!(error.kind(), Io::NotFound | Io::NotADirectory) => {
+            format!("there is no folder {}; create it first", folder.display())
         }
-        _ => format!("{} can't be written: {error}", path.display()),
+        _ => error.to_string(),
     };
-    Error::new(ErrorKind::Io, operation, detail)
+    Error::new(ErrorKind::Io, operation, format!("{} can't be written: {reason}", path.display()))
+}
+
+/// The error of a file that can't be read.
+pub(crate) fn unreadable(operation: &str, path: &Path, error: &io::Error) -> Error {
+    let reason = match (misunderstood(path), std::env::current_dir()) {
+        (Some(reason), _) => reason.into(),
+        _ if path.is_dir() => "it is a folder; give the path of a file".into(),
+        (None, Ok(folder)) if error.kind() == Io::NotFound && path.is_relative() => {
+            format!("{error}; the program runs in {}", folder.display())
+        }
+        _ => error.to_string(),
+    };
+    Error::new(ErrorKind::Io, operation, format!("{} can't be read: {reason}", path.display()))
+}
+
+/// What is wrong with a path that others would understand.
+fn misunderstood(path: &Path) -> Option<&'static str> {
+    let text = path.to_string_lossy();
+    if text.is_empty() {
+        Some("the path is empty")
+    } else if text.contains("://") {
+        Some("it is a web address; give the path of a file")
+    } else if text.starts_with("~/") {
+        Some("only a shell replaces ~; give the whole path")
+    } else {
+        None
+    }
 }
 
 fn irregular(about: &Metadata) -> io::Error {

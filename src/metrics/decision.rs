@@ -176,6 +176,12 @@ impl Decision {
                           BceWithLogits, Decision::between(0.0, 1.0) for targets of 0 and 1";
             return Err(Error::shape(operation, detail));
         }
+        if let Self::Threshold { output, target } = self
+            && (output.is_nan() || target.is_nan())
+        {
+            let detail = "a threshold of NaN; give Decision::between the two values that targets have";
+            return Err(Error::input(operation, detail));
+        }
         Ok(())
     }
 }

@@ -48,7 +48,8 @@ impl Init {
     pub(crate) fn draw(self, len: usize, [inputs, outputs]: [usize; 2], rng: &mut ChaCha8Rng) -> Result<Vec<f32>> {
         let (i, o) = (inputs as f32, outputs as f32);
         match self {
-            Self::Constant(value) => Ok(vec![value; len]),
+            Self::Constant(value) if value.is_finite() => Ok(vec![value; len]),
+            Self::Constant(value) => Err(Error::input("init", format!("a constant of {value}; give a finite one"))),
             Self::Uniform { bound } => uniform(bound, len, rng),
             Self::Normal { std } => normal(std, len, rng),
             Self::XavierUniform { gain } => uniform(gain * (6.0 / (i + o)).sqrt(), len, rng),

@@ -167,7 +167,7 @@ default!(Mse, Mae, BceWithLogits);
 
 /// Cross-entropy of logits [n, c] with class numbers [n, 1] or probabilities [n, c]: PyTorch's `CrossEntropyLoss`.
 ///
-/// Class numbers are checked when training begins; that probabilities sum to 1 is not checked.
+/// When training begins, class numbers are checked, and that no probability is negative; not that they sum to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CrossEntropy {
     reduction: Reduction,
@@ -202,7 +202,18 @@ impl Loss for CrossEntropy {
     fn check_targets(&self, data: &Dataset, outputs: usize) -> Result<()> {
         match data.target_cols() {
             1 => data.class_numbers("cross_entropy", outputs).map(drop),
-            _ => Ok(()),
+            cols => match data.targets().iter().position(|target| *target < 0.0) {
+                Some(at) => {
+                    let detail = format!(
+                        "row {} has the target {}; rows of targets are probabilities, one-hot or not, none below 0 (for -1 \
+                         and 1 call data.map_targets(|target| (target + 1.0) / 2.0)?)",
+                        at / cols,
+                        data.targets()[at]
+                    );
+                    Err(Error::input("cross_entropy", detail))
+                }
+                None => Ok(()),
+            },
         }
     }
 }

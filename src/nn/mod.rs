@@ -22,6 +22,7 @@ pub use init::Init;
 pub use linear::Linear;
 pub use loss::{BceWithLogits, CrossEntropy, Huber, Loss, Mae, Mse};
 pub use normalization::LayerNorm;
+pub(crate) use parameter::Claim;
 pub use parameter::Parameter;
 pub use parameters::Parameters;
 pub(crate) use parameters::Stretch;

@@ -1,6 +1,6 @@
 //! Layer normalisation.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Var};
 use crate::nn::{Init, Module, Parameter};
 
@@ -24,6 +24,11 @@ impl LayerNorm {
 
 impl Module for LayerNorm {
     fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
+        let ([rows, cols], [_, own]) = (graph.shape(x)?, self.weight.shape());
+        if cols != own {
+            let detail = format!("the input is {rows} x {cols}, but the layer takes {own} columns");
+            return Err(Error::shape("layer_norm", detail));
+        }
         let mean = graph.mean_cols(x)?;
         let centred = graph.sub(x, mean)?;
         let squares = graph.mul(centred, centred)?;

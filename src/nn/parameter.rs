@@ -30,6 +30,8 @@ struct Inner {
     seed: Mutex<Option<u64>>,
     place: OnceLock<Place>,
     frozen: AtomicBool,
+    /// While a [`Claim`] holds it.
+    claimed: AtomicBool,
 }
 
 /// Where a parameter lies: in a home, from an element on.
@@ -75,7 +77,8 @@ impl Parameter {
 
     fn from_parts(shape: [usize; 2], vector: bool, fans: [usize; 2], init: Init) -> Self {
         let (loaded, seed, place) = (Mutex::new(None), Mutex::new(None), OnceLock::new());
-        Self(Arc::new(Inner { shape, vector, fans, init, loaded, seed, place, frozen: AtomicBool::new(false) }))
+        let [frozen, claimed] = [(); 2].map(|()| AtomicBool::new(false));
+        Self(Arc::new(Inner { shape, vector, fans, init, loaded, seed, place, frozen, claimed }))
     }
 
     /// A new parameter of the same shape that belongs to a layer from `inputs` to `outputs` columns.
@@ -191,6 +194,36 @@ impl Parameter {
                 ),
             )
         })
+    }
+}
+
+/// Parameters that one trainer trains: no other may until this is dropped.
+pub(crate) struct Claim(Vec<Parameter>);
+
+impl Claim {
+    /// Claims those of these parameters that are not frozen.
+    ///
+    /// # Errors
+    /// Another claim holds one of them.
+    pub(crate) fn new<'a>(operation: &str, named: impl Iterator<Item = (&'a str, &'a Parameter)>) -> Result<Self> {
+        let mut claim = Self(Vec::new());
+        for (name, parameter) in named.filter(|(_, parameter)| !parameter.is_frozen()) {
+            if parameter.0.claimed.swap(true, Ordering::Acquire) {
+                let detail = format!(
+                    "{name} is being trained by another trainer; wait until its fit has returned, freeze the parameters \
+                     that both use, or train a copy (Parameters::copy_from)"
+                );
+                return Err(Error::input(operation, detail));
+            }
+            claim.0.push(parameter.clone());
+        }
+        Ok(claim)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|parameter| parameter.0.claimed.store(false, Ordering::Release));
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Settings {
     pub(super) decoupled_decay: f32,
     pub(super) shrink: f32,
     pub(super) clip_value: Option<f32>,
-    pub(super) clip_norm: f32,
+    pub(super) clip_norm: Option<f32>,
     pub(super) groups: Vec<Group>,
 }
 
@@ -70,7 +70,7 @@ impl Settings {
             decoupled_decay: 0.0,
             shrink: 0.0,
             clip_value: None,
-            clip_norm: 0.0,
+            clip_norm: None,
             groups: Vec::new(),
         }
     }
@@ -82,16 +82,41 @@ impl Settings {
             ("learning rate", self.learning_rate),
             ("weight decay", self.decay),
             ("decoupled weight decay", self.decoupled_decay),
-            ("shrink", self.shrink),
-            ("value to clip to", self.clip_value.unwrap_or_default()),
-            ("norm to clip to", self.clip_norm),
         ];
         for (name, value) in values.into_iter().chain(group_values) {
             if !(value >= 0.0 && value.is_finite()) {
                 return Err(Error::input("optimizer", format!("a {name} of {value}; give a finite one of at least 0")));
             }
         }
+        let clips = [("value to clip to", self.clip_value), ("norm to clip to", self.clip_norm)];
+        for (name, limit) in clips.into_iter().filter_map(|(name, limit)| Some((name, limit?))) {
+            if !(limit > 0.0 && limit.is_finite()) {
+                let detail = format!("a {name} of {limit}; give a positive one, or don't call it");
+                return Err(Error::input("optimizer", detail));
+            }
+        }
+        if !(0.0..1.0).contains(&self.shrink) {
+            let detail = format!("a shrink of {}; give a share from 0 to below 1", self.shrink);
+            return Err(Error::input("optimizer", detail));
+        }
         Ok(())
+    }
+
+    /// The group that a parameter of this name is in.
+    pub(super) fn group_of(&self, name: &str) -> Option<usize> {
+        self.groups.iter().position(|group| (group.has)(name))
+    }
+
+    /// An error if a group has none of these parameters, as one whose names are misspelt.
+    pub(super) fn check_groups(&self, names: &[&str]) -> Result<()> {
+        let is_empty = |group: &usize| names.iter().all(|name| self.group_of(name) != Some(*group));
+        match (0..self.groups.len()).find(is_empty) {
+            Some(group) => {
+                let detail = format!("group {group} has no parameters; the model's are {}", names.join(", "));
+                Err(Error::input("optimizer", detail))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -118,7 +143,7 @@ macro_rules! settings {
             }
 
             /// Values shrink by this share each step, whatever the rate: `θ -= share θ`. With a rate of 0.01, a
-            /// hundred times as much as the same number of decoupled weight decay.
+            /// hundred times as much as the same number of decoupled weight decay. From 0 to below 1.
             pub fn shrink(mut self, share: f32) -> Self {
                 self.settings.shrink = share;
                 self
@@ -133,13 +158,14 @@ macro_rules! settings {
             /// Scales the gradients down to this norm, taken over all parameters (of the clamped gradients, if values are
             /// clipped, too), where it is larger: PyTorch's `clip_grad_norm_`.
             pub fn clip_norm(mut self, limit: f32) -> Self {
-                self.settings.clip_norm = limit;
+                self.settings.clip_norm = Some(limit);
                 self
             }
 
             /// Gives the parameters whose name `has` accepts, and that no earlier group has, a learning rate and a
             /// weight decay of their own, whatever the others': PyTorch's parameter groups. The decay is decoupled if
-            /// the algorithm's is, else added to the gradient. The schedule multiplies all rates.
+            /// the algorithm's is, else added to the gradient. The schedule multiplies all rates. A group that has no
+            /// parameter is an error.
             pub fn group(
                 mut self,
                 has: impl Fn(&str) -> bool + Send + Sync + 'static,

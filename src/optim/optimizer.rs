@@ -56,10 +56,11 @@ impl Optimizer {
     /// An algorithm for these parameters.
     ///
     /// # Errors
-    /// Settings that are negative or not finite, or that the algorithm refuses; no memory for its state.
+    /// Settings that are negative or not finite, or that the algorithm refuses; a group without parameters; no memory for
+    /// the algorithm's state.
     pub fn new(parameters: &Parameters, algorithm: impl Algorithm + 'static) -> Result<Self> {
         let device = parameters.device();
-        check(&algorithm, device)?;
+        check(&algorithm, device, &parameters.named().map(|(name, _)| name).collect::<Vec<_>>())?;
         let len = parameters.padded_len();
         let rates = algorithm.settings().groups.len() + 1;
         Ok(Self {
@@ -175,11 +176,10 @@ impl Optimizer {
     ) -> Result<Vec<Var>> {
         let settings = self.algorithm.settings();
         let clip_value = settings.clip_value.unwrap_or(f32::INFINITY);
-        let group_of = |name: &str| settings.groups.iter().position(|group| (group.has)(name));
-        let stretches = self.parameters.stretches(has, group_of);
+        let stretches = self.parameters.stretches(has, |name| settings.group_of(name));
         let gradients = stretches.iter().map(|stretch| gradients(graph, stretch)).collect::<Result<Vec<_>>>()?;
         let mut norm = graph.constant(0.0);
-        if settings.clip_norm > 0.0 {
+        if settings.clip_norm.is_some() {
             for (i, gradient) in gradients.iter().enumerate() {
                 let square =
                     graph.call1(Sum { square: true, clip: clip_value, ..Sum::new(Over::All, 1.0) }, &[*gradient])?;
@@ -199,7 +199,7 @@ impl Optimizer {
                 decoupled_decay,
                 shrink: settings.shrink,
                 clip_value,
-                clip_norm: settings.clip_norm,
+                clip_norm: settings.clip_norm.unwrap_or_default(),
                 ..self.algorithm.update()
             };
             let rates = &self.rates[stretch.group.unwrap_or(settings.groups.len())];
@@ -337,10 +337,11 @@ impl Optimizer {
     }
 }
 
-/// An error if an algorithm's settings make no sense, or its kernels refuse its constants: found by recording an update
-/// of one parameter, so that no model is placed for it in vain.
-pub(crate) fn check(algorithm: &dyn Algorithm, device: &Device) -> Result<()> {
+/// An error if an algorithm's settings make no sense for parameters of these names, or its kernels refuse its constants:
+/// found by recording an update of one parameter, so that no model is placed for it in vain.
+pub(crate) fn check(algorithm: &dyn Algorithm, device: &Device, names: &[&str]) -> Result<()> {
     algorithm.settings().check()?;
+    algorithm.settings().check_groups(names)?;
     let [gradients, values, squared_norm] = [(); 3].map(|()| Tensor::zeros(device, 1, 1));
     let (gradients, values, squared_norm) = (gradients?, values?, squared_norm?);
     let state = (0..algorithm.states()).map(|_| Tensor::zeros(device, 1, 1)).collect::<Result<Vec<_>>>()?;

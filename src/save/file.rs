@@ -85,7 +85,7 @@ pub(crate) struct Contained<'a> {
 impl Contained<'static> {
     /// The file at this path.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let unreadable = |error| io_error(path, &error);
+        let unreadable = |error| files::unreadable("load", path, &error);
         let len = files::readable_len(path).map_err(unreadable)?;
         Self::new(File::open(path).map_err(unreadable)?, len, path)
     }
@@ -101,14 +101,20 @@ impl<'a> Contained<'a> {
     fn new(mut source: impl Source + 'a, len: u64, path: &Path) -> Result<Self> {
         let unreadable = |error| io_error(path, &error);
         let damaged = |detail: &dyn Display| io_error(path, &format!("{detail}; it is damaged or cut short"));
+        if len == 0 {
+            return Err(io_error(path, &"the file is empty; download or save it again"));
+        }
         let mut first = [0; 8];
         let known = first.len().min(len as usize);
         source.read_exact(first.get_mut(..known).unwrap_or_default()).map_err(unreadable)?;
-        if let Some(other) = other_format(&first) {
-            return Err(io_error(path, &other));
-        }
         let header_len = u64::from_le_bytes(first);
         let start = header_len.saturating_add(8);
+        // The length of a header begins with the bytes of another format only by chance.
+        if (start > len || header_len > MAX_HEADER)
+            && let Some(other) = other_format(&first)
+        {
+            return Err(io_error(path, &other));
+        }
         if start > len {
             let detail = "no safetensors file, or one whose header is cut short";
             return Err(io_error(path, &format!("{detail}: {len} bytes, of which the first are {first:?}")));
@@ -187,15 +193,17 @@ fn io_error(path: &Path, error: &dyn Display) -> Error {
 }
 
 /// What people take for a safetensors file, by its first bytes.
-fn other_format(first: &[u8; 8]) -> Option<&'static str> {
-    let formats: [(&[u8], &str); 5] = [
+fn other_format(first: &[u8]) -> Option<&'static str> {
+    let formats: [(&[u8], &str); 9] = [
         (b"version ", "a pointer of Git LFS, not the file itself; fetch it with git lfs pull"),
         (b"PK\x03\x04", "a file of torch.save; in Python, write safetensors.torch.save_file(model.state_dict(), path)"),
         (b"\x80", "a pickle; in Python, write safetensors.torch.save_file(model.state_dict(), path)"),
         (b"\x89HDF", "an HDF5 file (Keras's), no safetensors file"),
+        (b"\x93NUMPY", "a NumPy array; in Python, write safetensors.numpy.save_file({name: array}, path)"),
+        (b"GGUF", "a GGUF file (llama.cpp's), no safetensors file"),
+        (b"\x1f\x8b", "packed by gzip; unpack it (gunzip)"),
+        (b"{\"", "JSON, no safetensors file"),
         (b"<", "a web page or XML, no safetensors file; download the file itself"),
     ];
-    // A header's length in bytes begins like that, too: then zeros follow.
-    let is_length = first[4..] == [0; 4];
-    formats.into_iter().find(|(start, _)| !is_length && first.starts_with(start)).map(|(_, what)| what)
+    formats.into_iter().find(|(start, _)| first.starts_with(start)).map(|(_, what)| what)
 }

@@ -270,6 +270,21 @@ impl<'a> Fit<'a> {
             );
             return Err(Error::input("fit", detail));
         }
+        self.check_stopping()
+    }
+
+    /// Whether early stopping can tell a better epoch.
+    fn check_stopping(&self) -> Result<()> {
+        let Some(stopping) = self.early_stopping else { return Ok(()) };
+        if self.evaluate_every == 0 {
+            let detail = "early stopping compares measurements, but evaluate_every(0) measures the last epoch alone; measure \
+                          more often";
+            return Err(Error::input("fit", detail));
+        }
+        if !(stopping.min_delta >= 0.0 && stopping.min_delta.is_finite()) {
+            let detail = format!("a min_delta of {}; give a finite one of at least 0", stopping.min_delta);
+            return Err(Error::input("fit", detail));
+        }
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use super::{Fit, History, Session};
 use crate::data::Dataset;
 use crate::device::{Device, PendingRead};
 use crate::error::{Error, Result};
+use crate::nn::Claim;
 use crate::random;
 
 /// Of a larger model no second epoch is queued before the first one's results are there: its epochs are long, and a second
@@ -141,6 +142,8 @@ pub(super) async fn train(
             session.loss.check_targets(data, session.output_cols(data)?)?;
         }
     }
+    let claim = |session: &&mut Session| Claim::new("fit", session.parameters.named());
+    let _claims = sessions.iter().map(claim).collect::<Result<Vec<_>>>()?;
     let rows: Vec<_> =
         data.iter().zip(&chosen).map(|(data, [rows, _])| Rows { data, chosen: rows.as_deref() }).collect();
     let mut held_out = Some(Vec::new());

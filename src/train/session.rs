@@ -56,7 +56,8 @@ impl Session {
         seed: u64,
     ) -> Result<Self> {
         // Before anything is placed.
-        check(&algorithm, device)?;
+        let named = model.named_parameters();
+        check(&algorithm, device, &named.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())?;
         let model: Arc<dyn Module> = Arc::new(model);
         let parameters = Parameters::new(device, &model, seed)?;
         Ok(Self {

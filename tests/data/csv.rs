@@ -45,6 +45,11 @@ fn spellings_of_one_number_are_one_class() {
     assert_eq!(given.targets(), [1.0, 1.0, 0.0]);
     let truths = read(Csv::labels("y"), "y,b\nTrue,0\nFALSE,1\ntrue,2\n");
     assert_eq!((truths.targets(), truths.class_names().len()), (&[1.0, 0.0, 1.0][..], 2));
+    let mixed = read(Csv::labels("y"), "y,b\nTrue,0\n1,1\n0,2\nfalse,3\n");
+    assert_eq!(
+        (mixed.targets(), mixed.class_names()),
+        (&[1.0, 1.0, 0.0, 0.0][..], &["0", "True"].map(String::from)[..])
+    );
     // Codes with a letter among them are text, and so are numbers that an f64 can't distinguish.
     assert_eq!(read(Csv::labels("y"), "y,b\n1,0\n01,1\nA1,2\n").class_names(), ["01", "1", "A1"]);
     let ids = read(Csv::labels("y"), "y,b\n9007199254740992,0\n9007199254740993,1\n");
@@ -96,6 +101,12 @@ fn missing_values_are_refused_or_their_rows_left_out() {
         let table = format!("a,y,note\n1,yes,{mark}\n{mark},yes,x\n2,{mark},x\n3,no,x\n");
         let kept = read(drop, &table);
         assert_eq!((kept.inputs(), kept.targets()), (&[1.0, 3.0][..], &[1.0, 0.0][..]), "{mark}");
+    }
+    // What a spreadsheet writes where a formula failed, which pandas takes for text.
+    for mark in ["#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"] {
+        let drop = |csv: Csv| csv.missing(Missing::DropRow);
+        assert_eq!(read(drop(Csv::labels("y")), &format!("a,y\n1,yes\n2,{mark}\n")).class_names(), ["yes"]);
+        assert_eq!(read(drop(Csv::values(["y"])), &format!("a,y\n1,5\n{mark},6\n")).targets(), [5.0]);
     }
     // These are words in pandas, too; in a column of numbers they are none.
     assert_eq!(read(Csv::labels("y"), "a,y\n1,none\n2,na\n").class_names(), ["na", "none"]);

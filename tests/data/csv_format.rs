@@ -31,6 +31,15 @@ fn blanks_before_quotes_do_not_make_another_label() {
     assert_eq!(read(Csv::labels("up"), header).inputs(), [1.0, 340.0, 2.0, 318.0]);
 }
 
+/// Byte order marks of files that were joined, and characters of no width, as web pages have them.
+#[test]
+fn invisible_characters_around_values_do_not_count() {
+    let table = "a,y\n\u{feff}5,yes\n6\u{200b},yes\u{200b}\n7,\u{2060}no\n8,\"\u{200b}no \"\n";
+    let data = read(Csv::labels("y"), table);
+    assert_eq!((data.inputs(), data.targets()), (&[5.0, 6.0, 7.0, 8.0][..], &[1.0, 1.0, 0.0, 0.0][..]));
+    assert_eq!(data.class_names(), ["no", "yes"]);
+}
+
 #[test]
 fn delimiters_of_every_kind() {
     let expected = read(Csv::values(["y"]), "a,b,y\n1,-2.5,3\n400,5,6\n");

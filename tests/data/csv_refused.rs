@@ -54,6 +54,42 @@ fn faults_are_told_with_their_line_and_column() {
 }
 
 #[test]
+fn values_that_are_nearly_numbers_are_told_with_what_is_in_the_way() {
+    let cases = [
+        ("12%", "remove \"%\" from the column's values"),
+        ("$1.50", "remove \"$\" from the column's values"),
+        ("7 kg", "remove \" kg\" from the column's values"),
+        ("\u{2212}12.5", "it has the character U+2212, which only looks like '-'"),
+        ("\u{ff15}", "it has the character U+FF15"),
+        ("1'234.5", "if '\\'' separates thousands, call thousands('\\'')"),
+        ("1 234", "if ' ' separates thousands, call thousands(' ')"),
+        ("1\u{202f}234", "if '\\u{202f}' separates thousands, call thousands('\\u{202f}')"),
+        ("1_234", "if '_' separates thousands, call thousands('_')"),
+        ("2026-11-26", WRONG),
+        ("abc", WRONG),
+    ];
+    for (value, way_out) in cases {
+        let message = error(&y(), &format!("a,y\n{value},1\n"));
+        assert!(message.starts_with(&format!("line 2, column 'a': '{value}' is not a number; ")), "{message}");
+        assert!(message.contains(way_out), "{message}");
+    }
+}
+
+/// pandas' `to_csv` and R's `write.csv` write the numbers of the rows in front, from which a network learns by heart.
+#[test]
+fn a_column_without_a_name_is_no_input() {
+    let expected = "column 0 has no name (pandas and R write row numbers like that); leave it out with ignore([0]), or \
+                    give it a name";
+    for table in [",a,y\n0,5,1\n1,6,2\n", "\"\",a,y\n1,5,1\n2,6,2\n"] {
+        assert_eq!(error(&y(), table), expected);
+        assert_eq!(error(&Csv::labels(2).header(true), table), expected);
+        let data = y().ignore([0]).read_from(table.as_bytes()).unwrap();
+        assert_eq!((data.inputs(), data.targets()), (&[5.0, 6.0][..], &[1.0, 2.0][..]));
+    }
+    assert!(error(&y(), "a,y,\n5,1,\n").starts_with("column 2 has no name"));
+}
+
+#[test]
 fn quotes_that_never_close_are_found_where_they_open() {
     let open = "a quote opens here and is never closed; close it, or remove it if it is part of the value";
     // pandas: EOF inside string.
@@ -91,9 +127,22 @@ fn tables_and_columns_that_do_not_fit_are_refused() {
     let nowhere = Csv::labels("y").read("no such file.csv").unwrap_err();
     assert_eq!(nowhere.kind(), ErrorKind::Io);
     assert!(nowhere.to_string().starts_with("csv: no such file.csv can't be read"), "{nowhere}");
-    for (csv, call) in
-        [(y().decimal('"'), "decimal"), (y().comment(';').delimiter(';'), "comment"), (y().thousands('.'), "both")]
-    {
+    for (path, hint) in [
+        ("https://example.com/iris.csv", "it is a web address; give the path of a file"),
+        ("~/iris.csv", "only a shell replaces ~; give the whole path"),
+        ("", "the path is empty"),
+        (env!("CARGO_MANIFEST_DIR"), "it is a folder"),
+    ] {
+        let error = Csv::labels("y").read(path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.to_string().contains(hint), "{error}");
+    }
+    for (csv, call) in [
+        (y().decimal('"'), "decimal"),
+        (y().decimal('-'), "decimal"),
+        (y().comment(';').delimiter(';'), "comment"),
+        (y().thousands('.'), "both"),
+    ] {
         assert!(error(&csv, "a,y\n1,2\n").contains(call));
     }
 }
@@ -122,7 +171,14 @@ fn another_delimiter_is_recognised() {
 
 #[test]
 fn files_that_are_no_tables_are_told_by_their_first_bytes() {
-    let cases: [(&[u8], &str); 14] = [
+    let cases: [(&[u8], &str); 21] = [
+        (b"{\\rtf1\\ansi a,y\\par 1,2}", "RTF"),
+        (b"@RELATION iris\n@ATTRIBUTE a NUMERIC\n@DATA\n1,2\n", "ARFF"),
+        (b"% comment\n@relation iris\n", "ARFF"),
+        (b"<table><tr><td>1</td>", "web page"),
+        (b"\x04\x22\x4d\x18abc", "lz4"),
+        (b"Rar!\x1a\x07\0abc", "RAR"),
+        (b"\x1f\x9d\x90abc", "uncompress"),
         (b"\x1f\x8b\x08\0\0", "gunzip"),
         (b"PK\x03\x04\x14\0", "save the sheet as CSV"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "save the sheet as CSV"),

@@ -14,6 +14,11 @@ fn the_cpu_path_is_the_last_of_the_list_by_every_name() {
     let error = Device::named(&list.len().to_string()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoDevice);
     assert!(error.to_string().contains(&format!("{last}: cpu")), "{error}");
+    // The words of other libraries lead to those of this one.
+    for name in ["cuda", "cuda:0", "mps", "cpu:0", "opengl", "directx"] {
+        let error = Device::named(name).unwrap_err().to_string();
+        assert!(error.contains(&format!("'{name}'")) && error.contains("cpu, gpu, vulkan, metal, dx12, gl"), "{error}");
+    }
 }
 
 #[test]

@@ -153,3 +153,13 @@ fn logits_are_compared_with_zero() {
     let trainer = Trainer::new(&Device::cpu(), model, BceWithLogits::new(), Sgd::new(0.1), 0).unwrap();
     assert_eq!(trainer.evaluate(&data).unwrap().accuracy, Some(1.0));
 }
+
+/// More than an accuracy can compare; a regression has none.
+#[test]
+fn regressions_may_have_more_outputs_than_a_class_has_numbers() {
+    let data = Dataset::new(vec![1.0, 2.0], 1, vec![0.5; 2 * 65_001], 65_001).unwrap();
+    let mut trainer = Trainer::new(&Device::cpu(), Linear::new(1, 65_001), Mse::new(), Sgd::new(0.1), 0).unwrap();
+    let history = trainer.fit(&data, Fit::new(2, 2).validation(&data)).unwrap();
+    assert!(history.epochs[1].loss < history.epochs[0].loss);
+    assert_eq!(history.epochs[1].train.unwrap().accuracy, None);
+}

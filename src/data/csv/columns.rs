@@ -91,6 +91,15 @@ impl<'a> Columns<'a> {
             Some(said) => said,
             None => has_header(csv, source, first, below, &roles)?,
         };
+        if let Some(i) =
+            (0..roles.len()).find(|i| roles[*i] == Role::Input && first.fields[*i].is_empty() && has_header)
+        {
+            let detail = format!(
+                "column {i} has no name (pandas and R write row numbers like that); leave it out with ignore([{i}]), or \
+                 give it a name"
+            );
+            return Err(source.error(&detail));
+        }
         let names = (0..roles.len()).map(|i| if has_header { name(i) } else { i.to_string() }).collect();
         Ok(Self { csv, delimiter, has_header, names, roles, subtracted, first_line: first.line })
     }

@@ -47,17 +47,12 @@ impl Labels {
     ) -> Result<(Vec<f32>, Vec<String>)> {
         // From 2^53 on, several whole numbers share an f64.
         let number = |label: &str| format.number(label).filter(|number| number.abs() < 9_007_199_254_740_992.0);
-        let names = |of: &dyn Fn(&str) -> bool| match given {
-            [] => self.spellings.iter().all(|(label, _)| of(label)),
-            given => given.iter().all(|label| of(label)),
+        let number = |label: &str| number(label).or_else(|| boolean(label));
+        let all_numbers = match given {
+            [] => self.spellings.iter().all(|(label, _)| number(label).is_some()),
+            given => given.iter().all(|label| number(label).is_some()),
         };
-        let all_numbers = names(&|label| number(label).is_some());
-        let all_booleans = names(&|label| boolean(label).is_some());
-        let value = |label: &str| match (all_numbers, all_booleans) {
-            (true, _) => number(label),
-            (_, true) => boolean(label),
-            _ => None,
-        };
+        let value = |label: &str| if all_numbers { number(label) } else { None };
         // Adding 0 makes one zero of the two.
         let key = |label: &str| value(label).map_or(Key::Text(label.into()), |v| Key::Number((v + 0.0).to_bits()));
         let classes: Vec<String> = if given.is_empty() {

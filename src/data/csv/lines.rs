@@ -85,7 +85,7 @@ impl<'a> Rows<'a> {
         let is_end = |c: char| matches!(c, '\n' | '\r') || self.separates(c) || self.comment == Some(c);
         let (field, rest) = self.rest.split_at(self.rest.find(is_end).unwrap_or(self.rest.len()));
         self.rest = rest;
-        Cow::Borrowed(field.trim())
+        Cow::Borrowed(field.trim_matches(is_blank))
     }
 
     /// Takes a field in quotes; two quotes within it stand for one.
@@ -118,7 +118,7 @@ impl<'a> Rows<'a> {
             );
             return Err((opened, detail));
         }
-        let field = field.trim();
+        let field = field.trim_matches(is_blank);
         Ok(if field.contains("\"\"") { Cow::Owned(field.replace("\"\"", "\"")) } else { Cow::Borrowed(field) })
     }
 
@@ -130,7 +130,7 @@ impl<'a> Rows<'a> {
     }
 
     fn is_blank(&self, c: char) -> bool {
-        c.is_whitespace() && !matches!(c, '\n' | '\r') && self.delimiter != Delimiter::Character(c)
+        is_blank(c) && !matches!(c, '\n' | '\r') && self.delimiter != Delimiter::Character(c)
     }
 
     fn separates(&self, c: char) -> bool {
@@ -139,6 +139,11 @@ impl<'a> Rows<'a> {
             Delimiter::Whitespace => matches!(c, ' ' | '\t'),
         }
     }
+}
+
+/// White space, and what has no width: byte order marks, where files were joined, and the zero-width spaces of web pages.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
 }
 
 /// How many lines end in this text, whichever way they do.

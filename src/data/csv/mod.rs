@@ -15,6 +15,7 @@ use self::number::Format;
 use self::source::Source;
 use super::Dataset;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files;
 
 /// Reads a table of comma-separated values: which columns are targets, and how the file is written.
 ///
@@ -250,8 +251,7 @@ impl Csv {
     /// f32.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Dataset> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path)
-            .map_err(|error| Error::new(ErrorKind::Io, "csv", format!("{} can't be read: {error}", path.display())))?;
+        let bytes = std::fs::read(path).map_err(|error| files::unreadable("csv", path, &error))?;
         self.parse(&Source::new(Some(path)), &bytes)
     }
 
@@ -300,7 +300,8 @@ impl Csv {
             marks.push(("delimiter", mark));
         }
         for (i, (name, mark)) in marks.iter().enumerate() {
-            if matches!(mark, '"' | '\n' | '\r') || (*name != "delimiter" && mark.is_alphanumeric()) {
+            let in_numbers = mark.is_alphanumeric() || matches!(mark, '+' | '-');
+            if matches!(mark, '"' | '\n' | '\r') || (*name != "delimiter" && in_numbers) {
                 return Err(
                     source.error(&format!("{name}({mark:?}): this character has a meaning of its own; give another"))
                 );

@@ -2,11 +2,19 @@
 
 use std::borrow::Cow;
 
-/// Marks of a missing value: those of pandas, and the question mark of the UCI tables.
-const MISSING: [&str; 20] = [
+/// Marks of a missing value: those of pandas, the question mark of the UCI tables, and what spreadsheets write where a
+/// formula failed.
+const MISSING: [&str; 26] = [
     "", "?", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
-    "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+    "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!",
 ];
+
+/// What separates thousands in some country or program, besides points and commas.
+const THOUSANDS: [char; 7] = [' ', '\'', '’', '_', '\u{a0}', '\u{2009}', '\u{202f}'];
+
+/// Dashes that are no minus sign to a program: hyphens, and the minus of typesetters.
+const DASHES: [char; 8] =
+    ['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2212}', '\u{fe63}', '\u{ff0d}'];
 
 /// How numbers are written.
 #[derive(Clone, Debug)]
@@ -99,8 +107,38 @@ impl Format {
             decimal if as_if('.', self.thousands) => {
                 format!("the decimal mark was set to '{decimal}'; call decimal('.')")
             }
-            _ => "correct it, remove the row, or leave the column out with ignore(...)".into(),
+            _ => self
+                .way_out(field)
+                .unwrap_or_else(|| "correct it, remove the row, or leave the column out with ignore(...)".into()),
         }
+    }
+
+    /// What is in the way of a field that is nearly a number.
+    fn way_out(&self, field: &str) -> Option<String> {
+        let separates = |mark: &char| {
+            let with = Self { thousands: Some(*mark), ..self.clone() };
+            field.contains(*mark) && with.number(field).is_some()
+        };
+        if let Some(mark) = THOUSANDS.iter().find(|mark| self.thousands.is_none() && separates(mark)) {
+            return Some(format!("if {mark:?} separates thousands, call thousands({mark:?})"));
+        }
+        if let Some(c) = field.chars().find(|c| DASHES.contains(c) || (c.is_numeric() && !c.is_ascii())) {
+            let looks = if DASHES.contains(&c) { "'-'" } else { "a digit" };
+            return Some(format!(
+                "it has the character U+{:04X}, which only looks like {looks}; replace it",
+                u32::from(c)
+            ));
+        }
+        // A unit of money in front, any unit behind, and quotes of a kind that mean nothing in CSV.
+        let number = field.trim_start_matches(['$', '€', '£', '¥', '\'', '‘', '“']);
+        let number = number.trim_end_matches(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ')'));
+        self.number(number).filter(|_| number != field)?;
+        let around: Vec<_> = field.split(number).filter(|part| !part.is_empty()).collect();
+        let around: Vec<_> = around.iter().map(|part| format!("{part:?}")).collect();
+        Some(format!(
+            "remove {} from the column's values, or leave the column out with ignore(...)",
+            around.join(" and ")
+        ))
     }
 }
 

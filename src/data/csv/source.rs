@@ -11,15 +11,19 @@ pub(super) struct Source<'a> {
 }
 
 /// The first bytes of files that are no tables of text, what these are, and the way out.
-const FORMATS: [(&[u8], &str); 22] = [
+const FORMATS: [(&[u8], &str); 26] = [
     (b"\x1f\x8b", "is packed by gzip; unpack it (gunzip)"),
     (b"PK\x03\x04", "is a zip archive or a spreadsheet (.xlsx, .ods); unpack it, or save the sheet as CSV"),
     (b"\xd0\xcf\x11\xe0", "is a spreadsheet (.xls); save the sheet as CSV"),
     (b"BZh", "is packed by bzip2; unpack it (bunzip2)"),
     (b"\xfd7zXZ", "is packed by xz; unpack it (unxz)"),
     (b"\x28\xb5\x2f\xfd", "is packed by zstd; unpack it (unzstd)"),
+    (b"\x04\x22\x4d\x18", "is packed by lz4; unpack it (unlz4)"),
+    (b"\x1f\x9d", "is packed by compress; unpack it (uncompress)"),
+    (b"Rar!", "is a RAR archive; unpack it"),
     (b"7z\xbc\xaf", "is a 7-Zip archive; unpack it"),
     (b"%PDF", "is a PDF; copy the table into a text file"),
+    (b"{\\rtf", "is an RTF document; save it as plain text"),
     (b"PAR1", "is a Parquet file; convert it (pandas.read_parquet(...).to_csv(..., index=False))"),
     (b"ARROW1", "is an Arrow file; convert it (pandas.read_feather(...).to_csv(..., index=False))"),
     (b"Obj\x01", "is an Avro file; convert it to CSV"),
@@ -64,8 +68,15 @@ impl<'a> Source<'a> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let start = bytes.trim_ascii_start();
         let begins = |tag: &[u8]| start.get(..tag.len()).is_some_and(|found| found.eq_ignore_ascii_case(tag));
-        if [&b"<!doctype"[..], b"<html", b"<?xml"].into_iter().any(begins) {
+        if [&b"<!doctype"[..], b"<html", b"<table", b"<?xml"].into_iter().any(begins) {
             return Err(self.error("the file is a web page (or XML), not a table; download the file itself"));
+        }
+        let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        let content = lines.find(|line| !line.is_empty() && !line.starts_with(b"%")).unwrap_or_default();
+        if content.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"@relation")) {
+            return Err(
+                self.error("the file is an ARFF file (Weka's); remove the lines up to @data, call header(false)")
+            );
         }
         if begins(b"{") || begins(b"[{") || begins(b"[[") {
             return Err(self.error("the file is JSON; convert it (pandas.read_json(...).to_csv(..., index=False))"));

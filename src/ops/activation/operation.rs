@@ -2,7 +2,7 @@
 
 use super::{Activation, backward, forward};
 use crate::device::{Recording, Tensor};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Operation, Shape, Var};
 use crate::ops::operands;
 
@@ -17,6 +17,9 @@ pub(crate) struct Slope(pub(crate) Activation);
 impl Operation for Apply {
     fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let [x] = operands("activation", inputs)?;
+        if self.0.constants().iter().any(|constant| constant.is_nan()) {
+            return Err(Error::input("activation", format!("{:?}; give a number", self.0)));
+        }
         Ok(vec![x])
     }
 
