@@ -158,11 +158,11 @@ fn time_ensemble(device: &Device, members: usize, options: &Options) -> Result<(
                 "batch": options.batch,
                 "members": members,
                 "repeat": repeat - 1,
-                "us_per_member_step": rounded(us),
+                "us_per_step": rounded(us),
             });
             println!("{line}");
         } else {
-            println!("{us:.3} us a step of each of {members} members on {}", device.describe());
+            println!("{us:.3} us a step, of each of {members} members on {}", device.describe());
         }
     }
     Ok(())
