@@ -265,7 +265,14 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Sets the rates of the next `steps` steps, which the caller runs, and counts them.
+    /// Sets the rate of the next step, which the caller runs, and counts it.
+    pub(crate) fn begin_step(&mut self) -> Result<()> {
+        self.upload_rates(1)?;
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// Sets the rates of the next `steps` steps, which the caller runs, and counts them, and an epoch.
     pub(crate) fn begin_epoch(&mut self, steps: usize) -> Result<()> {
         self.upload_rates(steps)?;
         self.steps += steps as u64;
@@ -310,9 +317,7 @@ impl Optimizer {
         let rows = bases.iter().map(|base| self.rows(*base, steps)).collect::<Result<Vec<_>>>()?;
         if rows != self.uploaded {
             for (rates, rows) in self.rates.iter().zip(&rows) {
-                let mut padded = rows.clone();
-                padded.resize(rates.len(), 0.0);
-                rates.write(&padded)?;
+                rates.view(0, steps, 4)?.write(rows)?;
             }
             self.uploaded = rows;
         }

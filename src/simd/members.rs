@@ -76,39 +76,46 @@ pub(crate) fn take_lane(from: &[Element], lane: usize, to: &mut [f32]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to = from[lane]);
 }
 
-/// How `len` is shared out to tiles of at most `most`, evenly: how many tiles, their length, and how many are one longer.
-fn shares(len: usize, most: usize) -> [usize; 3] {
-    let tiles = len.div_ceil(most);
-    [tiles, len / tiles, len % tiles]
+/// `len` shared out evenly to tiles of at most `most`: where each begins, and its length.
+fn tiles(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
+    let count = len.div_ceil(most);
+    let (each, longer) = (len / count, len % count);
+    (0..count).map(move |tile| (tile * each + tile.min(longer), each + usize::from(tile < longer)))
 }
 
 impl Job<'_> {
+    /// All tiles. The smaller factor is gone through again and again, from the first cache, the other one once.
+    ///
     /// # Safety
     /// V's instructions must be the processor's, and the matrices must have the elements.
     #[inline(always)]
     unsafe fn run<V: Vector>(&self) {
-        let [col_tiles, cols, wider] = shares(self.n, COLS);
-        let [row_tiles, rows, taller] = shares(self.m, ROWS);
-        let mut j = 0;
-        for tile in 0..col_tiles {
-            let cols = cols + usize::from(tile < wider);
-            let mut i = 0;
-            for tile in 0..row_tiles {
-                let rows = rows + usize::from(tile < taller);
-                macro_rules! tiles {
-                    ($($rows:literal x $cols:literal)*) => {
-                        match (rows, cols) {
-                            $(($rows, $cols) => self.tile::<V, $rows, $cols>(i, j),)*
-                            _ => {}
-                        }
-                    };
-                }
+        let (rows, cols) = (tiles(self.m, ROWS), tiles(self.n, COLS));
+        let by_rows = self.n <= self.m;
+        let (outer, inner) = if by_rows { (rows, cols) } else { (cols, rows) };
+        for outer in outer {
+            for inner in inner.clone() {
+                let ((i, rows), (j, cols)) = if by_rows { (outer, inner) } else { (inner, outer) };
                 // SAFETY: handed on.
-                unsafe { tiles!(1 x 1 1 x 2 1 x 3 2 x 1 2 x 2 2 x 3 3 x 1 3 x 2 3 x 3 4 x 1 4 x 2 4 x 3) };
-                i += rows;
+                unsafe { self.one::<V>([i, j], [rows, cols]) };
             }
-            j += cols;
         }
+    }
+
+    /// # Safety
+    /// See [`Job::run`].
+    #[inline(always)]
+    unsafe fn one<V: Vector>(&self, [i, j]: [usize; 2], size: [usize; 2]) {
+        macro_rules! sizes {
+            ($($rows:literal x $cols:literal)*) => {
+                match size {
+                    $([$rows, $cols] => self.tile::<V, $rows, $cols>(i, j),)*
+                    _ => {}
+                }
+            };
+        }
+        // SAFETY: handed on.
+        unsafe { sizes!(1 x 1 1 x 2 1 x 3 2 x 1 2 x 2 2 x 3 3 x 1 3 x 2 3 x 3 4 x 1 4 x 2 4 x 3) };
     }
 
     /// The outputs from (i, j) on.

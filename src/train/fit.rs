@@ -28,6 +28,8 @@ pub struct Fit<'a> {
     pub(super) rows: Option<Vec<u32>>,
     pub(super) validation_rows: Option<Vec<u32>>,
     pub(super) drop_last: bool,
+    pub(super) shuffle: bool,
+    pub(super) evaluates: bool,
     pub(super) evaluate_every: usize,
     pub(super) resident_bytes: u64,
     pub(super) steps_per_submit: u32,
@@ -68,6 +70,8 @@ impl<'a> Fit<'a> {
             rows: None,
             validation_rows: None,
             drop_last: false,
+            shuffle: true,
+            evaluates: true,
             evaluate_every: 1,
             resident_bytes: u64::MAX,
             steps_per_submit: u32::MAX,
@@ -119,6 +123,26 @@ impl<'a> Fit<'a> {
     /// Drops the last mini-batch of an epoch if it is smaller than the others.
     pub fn drop_last(mut self, drop: bool) -> Self {
         self.drop_last = drop;
+        self
+    }
+
+    /// Whether the samples are shuffled before each epoch (on by default); otherwise they come in the order of the dataset,
+    /// or of [`Fit::rows`].
+    pub fn shuffle(mut self, shuffle: bool) -> Self {
+        self.shuffle = shuffle;
+        self
+    }
+
+    /// Whether the model is evaluated at all (on by default). Without, the history has the losses of the mini-batches
+    /// alone, and epochs take as long as their steps.
+    ///
+    /// ```
+    /// use wgrad::Fit;
+    ///
+    /// let fit = Fit::new(100, 32).evaluate(false);
+    /// ```
+    pub fn evaluate(mut self, evaluate: bool) -> Self {
+        self.evaluates = evaluate;
         self
     }
 
@@ -276,6 +300,10 @@ impl<'a> Fit<'a> {
     /// Whether early stopping can tell a better epoch.
     fn check_stopping(&self) -> Result<()> {
         let Some(stopping) = self.early_stopping else { return Ok(()) };
+        if !self.evaluates {
+            let detail = "early stopping compares measurements, but evaluate(false) makes none";
+            return Err(Error::input("fit", detail));
+        }
         if self.evaluate_every == 0 {
             let detail = "early stopping compares measurements, but evaluate_every(0) measures the last epoch alone; measure \
                           more often";
@@ -293,7 +321,8 @@ impl<'a> Fit<'a> {
         let shape = |fit: &Self| {
             let lens = [&fit.rows, &fit.validation_rows].map(|rows| rows.as_ref().map(Vec::len));
             let validation = fit.validation.map(|data| (data.len(), data.input_cols(), data.target_cols()));
-            let options = (fit.drop_last, fit.evaluate_every, fit.resident_bytes, fit.steps_per_submit, fit.fused);
+            let options =
+                (fit.drop_last, fit.evaluates, fit.evaluate_every, fit.resident_bytes, fit.steps_per_submit, fit.fused);
             (fit.batch_size, lens, validation, options)
         };
         shape(self) == shape(other)

@@ -18,6 +18,7 @@ mod results;
 mod run;
 mod session;
 mod snapshot;
+mod step;
 
 use std::fmt;
 #[cfg(feature = "safetensors")]
@@ -89,6 +90,34 @@ impl Trainer {
     pub fn fit(&mut self, train: &Dataset, fit: Fit<'_>) -> Result<History> {
         let device = self.device().clone();
         device.block_on("fit", "Session::fit", self.0.fit(train, fit))
+    }
+
+    /// Trains on one batch, such as one that has just arrived: inputs [rows, i] and targets [rows, t], row by row.
+    /// Returns its loss before the update. Calls for the batches of an epoch in their order give the same bits as
+    /// [`Trainer::fit`] with [`Fit::shuffle`]`(false)`; they are counted by the optimizer, not in the history.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Mse};
+    /// use wgrad::optim::Sgd;
+    /// use wgrad::{Device, Trainer};
+    ///
+    /// let mut trainer = Trainer::new(&Device::cpu(), Linear::new(1, 1), Mse::new(), Sgd::new(0.1), 0)?;
+    /// for i in 0..200 {
+    ///     // Two samples of y = 2 x - 1.
+    ///     let x = [(i % 5) as f32 / 4.0, (i % 7) as f32 / 6.0];
+    ///     trainer.step(&x, &x.map(|x| 2.0 * x - 1.0), 2)?;
+    /// }
+    /// assert!((trainer.predict(&[0.5], 1)?[0]).abs() < 0.05);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Values that are not whole rows, not finite, or of other widths than the model's; a loss that is NaN or infinite
+    /// ([`ErrorKind::NotFinite`](crate::ErrorKind::NotFinite)), after which parameters and optimizer are as before the
+    /// call; a lost device.
+    pub fn step(&mut self, inputs: &[f32], targets: &[f32], rows: usize) -> Result<f32> {
+        let device = self.device().clone();
+        device.block_on("step", "Session::step", self.0.step(inputs, targets, rows))
     }
 
     /// The device it trains on.

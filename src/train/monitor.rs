@@ -1,6 +1,6 @@
 //! Which epoch was the best, and when to stop.
 
-use super::EpochRecord;
+use super::{EpochRecord, History};
 
 /// The metric that selects the best epoch: a loss should be small, an accuracy large.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -43,6 +43,32 @@ impl Monitor {
             Self::TrainLoss => record.train.map(|metrics| metrics.loss),
             Self::TrainAccuracy => record.train.and_then(|metrics| metrics.accuracy),
         }
+    }
+}
+
+impl History {
+    /// The epoch with the best metric of those in which it was measured: the smallest loss or the largest accuracy; of
+    /// equals, the first. None if it never was.
+    ///
+    /// ```
+    /// use wgrad::data::{Labels, disk};
+    /// use wgrad::nn::{Linear, Mse};
+    /// use wgrad::optim::Sgd;
+    /// use wgrad::{Device, Fit, Monitor, Trainer};
+    ///
+    /// let data = disk(100, 0, Labels::ZeroOne)?;
+    /// let mut trainer = Trainer::new(&Device::cpu(), Linear::new(2, 1), Mse::new(), Sgd::new(0.1), 0)?;
+    /// let history = trainer.fit(&data, Fit::new(5, 10))?;
+    /// let best = history.best(Monitor::TrainLoss).unwrap();
+    /// assert!(history.epochs.iter().all(|epoch| best.train.unwrap().loss <= epoch.train.unwrap().loss));
+    /// assert!(history.best(Monitor::ValidationLoss).is_none());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn best(&self, monitor: Monitor) -> Option<&EpochRecord> {
+        let value = |record| monitor.of(record).map(f64::from).filter(|value| !value.is_nan());
+        let measured = self.epochs.iter().filter_map(|record| Some((record, value(record)?)));
+        let better = |a: (_, f64), b: (_, f64)| if monitor.prefers(b.1, a.1) { b } else { a };
+        measured.reduce(better).map(|(record, _)| record)
     }
 }
 

@@ -55,7 +55,7 @@ impl<'s, 'f> Running<'s, 'f> {
         let slots = if session.parameters.count() <= MAX_AHEAD { 2 } else { 1 };
         Ok(Self {
             number,
-            snapshots: Snapshots::new(session, slots).await?,
+            snapshots: Snapshots::new(&session.parameters, &session.optimizer, slots).await?,
             already,
             last: if fit.until { fit.epochs } else { already[0].saturating_add(fit.epochs) },
             queued: already[0],
@@ -73,19 +73,21 @@ impl<'s, 'f> Running<'s, 'f> {
     /// Prepares the next epoch, of this many steps; gives the order of the rows.
     async fn begin_epoch(&mut self, rows: Rows<'_>, steps: usize) -> Result<Vec<u32>> {
         let session = &mut *self.session;
-        self.snapshots.save(session, self.queued).await?;
+        self.snapshots.save(&session.optimizer, self.queued).await?;
         self.queued += 1;
         session.clock.write(&[f32::from_bits(session.optimizer.steps() as u32)])?;
         session.optimizer.begin_epoch(steps)?;
         let mut order = rows.numbers();
-        order.shuffle(&mut random::epoch_order(session.seed, self.queued));
+        if self.fit.shuffle {
+            order.shuffle(&mut random::epoch_order(session.seed, self.queued));
+        }
         Ok(order)
     }
 
     /// Whether the epoch that is queued is measured.
     fn measures(&self) -> bool {
         let every = self.fit.evaluate_every;
-        self.queued == self.last || (every > 0 && self.queued.is_multiple_of(every))
+        self.fit.evaluates && (self.queued == self.last || (every > 0 && self.queued.is_multiple_of(every)))
     }
 
     /// Takes in the results of all epochs but the last one, which the device may still work on, or of that, too.
@@ -119,7 +121,7 @@ impl Drop for Running<'_, '_> {
     fn drop(&mut self) {
         let recorded = self.session.history.epochs.len();
         if self.queued != recorded
-            && let Err(error) = self.snapshots.restore(self.session, recorded)
+            && let Err(error) = self.snapshots.restore(&mut self.session.optimizer, recorded)
         {
             log::error!("the parameters after epoch {recorded} could not be put back: {error}");
         }
@@ -165,6 +167,8 @@ pub(super) async fn train(
         held_out.map(|rows| self::sources(&device, &rows, chunk_rows(&device, rows[0].data), resident, &sources));
     let held_out = held_out.transpose()?;
     for session in &mut sessions {
+        // They know the rates' old place.
+        session.steps.clear();
         session.optimizer.reserve(rows[0].len().div_ceil(first.batch_size))?;
     }
     let (mut plan, mut evaluation, mut validation) = {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::History;
 use super::monitor::Best;
+use super::snapshot::Snapshots;
 use crate::data::Dataset;
-use crate::device::{Device, Tensor};
+use crate::device::{Device, Recording, Tensor};
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::nn::{Loss, Module, Parameters, Predictor};
@@ -40,7 +41,24 @@ pub struct Session {
     pub(super) history: History,
     /// The best epoch so far, where one was looked for.
     pub(super) best: Option<Best>,
+    /// The steps on single batches, the most recent first.
+    pub(super) steps: Vec<BatchStep>,
     predictor: Predictor,
+}
+
+/// The dispatches of a step, for batches of one shape.
+pub(super) struct BatchStep {
+    pub(super) shape: [usize; 3],
+    /// Columns of the model's output.
+    pub(super) outputs: usize,
+    /// Which parameters were frozen when it was recorded.
+    pub(super) frozen: Vec<bool>,
+    pub(super) inputs: Tensor,
+    pub(super) targets: Tensor,
+    pub(super) loss: Tensor,
+    pub(super) recording: Recording,
+    /// The state before the step, to go back to if the loss is not finite.
+    pub(super) before: Snapshots,
 }
 
 impl Session {
@@ -68,6 +86,7 @@ impl Session {
             clock: Tensor::zeros(device, 1, 1)?,
             history: History::default(),
             best: None,
+            steps: Vec::new(),
             predictor: Predictor::of(model.clone(), parameters.clone()),
             model,
             parameters,

@@ -1,9 +1,10 @@
 //! Snapshots to roll back to: parameters and optimizer state after an epoch.
 
-use super::Session;
 use crate::device::{Recording, Tensor};
 use crate::error::Result;
+use crate::nn::Parameters;
 use crate::ops::copy::broadcast;
+use crate::optim::Optimizer;
 
 /// Copies on the device, one for each epoch that may still turn out to be the last good one.
 pub(super) struct Snapshots {
@@ -20,14 +21,15 @@ struct Slot {
 
 impl Snapshots {
     /// Room for this many epochs.
-    pub(super) async fn new(session: &Session, slots: usize) -> Result<Self> {
-        let stretches = session.parameters.all();
+    pub(super) async fn new(parameters: &Parameters, optimizer: &Optimizer, slots: usize) -> Result<Self> {
+        let device = parameters.device();
+        let stretches = parameters.all();
         let values = stretches.iter().map(|stretch| stretch.values()).collect::<Result<Vec<_>>>()?;
-        let live: Vec<Tensor> = values.into_iter().chain(session.optimizer.state().iter().cloned()).collect();
+        let live: Vec<Tensor> = values.into_iter().chain(optimizer.state().iter().cloned()).collect();
         let slot = |_| -> Result<Slot> {
-            let [mut save, mut restore] = [(); 2].map(|()| Recording::new(&session.device));
+            let [mut save, mut restore] = [(); 2].map(|()| Recording::new(device));
             for tensor in &live {
-                let copy = Tensor::zeros(&session.device, 1, tensor.len())?;
+                let copy = Tensor::zeros(device, 1, tensor.len())?;
                 broadcast(&mut save, tensor, 1.0, &copy, false)?;
                 broadcast(&mut restore, &copy, 1.0, tensor, false)?;
             }
@@ -47,8 +49,8 @@ impl Snapshots {
     }
 
     /// Saves the state after this epoch.
-    pub(super) async fn save(&mut self, session: &Session, epoch: usize) -> Result<()> {
-        let (steps, optimizer_epoch) = (session.optimizer.steps(), session.optimizer.epoch());
+    pub(super) async fn save(&mut self, optimizer: &Optimizer, epoch: usize) -> Result<()> {
+        let (steps, optimizer_epoch) = (optimizer.steps(), optimizer.epoch());
         let slot = self.slot(epoch);
         slot.save.run_steps_async(0..1).await?;
         (slot.epoch, slot.steps, slot.optimizer_epoch) = (epoch, steps, optimizer_epoch);
@@ -56,10 +58,10 @@ impl Snapshots {
     }
 
     /// Goes back to the state after this epoch, if it is there.
-    pub(super) fn restore(&mut self, session: &mut Session, epoch: usize) -> Result<()> {
+    pub(super) fn restore(&mut self, optimizer: &mut Optimizer, epoch: usize) -> Result<()> {
         let slot = self.slot(epoch);
         if slot.epoch == epoch {
-            session.optimizer.go_to(slot.steps, slot.optimizer_epoch);
+            optimizer.go_to(slot.steps, slot.optimizer_epoch);
             slot.restore.run()?;
         }
         Ok(())

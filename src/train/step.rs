@@ -1,0 +1,89 @@
+//! A training step on a batch that the caller has.
+
+use super::session::{BatchStep, Session};
+use super::snapshot::Snapshots;
+use crate::data::Dataset;
+use crate::device::Tensor;
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::Graph;
+use crate::lower::lower;
+use crate::nn::Claim;
+
+/// Batch sizes whose steps are kept for the next calls.
+const KEPT: usize = 4;
+
+impl Session {
+    /// See [`Trainer::step`](crate::Trainer::step).
+    ///
+    /// # Errors
+    /// See [`Trainer::step`](crate::Trainer::step).
+    pub async fn step(&mut self, inputs: &[f32], targets: &[f32], rows: usize) -> Result<f32> {
+        if rows == 0 || !inputs.len().is_multiple_of(rows) || !targets.len().is_multiple_of(rows) {
+            let detail = format!(
+                "{} inputs and {} targets for {rows} rows; give as many of each for every row",
+                inputs.len(),
+                targets.len()
+            );
+            return Err(Error::shape("step", detail));
+        }
+        let batch = Dataset::new(inputs.to_vec(), inputs.len() / rows, targets.to_vec(), targets.len() / rows)?;
+        let _claim = Claim::new("step", self.parameters.named())?;
+        let mut step = self.taken_step(&batch).await?;
+        let result = self.run_step(&mut step, &batch).await;
+        self.steps.insert(0, step);
+        self.steps.truncate(KEPT);
+        result
+    }
+
+    async fn run_step(&mut self, step: &mut BatchStep, batch: &Dataset) -> Result<f32> {
+        step.inputs.write(batch.inputs())?;
+        step.targets.write(batch.targets())?;
+        // Snapshots are numbered; there is one.
+        step.before.save(&self.optimizer, 0).await?;
+        self.clock.write(&[f32::from_bits(self.optimizer.steps() as u32)])?;
+        self.optimizer.begin_step()?;
+        step.recording.run_steps_async(0..1).await?;
+        let loss = step.loss.read_async()?.await?[0];
+        if loss.is_finite() {
+            return Ok(loss);
+        }
+        step.before.restore(&mut self.optimizer, 0)?;
+        let detail =
+            format!("the loss is {loss}; the parameters are those before the step; try a smaller learning rate");
+        Err(Error::new(ErrorKind::NotFinite, "step", detail))
+    }
+
+    /// The dispatches for batches of this shape, kept or new.
+    async fn taken_step(&mut self, batch: &Dataset) -> Result<BatchStep> {
+        let shape = batch.shape();
+        let frozen: Vec<bool> = self.parameters.named().map(|(_, parameter)| parameter.is_frozen()).collect();
+        if let Some(kept) = self.steps.iter().position(|step| step.shape == shape && step.frozen == frozen) {
+            let step = self.steps.remove(kept);
+            self.loss.check_targets(batch, step.outputs)?;
+            return Ok(step);
+        }
+        let outputs = self.output_cols(batch)?;
+        self.loss.check_targets(batch, outputs)?;
+        let [rows, input_cols, target_cols] = shape;
+        let inputs = Tensor::zeros(&self.device, rows, input_cols)?;
+        let targets = Tensor::zeros(&self.device, rows, target_cols)?;
+        let mut graph = Graph::new(&self.device).seed(crate::random::fold(self.seed)).with_clock(&self.clock)?;
+        let (x, t) = (graph.input(&inputs)?, graph.input(&targets)?);
+        let y = self.model.forward(&mut graph, x)?;
+        let loss = self.loss.forward(&mut graph, y, t)?;
+        let mut wanted = vec![loss];
+        wanted.extend(self.optimizer.train(&mut graph, loss)?);
+        let lowered = lower(&graph, &wanted)?;
+        let missing = || Error::input("step", "the loss is no value of its graph");
+        Ok(BatchStep {
+            shape,
+            outputs,
+            frozen,
+            inputs,
+            targets,
+            loss: lowered.tensor(loss).cloned().ok_or_else(missing)?,
+            recording: lowered.into_recording(),
+            before: Snapshots::new(&self.parameters, &self.optimizer, 1).await?,
+        })
+    }
+}
