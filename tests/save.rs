@@ -267,7 +267,7 @@ fn descriptions_that_make_no_sense_are_errors() {
     let path = path("descriptions");
     let deep = "Sequential(".repeat(100_000) + &")".repeat(100_000);
     for (text, part) in [
-        ("Linear(2, 1)", "a Linear is no Sequential"),
+        ("Linear(2, 1)", "a Linear is not a Sequential"),
         ("Sequential(Linear(2, 1)", "no ) at the end"),
         ("Sequential(Linear(2))", "no module 'Linear' that takes 1 arguments"),
         ("Sequential(Linear(2, -1))", "'-1' is not the number"),
