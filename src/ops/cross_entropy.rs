@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::Shape;
 use crate::ops::elementary::{exp, sum_of};
 use crate::ops::metrics::{argmax, class};
-use crate::ops::{GROUP, expect_shape, grid, longest_loop, put, reduce, same_shape, size, work_of_rows};
+use crate::ops::{GROUP, LOAD, expect_shape, grid, longest_loop, put, reduce, same_shape, size, work_of_rows};
 pub(crate) use operation::{gradient, history};
 
 params! {
@@ -135,7 +135,7 @@ pub fn backward(
 }
 
 fn work(logits: &Tensor) -> u64 {
-    work_of_rows(logits.rows(), 20 * logits.cols())
+    work_of_rows(logits.rows(), 5 * LOAD * logits.cols())
 }
 
 /// A row relative to its largest logit, whose exponential is 1.

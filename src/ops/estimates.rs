@@ -1,5 +1,5 @@
 //! Every kernel's time against its estimate, by which long replays are cut into submits. Times are not for a test that
-//! must always pass, so this one is run by hand, and prints a table:
+//! must always pass, so this one is run by hand, on an idle machine, and prints a table:
 //!
 //! `cargo test --release --lib estimates -- --ignored --nocapture`
 
