@@ -176,7 +176,7 @@ fn what_is_no_checkpoint_of_this_training_changes_nothing() {
     let message = other_model.resume(&sgd).unwrap_err().to_string();
     assert!(message.contains("missing: weight, bias; unexpected: 0.bias, 0.weight"), "{message}");
     let before = trainer(&cpu, Sgd::new(0.1), 1).fit(&train, Fit::new(1, 30)).unwrap().step_losses;
-    for (file, part) in [(&model, "no checkpoint"), (&adam, "a training with Adam; this trainer has Sgd")] {
+    for (file, part) in [(&model, "no checkpoint"), (&adam, "it was trained with Adam; this trainer has Sgd")] {
         let error = reader.resume(file).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(part), "{error}");
@@ -239,7 +239,7 @@ fn a_checkpoint_is_of_one_rule() {
     let refused = |mut reader: Trainer, name: &str| {
         let error = reader.resume(&adam).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        let wanted = format!("a training with Adam; this trainer has {name}");
+        let wanted = format!("it was trained with Adam; this trainer has {name}");
         assert!(error.to_string().contains(&wanted), "{error}");
         assert!(reader.history().epochs.is_empty());
     };

@@ -240,7 +240,7 @@ fn files_of_other_formats_are_recognised() {
         (b"<!DOCTYPE html><html>".to_vec(), "web page"),
         (Vec::new(), "is empty"),
         (b"abc".to_vec(), "cut short"),
-        (huge(u64::MAX, "{}"), "no safetensors file"),
+        (huge(u64::MAX, "{}"), "not a safetensors file"),
         (huge(no_data.len() as u64, no_data), "cut short"),
         (huge(overflow.len() as u64, overflow), "damaged"),
         (huge(2, "[]"), "damaged"),

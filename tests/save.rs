@@ -267,7 +267,7 @@ fn descriptions_that_make_no_sense_are_errors() {
     let path = path("descriptions");
     let deep = "Sequential(".repeat(100_000) + &")".repeat(100_000);
     for (text, part) in [
-        ("Linear(2, 1)", "a Linear is no Sequential"),
+        ("Linear(2, 1)", "a Linear is not a Sequential"),
         ("Sequential(Linear(2, 1)", "no ) at the end"),
         ("Sequential(Linear(2))", "no module 'Linear' that takes 1 arguments"),
         ("Sequential(Linear(2, -1))", "'-1' is not the number"),
@@ -275,7 +275,7 @@ fn descriptions_that_make_no_sense_are_errors() {
         ("Sequential(,)", "no module ''"),
         ("Sequential(Linear(18446744073709551615, 18446744073709551615))", "missing: 0.weight, 0.bias"),
         ("Sequential)(", "at the end"),
-        ("", "no Sequential"),
+        ("", "not a Sequential"),
         (&deep, "deep"),
     ] {
         write(&path, &json!({"__metadata__": {"architecture": text}}), 0);
@@ -312,7 +312,7 @@ fn what_no_description_tells_is_not_described() {
         let parameters = Parameters::new(&Device::cpu(), &model(), 3).unwrap();
         parameters.save(&path).unwrap();
         let error = Sequential::load(&path).unwrap_err();
-        assert!(error.to_string().contains("make the model"), "{error}");
+        assert!(error.to_string().contains("build the model"), "{error}");
         let other = Parameters::new(&Device::cpu(), &model(), 4).unwrap();
         other.load(&path).unwrap();
         assert_same_bits("own", &other.read().unwrap(), &parameters.read().unwrap());

@@ -140,12 +140,13 @@ fn read(path: &Path) -> Result<Array> {
         }
         if is_packed && expected > LARGE && expected as u64 / len > RATIO {
             return Err(fail(format!(
-                "has {len} bytes and unpacks to {expected}, which looks like a trap; if it is none, unpack it (gunzip)"
+                "has {len} bytes and decompresses to {expected}, which looks like a trap; if it is none, decompress it \
+                 (gunzip)"
             )));
         }
     }
     let no_memory = |_| {
-        let detail = format!("{} has {count} values, for which there is no memory; give fewer images", path.display());
+        let detail = format!("{} has {count} values, which do not fit in memory; give fewer images", path.display());
         Error::new(ErrorKind::OutOfMemory, "idx", detail)
     };
     let mut values: Vec<f32> = Vec::new();
@@ -164,7 +165,7 @@ fn read(path: &Path) -> Result<Array> {
     // Also has the checksum of a packed file compared.
     if file.read(&mut buffer[..1]).map_err(io)? > 0 {
         return Err(fail(format!(
-            "goes on behind its last value: its dimensions are {dimensions:?}; download it again"
+            "continues past its last value: its dimensions are {dimensions:?}; download it again"
         )));
     }
     Ok(Array { kind, dimensions, values })

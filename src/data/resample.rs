@@ -51,7 +51,7 @@ impl Dataset {
     /// ```
     ///
     /// # Errors
-    /// No dataset; different numbers of columns, or different names of classes.
+    /// No dataset; different numbers of columns, or different class names.
     pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Result<Self> {
         let mut parts = parts.into_iter();
         let Some(first) = parts.next() else {

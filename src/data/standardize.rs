@@ -196,7 +196,7 @@ fn parse(text: &str) -> Result<Standardize, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut lines = (1..).zip(text.lines()).map(|(i, line)| (i, line.trim())).filter(|(_, line)| !line.is_empty());
     if lines.next().is_none_or(|(_, line)| line != HEADER) {
-        return Err(format!("the first line is not '{HEADER}'; give a text that a Standardize was written as"));
+        return Err(format!("the first line is not '{HEADER}'; give text that Standardize::save wrote"));
     }
     let column = |(i, line): (usize, &str)| {
         let number = |text: &str| text.trim().parse().ok().filter(|number| f64::is_finite(*number));
@@ -208,7 +208,7 @@ fn parse(text: &str) -> Result<Standardize, String> {
     };
     let columns: Vec<_> = lines.map(column).collect::<Result<_, _>>()?;
     if columns.is_empty() {
-        return Err("there is no column; give a text that a Standardize was written as".into());
+        return Err("there is no column; give text that Standardize::save wrote".into());
     }
     Ok(Standardize { columns })
 }

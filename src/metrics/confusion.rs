@@ -53,7 +53,7 @@ impl ConfusionMatrix {
     /// # Errors
     /// Predictions that are not a row of equal length for each sample, or not finite; what does not fit the decision;
     /// [`Decision::Regression`], or a threshold for several columns, which are several answers for each sample; for a
-    /// threshold, targets of more than two values; another number of names of classes than classes.
+    /// threshold, targets of more than two values; another number of class names than classes.
     pub fn new(predictions: &[f32], data: &Dataset, decision: Decision) -> Result<Self> {
         const OPERATION: &str = "confusion_matrix";
         let cols = decision.check(OPERATION, predictions, data)?;
@@ -72,8 +72,8 @@ impl ConfusionMatrix {
                 let second = targets.iter().find(|t| **t != first);
                 if let Some(row) = targets.iter().position(|t| *t != first && Some(t) != second) {
                     let detail = format!(
-                        "row {row} has the target {}, a third one; a threshold tells two classes. Give the model an output for \
-                         each class (Decision::Argmax)",
+                        "row {row} has the target {}, a third value; a threshold separates two classes. Give the model an \
+                         output for each class (Decision::Argmax)",
                         targets[row]
                     );
                     return Err(Error::input(OPERATION, detail));
@@ -89,7 +89,7 @@ impl ConfusionMatrix {
             names => {
                 return Err(Error::shape(
                     OPERATION,
-                    format!("{} names of classes for {classes} classes; the model has an output for each", names.len()),
+                    format!("{} class names for {classes} classes; the model has an output for each", names.len()),
                 ));
             }
         };

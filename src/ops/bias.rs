@@ -3,7 +3,7 @@
 use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::Result;
 use crate::ops::elementary::sum_columns;
-use crate::ops::{GROUP, expect_shape, grid, longest_loop, put, same_shape, size};
+use crate::ops::{GROUP, LOAD, expect_shape, grid, longest_loop, put, same_shape, size};
 
 params! {
     struct Params {
@@ -52,7 +52,10 @@ pub fn backward(recording: &mut Recording, x: &Tensor, sums: &Tensor, accumulate
             first_row: size(first_row),
             accumulate: (accumulate || first_row > 0).into(),
         };
-        let work = (end - first_row) * x.cols();
+        // Idle invocations of the last workgroup run in step with the others; adding up in a workgroup costs as much
+        // as some thousand more rows.
+        let groups = x.cols().div_ceil(COLS);
+        let work = (LOAD * (end - first_row) + 1024) * groups * COLS;
         recording.push(&BACKWARD, grid(x.cols(), COLS), params, &[x], &[sums], work as u64)?;
     }
     Ok(())

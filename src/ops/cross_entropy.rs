@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::Shape;
 use crate::ops::elementary::{exp, sum_of};
 use crate::ops::metrics::{argmax, class};
-use crate::ops::{GROUP, expect_shape, grid, longest_loop, put, reduce, same_shape, size};
+use crate::ops::{GROUP, LOAD, expect_shape, grid, longest_loop, put, reduce, same_shape, size, work_of_rows};
 pub(crate) use operation::{gradient, history};
 
 params! {
@@ -104,7 +104,7 @@ fn sum_blocks(
     let mut push = |sums: &Tensor, last_slot: usize| {
         let outputs: Vec<_> = [sums].into_iter().chain(gradient).collect();
         let params = Params { last_slot: size(last_slot), ..params(logits, target, scale, false) };
-        recording.push(kernel, grid(logits.rows(), BLOCK), params, inputs, &outputs, 20 * logits.len() as u64)
+        recording.push(kernel, grid(logits.rows(), BLOCK), params, inputs, &outputs, work(logits))
     };
     if logits.rows() <= BLOCK {
         return push(loss, loss.len() - 1);
@@ -130,8 +130,12 @@ pub fn backward(
     same_shape("cross_entropy backward", &[("the logits", logits), ("the gradient", gradient)])?;
     expect_shape("cross_entropy backward", "the loss's gradient", d_loss, [1, 1], "as the loss")?;
     let params = params(logits, target, scale, accumulate);
-    let work = 20 * logits.len() as u64;
-    recording.push(&BACKWARD, grid(logits.rows(), GROUP), params, &[logits, target, d_loss], &[gradient], work)
+    let inputs = [logits, target, d_loss];
+    recording.push(&BACKWARD, grid(logits.rows(), GROUP), params, &inputs, &[gradient], work(logits))
+}
+
+fn work(logits: &Tensor) -> u64 {
+    work_of_rows(logits.rows(), 5 * LOAD * logits.cols())
 }
 
 /// A row relative to its largest logit, whose exponential is 1.

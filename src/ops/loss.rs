@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::ops::activation::sigmoid;
 use crate::ops::elementary::{clip, exp, ln_1p, sum_of_pairs};
 use crate::ops::reduce::{self, BLOCK, LANES};
-use crate::ops::{Activation, GROUP, expect_shape, grid, put, same_shape, size};
+use crate::ops::{Activation, GROUP, LOAD, expect_shape, grid, put, same_shape, size};
 pub(crate) use operation::{derivative, gradient, history};
 
 /// How a loss reduces the errors of a batch of n samples (rows) with c outputs (columns).
@@ -236,7 +236,7 @@ fn sum_blocks(
     let mut push = |sums: &Tensor, last_slot: usize| {
         let outputs: Vec<_> = [sums].into_iter().chain(gradient).collect();
         let params = Params { last_slot: size(last_slot), ..params };
-        recording.push(kernel, grid(len, BLOCK), params, inputs, &outputs, 4 * len as u64)
+        recording.push(kernel, grid(len, BLOCK), params, inputs, &outputs, (3 * LOAD * len) as u64)
     };
     if len <= BLOCK {
         return push(loss, loss.len() - 1);

@@ -316,7 +316,7 @@ pub fn matmul_by<'a>(
         };
         let sum_blocks = joined.as_ref().map_or(0, |(_, each, _)| m.div_ceil(*each));
         let blocks = grid(plan.variant.blocks(m, n) * cut.parts + sum_blocks, 1);
-        let work = 2 * m as u64 * n as u64 * length as u64;
+        let work = plan.variant.work(m, n, length);
         let kernel = plan.variant.kernel();
         let inputs: Vec<_> = [a.tensor, b.tensor].into_iter().chain(extra).collect();
         let target = joined.as_ref().map_or(out, |(_, _, both)| both);

@@ -3,7 +3,7 @@
 use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::graph::{Operation, Shape};
-use crate::ops::{GROUP, grid, longest_loop, operands, reduce, same_shape, same_shapes, size};
+use crate::ops::{GROUP, LOAD, grid, longest_loop, operands, reduce, same_shape, same_shapes, size, work_of_rows};
 
 params! {
     struct Params {
@@ -51,7 +51,7 @@ pub fn count_correct(
     let counts = Tensor::zeros(prediction.device(), 1, rows.div_ceil(BLOCK))?;
     let params =
         Params { rows: size(rows), cols: size(cols), threshold, target_cols: size(target.cols()), target_threshold };
-    let work = prediction.len() as u64;
+    let work = work_of_rows(rows, 2 * LOAD * cols);
     recording.push(&COUNT_CORRECT, grid(rows, BLOCK), params, &[prediction, target], &[&counts], work)?;
     reduce::sum(recording, &counts, 1.0, count)
 }
@@ -106,6 +106,10 @@ impl Operation for CountCorrect {
             None if prediction[1] == 1 => Err(Error::shape(
                 "accuracy",
                 "the largest of one output; with one output use a Decision::Threshold, which separates two classes",
+            )),
+            Some(thresholds) if thresholds.iter().any(|threshold| threshold.is_nan()) => Err(Error::input(
+                "accuracy",
+                "a threshold of NaN; give Decision::between the two values that targets have",
             )),
             Some(_) => {
                 same_shapes("accuracy", ("the prediction", prediction), ("the target", target)).map(|()| vec![counts])

@@ -12,6 +12,8 @@ pub mod copy;
 pub mod cross_entropy;
 pub mod dropout;
 mod elementary;
+#[cfg(all(test, feature = "gpu"))]
+mod estimates;
 pub mod fill;
 pub mod gather;
 pub mod loss;
@@ -103,6 +105,18 @@ fn grid(items: usize, per_group: usize) -> [u32; 2] {
     let groups = items.div_ceil(per_group);
     let x = groups.clamp(1, MAX_WORKGROUPS);
     [x as u32, groups.div_ceil(x).max(1) as u32]
+}
+
+/// What a loop costs that loads a number in each round, in work: loads are dearer than arithmetic.
+const LOAD: usize = 8;
+
+/// Invocations that run in step, on most devices: 8 to 64.
+const IN_STEP: usize = 32;
+
+/// The work of a kernel whose invocations take a row each, of this work: an idle one costs as much as those it runs in
+/// step with.
+fn work_of_rows(rows: usize, each: usize) -> u64 {
+    (rows.next_multiple_of(IN_STEP) as u64).saturating_mul(each as u64)
 }
 
 /// A size as the kernels take it; tensors have at most 2^31 elements.

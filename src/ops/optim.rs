@@ -5,7 +5,7 @@ mod lanes;
 use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::ops::elementary::clip;
-use crate::ops::{GROUP, grid, same_shape, size};
+use crate::ops::{GROUP, LOAD, grid, same_shape, size};
 
 params! {
     /// The constants of an update. [`Settings`](crate::optim::Settings) holds those that all algorithms share. A custom
@@ -142,7 +142,7 @@ fn push(recording: &mut Recording, kernel: &'static Kernel, update: Update, on: 
     let outputs: Vec<_> = std::iter::once(on.values).chain(on.state).collect();
     let norm = Some(on.squared_norm).filter(|_| update.clip_norm > 0.0);
     let inputs: Vec<_> = [on.gradients, on.rates].into_iter().chain(norm).collect();
-    recording.push(kernel, grid(len.min(MAX_GROUPS * GROUP), GROUP), params, &inputs, &outputs, 4 * len as u64)
+    recording.push(kernel, grid(len.min(MAX_GROUPS * GROUP), GROUP), params, &inputs, &outputs, (4 * LOAD * len) as u64)
 }
 
 /// An update's constants at a step, all of which may differ from member to member of an ensemble.

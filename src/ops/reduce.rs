@@ -5,7 +5,7 @@ mod operation;
 use crate::device::{Call, Kernel, LaneCall, MEMBERS, Recording, Shader, Tensor, Values, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::ops::elementary::{self, clip, sum_of_pairs_by_member};
-use crate::ops::{GROUP, expect_shape, grid, longest_loop, put, size};
+use crate::ops::{GROUP, LOAD, expect_shape, grid, longest_loop, put, size};
 use crate::simd::widest;
 pub(crate) use operation::{IntoHistory, Over, Repeat, Sum, history, logged, sum_to};
 
@@ -85,7 +85,7 @@ pub(crate) fn sum_of(recording: &mut Recording, x: &Tensor, scale: f32, out: &Te
             clip: how.clip,
             accumulate: how.accumulate.into(),
         };
-        recording.push(&SUM, grid(x.len(), BLOCK), params, &[x], &[out], x.len() as u64)
+        recording.push(&SUM, grid(x.len(), BLOCK), params, &[x], &[out], (LOAD * x.len()) as u64)
     };
     let mut x = x.clone();
     while x.len() > BLOCK {
@@ -111,7 +111,7 @@ pub fn rows(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, acc
     }
     let params = RowParams { rows: size(x.rows()), cols: size(x.cols()), scale, accumulate: accumulate.into() };
     // A workgroup per row, however short, costs as much as some thousand elements.
-    recording.push(&ROWS, grid(x.rows(), 1), params, &[x], &[out], (x.len() + 4096 * x.rows()) as u64)
+    recording.push(&ROWS, grid(x.rows(), 1), params, &[x], &[out], (LOAD * x.len() + 4096 * x.rows()) as u64)
 }
 
 #[inline(always)]

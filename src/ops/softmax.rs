@@ -33,9 +33,9 @@ fn params(x: &Tensor, log: bool, accumulate: bool) -> Result<Params> {
     Ok(Params { rows: size(x.rows()), cols: size(x.cols()), log: log.into(), accumulate: accumulate.into() })
 }
 
-/// A workgroup per row, however short, costs as much as some thousand elements.
-fn work(x: &Tensor, each: usize) -> u64 {
-    (each * x.len() + 4096 * x.rows()) as u64
+/// A workgroup per row, however short, costs as much as some thousand elements for each time that its invocations add up.
+fn work(x: &Tensor, each: usize, reductions: usize) -> u64 {
+    (each * x.len() + 4096 * reductions * x.rows()) as u64
 }
 
 /// `out[r, c] = exp(x[r, c]) / (sum over the row of exp(x))`, or with `log` its logarithm; both have one shape.
@@ -45,7 +45,7 @@ fn work(x: &Tensor, each: usize) -> u64 {
 pub fn forward(recording: &mut Recording, x: &Tensor, log: bool, out: &Tensor) -> Result<()> {
     same_shape("softmax", &[("x", x), ("out", out)])?;
     let params = params(x, log, false)?;
-    recording.push(&FORWARD, grid(x.rows(), 1), params, &[x], &[out], work(x, 20))
+    recording.push(&FORWARD, grid(x.rows(), 1), params, &[x], &[out], work(x, 20, 3))
 }
 
 /// The gradient of x, or `dx += ...` with `accumulate`, where y is [`forward`]'s output; all have one shape.
@@ -61,7 +61,7 @@ pub fn backward(
 ) -> Result<()> {
     same_shape("softmax backward", &[("y", y), ("dy", dy), ("dx", dx)])?;
     let params = params(y, log, accumulate)?;
-    recording.push(&BACKWARD, grid(y.rows(), 1), params, &[y, dy], &[dx], work(y, 10))
+    recording.push(&BACKWARD, grid(y.rows(), 1), params, &[y, dy], &[dx], work(y, 10, 1))
 }
 
 #[inline(always)]

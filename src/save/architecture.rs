@@ -11,7 +11,7 @@ const MAX_DEPTH: usize = 100;
 pub(super) fn parse(text: &str) -> Result<Sequential, String> {
     let (name, arguments) = call(text)?;
     if name != "Sequential" {
-        return Err(format!("a {name} is no Sequential: make the model, then load its parameters"));
+        return Err(format!("a {name} is not a Sequential: build the model, then load its parameters"));
     }
     sequential(&arguments, MAX_DEPTH)
 }

@@ -116,7 +116,7 @@ impl<'a> Contained<'a> {
             return Err(io_error(path, &other));
         }
         if start > len {
-            let detail = "no safetensors file, or one whose header is cut short";
+            let detail = "not a safetensors file, or one whose header is cut short";
             return Err(io_error(path, &format!("{detail}: {len} bytes, of which the first are {first:?}")));
         }
         if header_len > MAX_HEADER {
@@ -198,12 +198,12 @@ fn other_format(first: &[u8]) -> Option<&'static str> {
         (b"version ", "a pointer of Git LFS, not the file itself; fetch it with git lfs pull"),
         (b"PK\x03\x04", "a file of torch.save; in Python, write safetensors.torch.save_file(model.state_dict(), path)"),
         (b"\x80", "a pickle; in Python, write safetensors.torch.save_file(model.state_dict(), path)"),
-        (b"\x89HDF", "an HDF5 file (Keras's), no safetensors file"),
+        (b"\x89HDF", "an HDF5 file (Keras's), not a safetensors file"),
         (b"\x93NUMPY", "a NumPy array; in Python, write safetensors.numpy.save_file({name: array}, path)"),
-        (b"GGUF", "a GGUF file (llama.cpp's), no safetensors file"),
-        (b"\x1f\x8b", "packed by gzip; unpack it (gunzip)"),
-        (b"{\"", "JSON, no safetensors file"),
-        (b"<", "a web page or XML, no safetensors file; download the file itself"),
+        (b"GGUF", "a GGUF file (llama.cpp's), not a safetensors file"),
+        (b"\x1f\x8b", "compressed with gzip; decompress it (gunzip)"),
+        (b"{\"", "JSON, not a safetensors file"),
+        (b"<", "a web page or XML, not a safetensors file; download the file itself"),
     ];
     formats.into_iter().find(|(start, _)| first.starts_with(start)).map(|(_, what)| what)
 }

@@ -204,7 +204,7 @@ impl Sequential {
 
     fn from_contents(file: &Contained<'_>) -> Result<Self> {
         let architecture = file.text(ARCHITECTURE).ok_or_else(|| {
-            file.error("it does not say what the model is; make the model, then load the file with Parameters::load")
+            file.error("it does not say what the model is; build the model, then load the file with Parameters::load")
         })?;
         let model = architecture::parse(architecture).map_err(|fault| file.error(fault))?;
         let named = model.named_parameters();

@@ -91,7 +91,8 @@ impl Session {
         // The first files did not name their algorithm.
         let (rule, own_rule) = (file.text(&key("optimizer.rule")), self.optimizer.algorithm_name());
         if let Some(rule) = rule.filter(|rule| *rule != own_rule) {
-            let detail = format!("a training with {rule}; this trainer has {own_rule}: make one with {rule} to go on");
+            let detail =
+                format!("it was trained with {rule}; this trainer has {own_rule}: create one with {rule} to resume");
             return Err(file.error(detail));
         }
         let states = self.optimizer.state().len();

@@ -57,7 +57,7 @@ fn damaged_idx_files_are_refused() {
     }
     let mut long = images.clone();
     long.push(0);
-    assert!(refused("long", &long).contains("goes on behind"));
+    assert!(refused("long", &long).contains("continues past"));
     let half_packed = packed(&images);
     assert!(refused("half.gz", &half_packed[..half_packed.len() - 9]).contains("is truncated"));
     assert!(refused("text", b"sepal,petal\n").contains("no IDX file"));
@@ -136,11 +136,11 @@ fn packed_files_take_no_more_memory_than_their_size_allows() {
     let mut trap = packed(&idx_bytes(0x08, &[1 << 10, 1 << 20], &[]));
     trap.resize(4 << 20, 0);
     assert!(
-        refused("trap", &trap).contains("looks like a trap; if it is none, unpack it"),
+        refused("trap", &trap).contains("looks like a trap; if it is none, decompress it"),
         "{}",
         refused("trap", &trap)
     );
     // More behind the last value than the header says.
     let more = packed(&idx_bytes(0x08, &[1, 2], &vec![0; 1 << 20]));
-    assert!(refused("more", &more).contains("goes on behind"), "{}", refused("more", &more));
+    assert!(refused("more", &more).contains("continues past"), "{}", refused("more", &more));
 }

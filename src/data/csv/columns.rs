@@ -150,7 +150,7 @@ impl<'a> Columns<'a> {
     pub(super) fn dataset(&self, source: &Source<'_>, values: Values) -> Result<Dataset> {
         let Values { inputs, targets, labels, rows, dropped } = values;
         if dropped > 0 {
-            log::warn!("csv: {dropped} of {} rows are left out, for a value is missing in them", rows + dropped);
+            log::warn!("csv: {dropped} of {} rows were dropped, as they have missing values", rows + dropped);
         }
         if rows == 0 {
             let detail = match dropped {

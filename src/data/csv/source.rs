@@ -12,14 +12,14 @@ pub(super) struct Source<'a> {
 
 /// The first bytes of files that are no tables of text, what these are, and the way out.
 const FORMATS: [(&[u8], &str); 26] = [
-    (b"\x1f\x8b", "is packed by gzip; unpack it (gunzip)"),
+    (b"\x1f\x8b", "is compressed with gzip; decompress it (gunzip)"),
     (b"PK\x03\x04", "is a zip archive or a spreadsheet (.xlsx, .ods); unpack it, or save the sheet as CSV"),
     (b"\xd0\xcf\x11\xe0", "is a spreadsheet (.xls); save the sheet as CSV"),
-    (b"BZh", "is packed by bzip2; unpack it (bunzip2)"),
-    (b"\xfd7zXZ", "is packed by xz; unpack it (unxz)"),
-    (b"\x28\xb5\x2f\xfd", "is packed by zstd; unpack it (unzstd)"),
-    (b"\x04\x22\x4d\x18", "is packed by lz4; unpack it (unlz4)"),
-    (b"\x1f\x9d", "is packed by compress; unpack it (uncompress)"),
+    (b"BZh", "is compressed with bzip2; decompress it (bunzip2)"),
+    (b"\xfd7zXZ", "is compressed with xz; decompress it (unxz)"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd; decompress it (unzstd)"),
+    (b"\x04\x22\x4d\x18", "is compressed with lz4; decompress it (unlz4)"),
+    (b"\x1f\x9d", "is compressed with compress; decompress it (uncompress)"),
     (b"Rar!", "is a RAR archive; unpack it"),
     (b"7z\xbc\xaf", "is a 7-Zip archive; unpack it"),
     (b"%PDF", "is a PDF; copy the table into a text file"),
@@ -82,7 +82,7 @@ impl<'a> Source<'a> {
             return Err(self.error("the file is JSON; convert it (pandas.read_json(...).to_csv(..., index=False))"));
         }
         if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-            let detail = "a byte 0: the file is binary, or text in UTF-16; give UTF-8 text";
+            let detail = "there is a NUL byte: the file is binary, or UTF-16 text; give UTF-8 text";
             return Err(self.error_at(line_of(bytes, at), detail));
         }
         std::str::from_utf8(bytes).map_err(|error| {

@@ -149,7 +149,7 @@ fn warn_of_variables() {
     ONCE.call_once(|| {
         let set = ["WGPU_BACKEND", "WGPU_ADAPTER_NAME", "WGPU_POWER_PREF"].into_iter();
         for variable in set.filter(|variable| std::env::var_os(variable).is_some()) {
-            log::warn!("{variable} is set, but wgrad goes by the name it is given, or by WGRAD_DEVICE");
+            log::warn!("{variable} is set, but wgrad ignores it: it uses the name it is given, or WGRAD_DEVICE");
         }
     });
 }

@@ -35,7 +35,7 @@ pub(super) struct BoundDispatch {
 
 impl Capabilities {
     /// How long a dispatch takes, to a factor of a few and on the slow side.
-    fn microseconds(&self, dispatch: &Dispatch) -> f64 {
+    pub(crate) fn microseconds(&self, dispatch: &Dispatch) -> f64 {
         let invocations: u64 =
             dispatch.workgroups.iter().chain(&dispatch.kernel.workgroup_size).map(|n| u64::from(*n)).product();
         let work = dispatch.work.max(invocations.saturating_mul(WORK_PER_INVOCATION));

@@ -108,7 +108,7 @@ impl Gpu {
                 Ok(Err(error)) => {
                     return Err(self.faults.lose(&self.info.name, &format!("can't be waited for ({error})")));
                 }
-                Err(_) => return Err(self.faults.lose(&self.info.name, "was lost while it was waited for")),
+                Err(_) => return Err(self.faults.lose(&self.info.name, "was lost while waiting for it")),
             }
         }
     }

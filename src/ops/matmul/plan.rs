@@ -4,7 +4,7 @@
 use super::{DIRECT, DIRECT4, Factor, SMALL, TILED, WIDE};
 use crate::device::{Capabilities, Kernel};
 use crate::error::{Error, Result};
-use crate::ops::longest_loop;
+use crate::ops::{LOAD, longest_loop};
 
 /// Parts of k start at multiples of it: the tiles' stretch of k.
 pub(super) const TILE_K: usize = 16;
@@ -57,6 +57,14 @@ impl Variant {
     pub(super) fn blocks(self, m: usize, n: usize) -> usize {
         let [rows, cols] = self.block();
         m.div_ceil(rows) * n.div_ceil(cols)
+    }
+
+    /// Multiplications and additions of a product over k: a workgroup computes its whole block, also where that reaches
+    /// beyond the product. [`Variant::Small`] loads two numbers for each.
+    pub(super) fn work(self, m: usize, n: usize, k: usize) -> u64 {
+        let [rows, cols] = self.block();
+        let each = if self == Self::Small { 2 * LOAD } else { 2 };
+        (self.blocks(m, n) * rows * cols) as u64 * (each * k) as u64
     }
 
     /// How many rows of the first factor a workgroup sums, if the kernel can do so.
