@@ -87,20 +87,32 @@ fn has_avx512() -> bool {
     has_avx2() && is_x86_feature_detected!("avx512f")
 }
 
-/// Runs `work` compiled for the widest vectors that the processor has: its loops become their instructions. `work` must
-/// be inlined (`#[inline(always)]`, as must be what it calls), or it stays as it was compiled elsewhere.
+/// Runs `work` compiled for the widest vectors that the processor has: see [`compiled_for`].
 #[inline(always)]
 pub(crate) fn widest(work: impl FnOnce()) {
-    match Level::best() {
+    compiled_for(Level::best(), work);
+}
+
+/// Runs `work` compiled for this level, one of the processor's: its loops become that level's instructions. `work` must be
+/// inlined (`#[inline(always)]`, as must be what it calls), or it stays as it was compiled elsewhere.
+#[inline(always)]
+pub(crate) fn compiled_for(level: Level, work: impl FnOnce()) {
+    match level {
         Level::Fused | Level::Rounded => work(),
         // What the crate is compiled for anyway.
         #[cfg(target_arch = "aarch64")]
         Level::Neon => work(),
-        // SAFETY: `best` found the instructions.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { x86_64::with_avx2(work) },
-        // SAFETY: `best` found the instructions.
+        Level::Avx2 => {
+            assert!(has_avx2(), "a level that the processor has not");
+            // SAFETY: as just checked.
+            unsafe { x86_64::with_avx2(work) }
+        }
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { x86_64::with_avx512(work) },
+        Level::Avx512 => {
+            assert!(has_avx512(), "a level that the processor has not");
+            // SAFETY: as just checked.
+            unsafe { x86_64::with_avx512(work) }
+        }
     }
 }
