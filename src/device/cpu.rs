@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::device::fair::Fair;
 use crate::device::kernel::{Call, MAX_INPUTS, MAX_OUTPUTS};
@@ -108,15 +109,23 @@ impl Cpu {
 
 /// Runs all dispatches. A reference implementation that panics is an error, and leaves the memory intact.
 fn run_step(buffers: &mut [Vec<f32>], recording: &Recording, step: usize) -> Result<()> {
-    let mut at = 0;
+    let at = AtomicUsize::new(0);
+    let dispatches = recording.dispatches();
     let run = AssertUnwindSafe(|| {
-        for dispatch in recording.dispatches() {
+        if let Some(stages) = recording.stages() {
+            stages.iter().for_each(|stage| {
+                stage.run(dispatches, buffers, step, &at, |buffers, dispatch| call(buffers, dispatch, step))
+            });
+            return;
+        }
+        for (number, dispatch) in dispatches.iter().enumerate() {
+            at.store(number, Ordering::Relaxed);
             call(buffers, dispatch, step);
-            at += 1;
         }
     });
     catch_unwind(run).map_err(|panic| {
-        let name = recording.dispatches().get(at).map_or("run", |dispatch| dispatch.kernel.name);
+        let at = at.into_inner();
+        let name = dispatches.get(at).map_or("run", |dispatch| dispatch.kernel.name);
         let message = message(&*panic);
         Error::kernel(name, format!("its reference implementation panicked in dispatch {at} of step {step}: {message}"))
     })

@@ -2,7 +2,7 @@
 
 mod operation;
 
-use crate::device::{Call, Constants, Kernel, MAX_INPUTS, Recording, Shader, Tensor, kernel, params, shader};
+use crate::device::{Call, Constants, Cut, Kernel, MAX_INPUTS, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::ops::activation::{dispatch, for_kind, table};
 use crate::ops::copy::repeating;
@@ -83,9 +83,12 @@ const SHADER: Shader = shader!(
     shared: [GROUP]
 );
 
-pub(crate) static RUN: Kernel = kernel!(
-    "chain", "run", SHADER, [GROUP, 1, 1], Params, inputs: 5, outputs: 1, step: false, reference, constants
-);
+pub(crate) static RUN: Kernel = Kernel {
+    cut: Cut::by_rows,
+    ..kernel!(
+        "chain", "run", SHADER, [GROUP, 1, 1], Params, inputs: 5, outputs: 1, step: false, reference, constants
+    )
+};
 
 fn constants(params: &[u8]) -> Constants {
     let words: [u32; WORDS] = bytemuck::pod_read_unaligned(params);

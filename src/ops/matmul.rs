@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod agreement;
+mod cut;
 mod operation;
 mod plan;
 mod quick;
@@ -98,6 +99,7 @@ macro_rules! entry_point {
     ($entry:literal, $shader:expr, $workgroup:expr, $function:ident, $constants:path) => {
         Kernel {
             cpu: quick::$function,
+            cut: cut::$function,
             ..kernel!(
                 "matmul", $entry, $shader, $workgroup, Params, inputs: 3, outputs: 2, step: false, reference::$function,
                 $constants

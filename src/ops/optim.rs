@@ -1,6 +1,6 @@
 //! Optimizer updates over the flat parameter buffer: `shaders/optim.wgsl`.
 
-use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
+use crate::device::{Call, Cut, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::ops::elementary::clip;
 use crate::ops::{GROUP, grid, same_shape, size};
@@ -67,14 +67,22 @@ const MAX_GROUPS: usize = 2048;
 
 const SHADER: Shader = shader!(["common/grid", "common/step", "common/numbers", "optim"], shared: [GROUP]);
 
-pub(crate) static SGD: Kernel =
-    kernel!("optim", "sgd", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 1, step: true, sgd_reference);
-pub(crate) static MOMENTUM: Kernel =
-    kernel!("optim", "momentum", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 2, step: true, momentum_reference);
-pub(crate) static ADAM: Kernel =
-    kernel!("optim", "adam", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 3, step: true, adam_reference);
-pub(crate) static RMSPROP: Kernel =
-    kernel!("optim", "rmsprop", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 3, step: true, rmsprop_reference);
+pub(crate) static SGD: Kernel = Kernel {
+    cut: Cut::by_rows,
+    ..kernel!("optim", "sgd", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 1, step: true, sgd_reference)
+};
+pub(crate) static MOMENTUM: Kernel = Kernel {
+    cut: Cut::by_rows,
+    ..kernel!("optim", "momentum", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 2, step: true, momentum_reference)
+};
+pub(crate) static ADAM: Kernel = Kernel {
+    cut: Cut::by_rows,
+    ..kernel!("optim", "adam", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 3, step: true, adam_reference)
+};
+pub(crate) static RMSPROP: Kernel = Kernel {
+    cut: Cut::by_rows,
+    ..kernel!("optim", "rmsprop", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 3, step: true, rmsprop_reference)
+};
 
 /// `value -= rate * gradient`; no state.
 ///

@@ -2,7 +2,7 @@
 
 mod operation;
 
-use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
+use crate::device::{Call, Cut, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::ops::elementary::{self, clip};
 use crate::ops::{GROUP, expect_shape, grid, longest_loop, put, size};
@@ -33,8 +33,10 @@ const SHADER: Shader =
 
 pub(crate) static SUM: Kernel =
     kernel!("reduce", "sum", SHADER, [LANES, 1, 1], Params, inputs: 1, outputs: 1, step: true, reference);
-pub(crate) static ROWS: Kernel =
-    kernel!("reduce", "rows", SHADER, [GROUP, 1, 1], RowParams, inputs: 1, outputs: 1, step: false, rows_reference);
+pub(crate) static ROWS: Kernel = Kernel {
+    cut: Cut::by_rows,
+    ..kernel!("reduce", "rows", SHADER, [GROUP, 1, 1], RowParams, inputs: 1, outputs: 1, step: false, rows_reference)
+};
 
 /// Elements that one workgroup adds.
 pub(crate) const BLOCK: usize = 4096;

@@ -1,5 +1,5 @@
-//! The CPU's vector instructions: which are available, loops compiled for them, and matrix products that use them. It
-//! imports nothing, and holds the CPU path's unsafe code.
+//! The CPU's vector instructions: which are available, loops compiled for them, and matrix products that use them; and its
+//! threads. It imports nothing, and holds the CPU path's unsafe code.
 //!
 //! Every level gives the same bits as long as the processor multiplies and adds in one rounding (x86-64 with FMA, which is
 //! all since 2013, and AArch64): a lane computes what a loop over single numbers would, in the same order. Elsewhere
@@ -9,13 +9,16 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod disjoint;
 mod lanes;
+mod pool;
 mod product;
 mod threads;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub(crate) use disjoint::{Disjoint, Ranges};
 pub(crate) use product::{Activate, End, Matrix, multiply};
 pub(crate) use threads::worth;
 
