@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::device::kernel::CHUNK_ROWS;
+use crate::device::kernel::are_chunked;
 
 /// What sort of device an adapter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,10 +119,10 @@ impl Capabilities {
         }
     }
 
-    /// Whether so many rows are worked on in chunks of [`CHUNK_ROWS`], and sums over them made of the chunks' sums: on the CPU
-    /// path, whose threads share the chunks.
+    /// Whether so many rows are worked on in chunks, and sums over them made of the chunks' sums: on the CPU path, whose threads
+    /// share the chunks.
     pub(crate) fn takes_chunks_of(&self, rows: usize) -> bool {
-        self.busy_workgroups == 1 && rows >= 4 * CHUNK_ROWS
+        self.busy_workgroups == 1 && are_chunked(rows)
     }
 }
 

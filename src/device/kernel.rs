@@ -72,6 +72,11 @@ impl Field {
 /// but the shapes.
 pub(crate) const CHUNK_ROWS: usize = 256;
 
+/// Whether so many rows are more than one chunk on the CPU path.
+pub(crate) const fn are_chunked(rows: usize) -> bool {
+    rows >= 2 * CHUNK_ROWS
+}
+
 /// How the CPU path may cut a dispatch into pieces by rows. They give the same bits as the whole.
 pub(crate) struct Cut {
     /// Rows in all.
@@ -101,7 +106,7 @@ impl Cut {
     /// Chunks of rows, if there are enough of them; parameters without sizes.
     pub(crate) fn chunks(rows: usize, inputs: Vec<Share>, outputs: Vec<Share>) -> Option<Self> {
         let cut = Self { rows, piece: CHUNK_ROWS, inputs, outputs, params: |params, _| params.to_vec() };
-        (rows >= 4 * CHUNK_ROWS).then_some(cut)
+        are_chunked(rows).then_some(cut)
     }
 
     /// Chunks of rows of a kernel that works row by row: on those of the outputs and of the inputs that have as many, and on
@@ -118,7 +123,7 @@ impl Cut {
         let cut = Self::chunks(rows.max(cols), shares(&dispatch.inputs), shares(&dispatch.outputs))?;
         match rows {
             1 => (cols >= 4 * LONG).then_some(Self { rows: cols, piece: LONG, ..cut }),
-            _ => (rows >= 4 * CHUNK_ROWS).then_some(Self { rows, ..cut }),
+            _ => are_chunked(rows).then_some(Self { rows, ..cut }),
         }
     }
 }

@@ -18,6 +18,24 @@ pub(crate) struct Disjoint {
     buffers: Vec<(usize, usize)>,
 }
 
+/// A range that a call of a piece reads or writes.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Touch {
+    buffer: usize,
+    start: usize,
+    end: usize,
+    piece: usize,
+    call: usize,
+    writes: bool,
+}
+
+impl Touch {
+    /// Whether one that overlaps may not.
+    fn clashes(&self, other: &Self) -> bool {
+        (self.writes || other.writes) && (self.piece != other.piece || self.call == other.call)
+    }
+}
+
 impl Disjoint {
     /// The pieces, if they are disjoint, and no call writes twice, or what it reads.
     pub(crate) fn new(mut pieces: Vec<Vec<[Ranges; 2]>>) -> Option<Self> {
@@ -37,20 +55,28 @@ impl Disjoint {
                         if range.start > range.end {
                             return None;
                         }
-                        touched.push((number, range.start, range.end, piece, call, list == 1));
+                        touched.push(Touch {
+                            buffer: number,
+                            start: range.start,
+                            end: range.end,
+                            piece,
+                            call,
+                            writes: list == 1,
+                        });
                     }
                 }
             }
         }
         touched.sort_unstable();
-        let clash = |at: usize| {
-            let (buffer, start, end, piece, call, writes) = touched[at];
-            let before = touched[..at].iter().rev().take_while(|other| other.0 == buffer);
-            before
-                .filter(|other| other.2 > start && end > other.1)
-                .any(|other| (writes || other.5) && (other.3 != piece || other.4 == call))
-        };
-        let disjoint = buffers.len() <= MAX_BUFFERS && !(0..touched.len()).any(clash);
+        // In the order of their starts, with those before that have not ended.
+        let mut open: Vec<Touch> = Vec::new();
+        let mut clash = false;
+        for touch in touched {
+            open.retain(|other| other.buffer == touch.buffer && other.end > touch.start);
+            clash |= touch.start < touch.end && open.iter().any(|other| touch.clashes(other));
+            open.push(touch);
+        }
+        let disjoint = buffers.len() <= MAX_BUFFERS && !clash;
         disjoint.then_some(Self { pieces, buffers })
     }
 
