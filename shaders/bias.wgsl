@@ -5,6 +5,7 @@ struct Params {
     cols: u32,
     first_row: u32,     // of this dispatch: column sums take a bounded number of rows at a time
     accumulate: u32,    // 1: add to the output, 0: overwrite it
+    part_rows: u32,     // of column sums: rows of which each makes a row of sums
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -28,21 +29,28 @@ fn forward(here: Place) {
 const COLS = 16u;
 const SHARERS = 16u;
 
-// sums[c] = sum over r of x[r, c]. Each of a column's invocations sums every sixteenth row, and a tree adds the sixteen.
+// sums[p, c] = sum over the rows r of part p of x[r, c]. Each of a column's invocations sums every sixteenth row, and a tree
+// adds the sixteen.
 @compute @workgroup_size(COLS, SHARERS)
 fn backward(here: Place) {
-    let col = workgroup_index(here.group, here.groups) * COLS + here.lane % COLS;
+    let blocks = (params.cols + COLS - 1u) / COLS;
+    let block = workgroup_index(here.group, here.groups);
+    let part = block / blocks;
+    let col = block % blocks * COLS + here.lane % COLS;
+    let first = params.first_row + part * params.part_rows;
+    let end = min(params.rows, first + params.part_rows);
     var sum = 0.0;
     if col < params.cols {
-        for (var row = params.first_row + here.lane / COLS; row < params.rows; row += SHARERS) {
+        for (var row = first + here.lane / COLS; row < end; row += SHARERS) {
             sum += x[row * params.cols + col];
         }
     }
     sum = sum_lanes(here.lane, COLS * SHARERS, COLS, sum);
-    if here.lane < COLS && col < params.cols {
+    if here.lane < COLS && col < params.cols && first < params.rows {
+        let at = part * params.cols + col;
         if params.accumulate != 0u {
-            sum += sums[col];
+            sum += sums[at];
         }
-        sums[col] = sum;
+        sums[at] = sum;
     }
 }

@@ -8,6 +8,7 @@ struct Params {
     stride: u32,
     entries: u32,       // of the list, which wraps around
     last_row: u32,      // of the data; row numbers beyond it read this one
+    first_row: u32,     // of the mini-batch, where a dispatch gathers a part of it
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -26,7 +27,7 @@ fn rows(here: Place) {
     if row >= params.rows {
         return;
     }
-    let source = min(order[(now.step * params.stride + row) % params.entries], params.last_row);
+    let source = min(order[(now.step * params.stride + params.first_row + row) % params.entries], params.last_row);
     if col < params.input_cols {
         batch_inputs[row * params.input_cols + col] = inputs[source * params.input_cols + col];
     } else {

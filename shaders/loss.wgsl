@@ -12,6 +12,7 @@ struct Params {
     activation: u32,    // both only, compiled in
     activation_a: f32,
     has_before: u32,    // both only, compiled in
+    block: u32,         // elements that a workgroup of LANES adds up
 }
 
 // A pipeline is compiled for each set of values that a program uses.
@@ -25,8 +26,6 @@ override has_before: bool = false;      // whether its derivative is computed fr
 
 @group(0) @binding(3) var<storage, read_write> sums: array<f32>;
 
-// Elements that a workgroup of LANES adds up, as in reduce.wgsl.
-const BLOCK = 4096u;
 const LANES = 256u;
 
 // Squared, absolute, Huber's; and the cross-entropy of a logit p, in a form that stays finite and loses nothing.
@@ -63,12 +62,12 @@ fn error_derivative(kind: u32, delta: f32, p: f32, t: f32) -> f32 {
 fn forward(here: Place) {
     let block = workgroup_index(here.group, here.groups);
     var total = 0.0;
-    let end = min(params.len, (block + 1u) * BLOCK);
-    for (var i = block * BLOCK + here.lane; i < end; i += LANES) {
+    let end = min(params.len, (block + 1u) * params.block);
+    for (var i = block * params.block + here.lane; i < end; i += LANES) {
         total += error(kind, params.delta, predictions[i], targets[i]);
     }
     let sum = sum_lanes(here.lane, LANES, 1u, total);
-    if here.lane == 0u && block * BLOCK < params.len {
+    if here.lane == 0u && block * params.block < params.len {
         sums[block + min(now.step, params.last_slot)] = params.scale * sum;
     }
 }
@@ -105,8 +104,8 @@ fn backward(here: Place) {
 fn both(here: Place) {
     let block = workgroup_index(here.group, here.groups);
     var total = 0.0;
-    let end = min(params.len, (block + 1u) * BLOCK);
-    for (var i = block * BLOCK + here.lane; i < end; i += LANES) {
+    let end = min(params.len, (block + 1u) * params.block);
+    for (var i = block * params.block + here.lane; i < end; i += LANES) {
         let p = predictions[i];
         let t = targets[i];
         total += error(kind, params.delta, p, t);
@@ -118,7 +117,7 @@ fn both(here: Place) {
         gradient_of_both[i] = d_loss[0] * params.scale * slope * derivative(activation, params.activation_a, at);
     }
     let sum = sum_lanes(here.lane, LANES, 1u, total);
-    if here.lane == 0u && block * BLOCK < params.len {
+    if here.lane == 0u && block * params.block < params.len {
         sums_of_both[block + min(now.step, params.last_slot)] = params.scale * sum;
     }
 }

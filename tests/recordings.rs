@@ -66,8 +66,8 @@ fn a_large_mean_squared_error_takes_two_dispatches() {
     assert_recorded(
         &passes(&Tanh, [5000, 1, 1]),
         "activation.forward [79, 1] (b0[5000 x 1]) -> b1[5000 x 1]
-         loss.forward [2, 1] (b1[5000 x 1], b2[5000 x 1]) -> b3[1 x 2]
-         reduce.sum [1, 1] (b3[1 x 2]) -> b4[1 x 1]
+         loss.forward [20, 1] (b1[5000 x 1], b2[5000 x 1]) -> b3[1 x 20]
+         reduce.sum [1, 1] (b3[1 x 20]) -> b4[1 x 1]
          loss.backward [79, 1] (b1[5000 x 1], b2[5000 x 1], b5[1 x 1]) -> b6[5000 x 1]
          activation.backward [79, 1] (b1[5000 x 1], b6[5000 x 1]) -> b7[5000 x 1]",
     );

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::device::fair::Fair;
 use crate::device::kernel::{Call, MAX_INPUTS, MAX_OUTPUTS};
@@ -120,15 +121,23 @@ impl Cpu {
 
 /// Runs all dispatches. A reference implementation that panics is an error, and leaves the memory intact.
 fn run_step(buffers: &mut [Vec<f32>], recording: &Recording, step: usize) -> Result<()> {
-    let mut at = 0;
+    let at = AtomicUsize::new(0);
+    let dispatches = recording.dispatches();
     let run = AssertUnwindSafe(|| {
-        for dispatch in recording.dispatches() {
+        if let Some(stages) = recording.stages() {
+            stages.iter().for_each(|stage| {
+                stage.run(dispatches, buffers, step, &at, |buffers, dispatch| call(buffers, dispatch, step))
+            });
+            return;
+        }
+        for (number, dispatch) in dispatches.iter().enumerate() {
+            at.store(number, Ordering::Relaxed);
             call(buffers, dispatch, step);
-            at += 1;
         }
     });
     catch_unwind(run).map_err(|panic| {
-        let name = recording.dispatches().get(at).map_or("run", |dispatch| dispatch.kernel.name);
+        let at = at.into_inner();
+        let name = dispatches.get(at).map_or("run", |dispatch| dispatch.kernel.name);
         let message = message(&*panic);
         Error::kernel(name, format!("its reference implementation panicked in dispatch {at} of step {step}: {message}"))
     })
@@ -178,4 +187,75 @@ fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, step: usize) {
         *slice = &all.buffers[slot][range];
     }
     (dispatch.kernel.cpu)(Call { params: &dispatch.params, step, inputs, outputs });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{call, run_step};
+    use crate::device::{Device, Recording, Runner, Tensor};
+    use crate::graph::Graph;
+    use crate::lower::lower;
+    use crate::nn::{CrossEntropy, Linear, Loss, Module, Mse, Parameters, Sequential, Sigmoid, Tanh};
+    use crate::ops::{self, Activation};
+    use crate::optim::{Adam, Optimizer};
+
+    /// All kernels that are cut, on more rows than a chunk has, and what the memory holds after two steps.
+    fn bits(in_stages: bool) -> Vec<Vec<u32>> {
+        let device = Device::cpu();
+        let rows = 700;
+        let tensor = |rows: usize, cols: usize| {
+            let values: Vec<f32> = (0..rows * cols).map(|i| ((i * 7919) % 1009) as f32 / 500.0 - 1.0).collect();
+            Tensor::new(&device, rows, cols, &values).unwrap()
+        };
+        let order: Vec<f32> = (0..1600u32).map(|i| f32::from_bits((i * 31) % 800)).collect();
+        let order = Tensor::new(&device, 1, order.len(), &order).unwrap();
+        let (data, targets) = (tensor(800, 5), tensor(800, 3));
+        let (x, t) = (Tensor::zeros(&device, rows, 5).unwrap(), Tensor::zeros(&device, rows, 3).unwrap());
+        // Enough weights that the update is cut, too.
+        let model = Sequential::new().add(Linear::new(5, 400)).add(Tanh).add(Linear::new(400, 400)).add(Sigmoid);
+        let model = model.add(Linear::new(400, 3)).add(Sigmoid);
+        let parameters = Parameters::new(&device, &model, 0).unwrap();
+        let mut optimizer = Optimizer::new(&parameters, Adam::new(0.01)).unwrap();
+        let mut graph = Graph::new(&device);
+        let (input, target) = (graph.input(&x).unwrap(), graph.input(&t).unwrap());
+        let y = model.forward(&mut graph, input).unwrap();
+        let loss = Mse::new().forward(&mut graph, y, target).unwrap();
+        let softmax = graph.softmax(y).unwrap();
+        let entropy = CrossEntropy::new().forward(&mut graph, softmax, target).unwrap();
+        let bent = graph.activation(softmax, Activation::GELU).unwrap();
+        let shifted = graph.add(bent, target).unwrap();
+        let rest = graph.mean(shifted).unwrap();
+        let sum = graph.add(loss, entropy).unwrap();
+        let sum = graph.add(sum, rest).unwrap();
+        let mut wanted = optimizer.train_step(&mut graph, sum).unwrap();
+        wanted.push(sum);
+        let step = lower(&graph, &wanted).unwrap();
+
+        let mut recording = Recording::new(&device);
+        ops::gather(&mut recording, &order, [&data, &targets], [&x, &t], rows).unwrap();
+        recording.append(step.recording()).unwrap();
+        let [out, back] = [(); 2].map(|()| Tensor::zeros(&device, rows, 5).unwrap());
+        let (counts, sums) = (Tensor::zeros(&device, 1, 1).unwrap(), Tensor::zeros(&device, rows, 1).unwrap());
+        ops::activation::forward(&mut recording, Activation::SiLU, &x, &out).unwrap();
+        ops::activation::backward(&mut recording, Activation::SiLU, [&x, &out, &x], &back, true).unwrap();
+        ops::reduce::rows(&mut recording, &back, 0.5, &sums, false).unwrap();
+        ops::metrics::count_correct(&mut recording, &t, &t, [0.5; 2], &counts).unwrap();
+
+        assert!(recording.stages().is_some_and(|stages| stages.iter().any(|stage| stage.dispatches.len() > 3)));
+        let Runner::Cpu(cpu) = device.runner() else { panic!("another device") };
+        let mut memory = cpu.memory.lock();
+        for step in 0..2 {
+            if in_stages {
+                run_step(&mut memory.buffers, &recording, step).unwrap();
+            } else {
+                recording.dispatches().iter().for_each(|dispatch| call(&mut memory.buffers, dispatch, step));
+            }
+        }
+        memory.buffers.iter().map(|buffer| buffer.iter().map(|x| x.to_bits()).collect()).collect()
+    }
+
+    #[test]
+    fn pieces_give_the_bits_of_the_whole() {
+        assert!(bits(true) == bits(false));
+    }
 }

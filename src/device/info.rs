@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::device::kernel::are_chunked;
+
 /// What sort of device an adapter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -115,6 +117,12 @@ impl Capabilities {
             dispatch_microseconds,
             work_per_microsecond,
         }
+    }
+
+    /// Whether so many rows are worked on in chunks, and sums over them made of the chunks' sums: on the CPU path, whose threads
+    /// share the chunks.
+    pub(crate) fn takes_chunks_of(&self, rows: usize) -> bool {
+        self.busy_workgroups == 1 && are_chunked(rows)
     }
 }
 

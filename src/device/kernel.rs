@@ -1,6 +1,11 @@
 //! What a kernel is, to both backends.
 
+use std::fmt;
+use std::ops::Range;
+
 use crate::device::lanes::LaneFunction;
+use crate::device::recording::Dispatch;
+use crate::device::tensor::Tensor;
 
 /// One entry point of a shader, with its CPU reference implementation.
 ///
@@ -8,7 +13,6 @@ use crate::device::lanes::LaneFunction;
 /// outputs (read-write storage), in the order of the lists given to [`Recording::dispatch`](crate::Recording::dispatch). A
 /// kernel that [`uses_step`](Self::uses_step) also has the step's number in a uniform at group 1, binding 0.
 /// [`Kernel::new`] makes one from outside the crate, as `examples/hello_kernel.rs` does.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Kernel {
     /// The shader's file stem and the entry point: `matmul.tiled`.
@@ -43,6 +47,8 @@ pub struct Kernel {
     pub(crate) lanes: Option<LaneFunction>,
     /// Whether that takes parameters that differ from member to member.
     pub(crate) own_params: bool,
+    /// How the CPU path may cut a dispatch of it.
+    pub(crate) cut: fn(&Dispatch) -> Option<Cut>,
     /// Whether it is one of the crate's own: dispatched by `ops`, which checks the shapes, it is compiled without bounds
     /// checks.
     #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path compiles nothing"))]
@@ -67,11 +73,82 @@ impl Field {
     }
 }
 
+/// Rows that the CPU path works on at a time, where there are many: what comes out of one dispatch is still in the cache for
+/// the next. Sums over rows are made of the sums of these, so that threads can share the rows and the bits depend on nothing
+/// but the shapes.
+pub(crate) const CHUNK_ROWS: usize = 256;
+
+/// Whether so many rows are more than one chunk on the CPU path.
+pub(crate) const fn are_chunked(rows: usize) -> bool {
+    rows >= 2 * CHUNK_ROWS
+}
+
+/// How the CPU path may cut a dispatch into pieces by rows. They give the same bits as the whole.
+pub(crate) struct Cut {
+    /// Rows in all.
+    pub(crate) rows: usize,
+    /// Rows of a piece, all but the last one's.
+    pub(crate) piece: usize,
+    /// What a piece has of each input and output.
+    pub(crate) inputs: Vec<Share>,
+    /// See `inputs`.
+    pub(crate) outputs: Vec<Share>,
+    /// The parameters of a piece, of the dispatch's and the piece's rows.
+    pub(crate) params: fn(&[u8], Range<usize>) -> Vec<u8>,
+}
+
+/// What a piece of a dispatch has of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// All of it.
+    Whole,
+    /// So many elements for each row.
+    Rows(usize),
+    /// So many elements for each piece.
+    Piece(usize),
+}
+
+impl Cut {
+    /// Chunks of rows, if there are enough of them; parameters without sizes.
+    pub(crate) fn chunks(rows: usize, inputs: Vec<Share>, outputs: Vec<Share>) -> Option<Self> {
+        let cut = Self { rows, piece: CHUNK_ROWS, inputs, outputs, params: |params, _| params.to_vec() };
+        are_chunked(rows).then_some(cut)
+    }
+
+    /// Chunks of rows of a kernel that works row by row: on those of the outputs and of the inputs that have as many, and on
+    /// all of the others. Of a single row, if it is long, pieces.
+    pub(crate) fn by_rows(dispatch: &Dispatch) -> Option<Self> {
+        const LONG: usize = 1 << 15;
+        let [rows, cols] = dispatch.outputs.last()?.shape();
+        let share = |tensor: &Tensor| match tensor.shape() {
+            [1, own] if rows == 1 && own == cols => Share::Rows(1),
+            [own, each] if rows > 1 && own == rows => Share::Rows(each),
+            _ => Share::Whole,
+        };
+        let shares = |tensors: &[Tensor]| tensors.iter().map(share).collect();
+        let cut = Self::chunks(rows.max(cols), shares(&dispatch.inputs), shares(&dispatch.outputs))?;
+        match rows {
+            1 => (cols >= 4 * LONG).then_some(Self { rows: cols, piece: LONG, ..cut }),
+            _ => are_chunked(rows).then_some(Self { rows, ..cut }),
+        }
+    }
+}
+
+pub(crate) fn no_cut(_dispatch: &Dispatch) -> Option<Cut> {
+    None
+}
+
 /// Values of a shader's `override`s, by name.
 pub type Constants = Vec<(&'static str, f64)>;
 
 pub(crate) fn no_constants(_params: &[u8]) -> Constants {
     Vec::new()
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kernel({})", self.name)
+    }
 }
 
 impl Kernel {
@@ -123,6 +200,7 @@ impl Kernel {
             constants: no_constants,
             reference,
             cpu: reference,
+            cut: no_cut,
             lanes: None,
             own_params: false,
             own: false,
@@ -132,6 +210,12 @@ impl Kernel {
     /// With a faster function for the CPU path, which gives the same results as the reference implementation.
     pub const fn cpu(mut self, cpu: fn(Call<'_>)) -> Self {
         self.cpu = cpu;
+        self
+    }
+
+    /// With a way to be cut.
+    pub(crate) const fn cut(mut self, cut: fn(&Dispatch) -> Option<Cut>) -> Self {
+        self.cut = cut;
         self
     }
 
@@ -296,6 +380,7 @@ macro_rules! kernel {
                 }
                 cpu
             },
+            cut: $crate::device::kernel::no_cut,
             lanes: None,
             own_params: false,
             own: true,

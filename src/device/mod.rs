@@ -13,6 +13,7 @@ mod options;
 mod read;
 mod recording;
 mod set;
+mod stages;
 mod tensor;
 
 use std::fmt;
@@ -25,8 +26,8 @@ use cpu::Cpu;
 #[cfg(feature = "gpu")]
 use gpu::Gpu;
 pub use info::{Backend, Capabilities, Counters, DeviceInfo, DeviceKind};
+pub(crate) use kernel::{CHUNK_ROWS, Cut, Shader, Share, kernel, params, shader};
 pub use kernel::{Call, Constants, Field, Kernel, MAX_INPUTS, MAX_OUTPUTS};
-pub(crate) use kernel::{Shader, kernel, params, shader};
 pub(crate) use lanes::{LaneCall, Lanes, MEMBERS, Values};
 pub use options::DeviceOptions;
 pub use read::PendingRead;
@@ -92,8 +93,8 @@ impl Device {
         DeviceOptions::auto().open_async().await
     }
 
-    /// The CPU path. It multiplies large matrices on up to eight cores; the environment's `WGRAD_THREADS` sets another
-    /// number. The bits depend neither on it nor on the processor's vector instructions, as long as it has fused
+    /// The CPU path. It multiplies large matrices, and works on many rows, on up to eight cores; the environment's
+    /// `WGRAD_THREADS` sets another number. The bits depend neither on it nor on the processor's vector instructions, as long as it has fused
     /// multiplication and addition (x86-64 since 2013, AArch64).
     ///
     /// Threads that share it take turns, step by step of a run.

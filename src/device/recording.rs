@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
-#[cfg(feature = "gpu")]
 use std::sync::OnceLock;
 
 use crate::device::Device;
 #[cfg(feature = "gpu")]
 use crate::device::gpu::Prepared;
 use crate::device::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS, MAX_PARAMS_SIZE};
+use crate::device::stages::{Stage, stages};
 use crate::device::tensor::Tensor;
 use crate::error::{Error, Result};
 
@@ -24,8 +24,7 @@ pub struct Dispatch {
     pub(crate) params: Vec<u8>,
     pub(crate) inputs: Vec<Tensor>,
     pub(crate) outputs: Vec<Tensor>,
-    /// Roughly how many multiplications and additions the dispatch costs, to bound the length of a submit.
-    #[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "the CPU path has no submits to bound"))]
+    /// Roughly how many multiplications and additions the dispatch costs, to bound the length of a submit, and to tell whether threads are worth it.
     pub(crate) work: u64,
     /// Whether wgrad itself chose the parameters, after checking the shapes: only then may a kernel run without checks.
     #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path always checks"))]
@@ -55,6 +54,7 @@ pub struct Dispatch {
 pub struct Recording {
     device: Device,
     dispatches: Vec<Dispatch>,
+    stages: OnceLock<Option<Vec<Stage>>>,
     #[cfg(feature = "gpu")]
     prepared: OnceLock<Prepared>,
 }
@@ -69,6 +69,7 @@ impl Recording {
         Self {
             device: device.clone(),
             dispatches,
+            stages: OnceLock::new(),
             #[cfg(feature = "gpu")]
             prepared: OnceLock::new(),
         }
@@ -76,6 +77,7 @@ impl Recording {
 
     /// Forgets what was made of the list before it was changed.
     fn changed(&mut self) {
+        self.stages.take();
         #[cfg(feature = "gpu")]
         self.prepared.take();
     }
@@ -300,6 +302,11 @@ impl Recording {
 
     pub(crate) fn dispatches(&self) -> &[Dispatch] {
         &self.dispatches
+    }
+
+    /// What the CPU path made of the list: nothing where it just runs one dispatch after the other.
+    pub(super) fn stages(&self) -> Option<&[Stage]> {
+        self.stages.get_or_init(|| stages(&self.dispatches)).as_deref()
     }
 
     /// What the GPU backend made of the list: nothing before its first run.

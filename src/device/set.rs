@@ -6,7 +6,6 @@ mod unit;
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::device::cpu::Cpu;
@@ -26,7 +25,10 @@ impl RecordingSet {
     pub(crate) fn new(recordings: Vec<Recording>) -> Result<Self> {
         check_independent(&recordings)?;
         let units = match recordings.first().map(|recording| recording.device().runner()) {
-            Some(Runner::Cpu(cpu)) if recordings.len() > 1 => Unit::all(cpu, &recordings),
+            // Many rows are shared out to the cores within a step.
+            Some(Runner::Cpu(cpu)) if recordings.len() > 1 && recordings.iter().all(|one| one.stages().is_none()) => {
+                Unit::all(cpu, &recordings)
+            }
             _ => Vec::new(),
         };
         Ok(Self { recordings, units: units.into_iter().map(Mutex::new).collect() })
@@ -69,24 +71,14 @@ impl RecordingSet {
             let mut shared = HashMap::new();
             units.iter_mut().for_each(|unit| unit.load(buffers, &mut shared));
         });
-        let (next, fault) = (AtomicUsize::new(0), Mutex::new(None));
-        let threads = simd::threads().min(units.len());
+        let fault = Mutex::new(None);
         {
-            let queue: Vec<_> = units.iter_mut().map(|unit| Mutex::new(&mut **unit)).collect();
-            let work = || {
-                while let Some(unit) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let mut unit = unit.lock().unwrap_or_else(PoisonError::into_inner);
-                    if let Err(error) = unit.run(&self.recordings, steps.clone()) {
-                        *fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    }
+            let units: Vec<_> = units.iter_mut().map(|unit| Mutex::new(&mut **unit)).collect();
+            simd::share(simd::threads(), units.len(), &|number| {
+                let mut unit = units[number].lock().unwrap_or_else(PoisonError::into_inner);
+                if let Err(error) = unit.run(&self.recordings, steps.clone()) {
+                    *fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 }
-            };
-            std::thread::scope(|scope| {
-                for _ in 1..threads {
-                    // Where no thread can be had, those that are there do its work.
-                    let _ = std::thread::Builder::new().spawn_scoped(scope, || simd::single_threaded(work));
-                }
-                if threads > 1 { simd::single_threaded(work) } else { work() }
             });
         }
         if let Some(error) = fault.into_inner().unwrap_or_else(PoisonError::into_inner) {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::device::{ALIGNMENT, Device, MAX_ELEMENTS, Recording, Tensor};
+use crate::device::{Device, MAX_ELEMENTS, Recording, Tensor};
 use crate::error::{Error, Result};
 use crate::nn::parameter::{Home, Place};
 use crate::nn::{Module, Parameter};
@@ -332,25 +332,25 @@ fn draw(device: &Device, new: &[&(String, Parameter)], seed: u64) -> Result<()> 
     }
     let values = Tensor::zeros(device, 1, end)?;
     let mut rng = random::parameters(seed);
-    let mut initial = Vec::with_capacity(end);
-    let mut places = Vec::new();
+    let (mut start, mut places) = (0, Vec::new());
+    // One by one: together they would take as much memory again.
     for (_, parameter) in new {
-        let (start, [rows, cols]) = (initial.len(), parameter.shape());
+        let [rows, cols] = parameter.shape();
+        let at = values.view(start, 1, rows * cols)?;
         let drawn = match &*parameter.loaded() {
-            Some(values) => {
-                initial.extend_from_slice(values);
+            Some(loaded) => {
+                at.write(loaded)?;
                 None
             }
             None => {
                 let (init, fans) = parameter.initial();
-                initial.extend(init.draw(rows * cols, fans, &mut rng)?);
+                at.write(&init.draw(rows * cols, fans, &mut rng)?)?;
                 Some(seed)
             }
         };
         places.push((start, drawn));
-        initial.resize(initial.len().next_multiple_of(ALIGNMENT), 0.0);
+        start += parameter.padded_len();
     }
-    values.write(&initial)?;
     let home = Arc::new(Home::new(values));
     for ((_, parameter), (start, drawn)) in new.iter().zip(places) {
         *parameter.seed() = drawn;

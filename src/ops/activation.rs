@@ -3,7 +3,7 @@
 mod function;
 mod operation;
 
-use crate::device::{Call, Constants, Kernel, Recording, Shader, Tensor, kernel, params, shader};
+use crate::device::{Call, Constants, Cut, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::Result;
 use crate::ops::{GROUP, grid, put, same_shape, size};
 pub use function::Activation;
@@ -49,8 +49,8 @@ macro_rules! entry_point {
     };
 }
 
-pub(crate) static FORWARD: Kernel = entry_point!("forward", 1, forward_reference);
-pub(crate) static BACKWARD: Kernel = entry_point!("backward", 2, backward_reference);
+pub(crate) static FORWARD: Kernel = Kernel { cut: Cut::by_rows, ..entry_point!("forward", 1, forward_reference) };
+pub(crate) static BACKWARD: Kernel = Kernel { cut: Cut::by_rows, ..entry_point!("backward", 2, backward_reference) };
 
 /// `out = activation(x)`; both have one shape.
 ///

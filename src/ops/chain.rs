@@ -3,7 +3,7 @@
 mod operation;
 
 use crate::device::{
-    Call, Constants, Kernel, LaneCall, MAX_INPUTS, MEMBERS, Recording, Shader, Tensor, kernel, params, shader,
+    Call, Constants, Cut, Kernel, LaneCall, MAX_INPUTS, MEMBERS, Recording, Shader, Tensor, kernel, params, shader,
 };
 use crate::error::{Error, Result};
 use crate::ops::activation::{dispatch, for_kind, table};
@@ -88,6 +88,7 @@ const SHADER: Shader = shader!(
 pub(crate) static RUN: Kernel = kernel!(
     "chain", "run", SHADER, [GROUP, 1, 1], Params, inputs: 5, outputs: 1, step: false, reference, constants
 )
+.cut(Cut::by_rows)
 .lanes(lanes);
 
 fn constants(params: &[u8]) -> Constants {

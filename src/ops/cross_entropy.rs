@@ -2,7 +2,9 @@
 
 mod operation;
 
-use crate::device::{Call, Kernel, MAX_INPUTS, Recording, Shader, Tensor, kernel, params, shader};
+use crate::device::{
+    CHUNK_ROWS, Call, Cut, Dispatch, Kernel, MAX_INPUTS, Recording, Shader, Share, Tensor, kernel, params, shader,
+};
 use crate::error::{Error, Result};
 use crate::graph::Shape;
 use crate::ops::elementary::{exp, sum_of};
@@ -23,15 +25,25 @@ params! {
 
 const SHADER: Shader = shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "common/class", "common/elementary", "cross_entropy"], shared: [GROUP, BLOCK]);
 
-pub(crate) static FORWARD: Kernel = kernel!("cross_entropy", "forward", SHADER, [BLOCK, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference);
+pub(crate) static FORWARD: Kernel = kernel!("cross_entropy", "forward", SHADER, [BLOCK, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference).cut(cut);
 pub(crate) static BOTH: Kernel =
-    kernel!("cross_entropy", "both", SHADER, [BLOCK, 1, 1], Params, inputs: 3, outputs: 2, step: true, both_reference);
-pub(crate) static BACKWARD: Kernel = kernel!("cross_entropy", "backward", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference);
+    kernel!("cross_entropy", "both", SHADER, [BLOCK, 1, 1], Params, inputs: 3, outputs: 2, step: true, both_reference)
+        .cut(cut);
+pub(crate) static BACKWARD: Kernel = kernel!("cross_entropy", "backward", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference).cut(Cut::by_rows);
 
 /// Rows that one workgroup adds.
-const BLOCK: usize = 256;
+const BLOCK: usize = CHUNK_ROWS;
 /// An invocation goes up to five times through a row.
 const MAX_CLASSES: usize = longest_loop(5);
+
+/// There is one sum for each chunk of rows.
+fn cut(dispatch: &Dispatch) -> Option<Cut> {
+    let rows = dispatch.inputs[0].rows();
+    let share = |tensor: &Tensor| if tensor.rows() == rows { Share::Rows(tensor.cols()) } else { Share::Whole };
+    let inputs = dispatch.inputs.iter().map(share).collect();
+    let outputs = [Share::Piece(1), Share::Rows(dispatch.inputs[0].cols())][..dispatch.outputs.len()].to_vec();
+    Cut::chunks(rows, inputs, outputs)
+}
 
 fn check([rows, classes]: Shape, target: Shape) -> Result<()> {
     if !(2..=MAX_CLASSES).contains(&classes) {

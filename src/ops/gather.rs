@@ -1,6 +1,10 @@
 //! Mini-batches by row numbers: `shaders/gather.wgsl`.
 
-use crate::device::{Call, Kernel, LaneCall, MEMBERS, Recording, Shader, Tensor, kernel, params, shader};
+use std::ops::Range;
+
+use crate::device::{
+    Call, Cut, Dispatch, Kernel, LaneCall, MEMBERS, Recording, Shader, Share, Tensor, kernel, params, shader,
+};
 use crate::error::{Error, Result};
 use crate::graph::{Operation, Shape};
 use crate::ops::{GROUP, expect_shape, grid, operands, size};
@@ -13,13 +17,25 @@ params! {
         stride: u32,
         entries: u32,
         last_row: u32,
+        first_row: u32,
     }
+}
+
+fn cut(dispatch: &Dispatch) -> Option<Cut> {
+    let params = |params: &[u8], rows: Range<usize>| {
+        let params: Params = bytemuck::pod_read_unaligned(params);
+        bytemuck::bytes_of(&Params { rows: size(rows.len()), first_row: size(rows.start), ..params }).to_vec()
+    };
+    let outputs = dispatch.outputs.iter().map(|batch| Share::Rows(batch.cols())).collect();
+    Some(Cut { params, ..Cut::chunks(dispatch.outputs[0].rows(), vec![Share::Whole; 3], outputs)? })
 }
 
 const SHADER: Shader = shader!(["common/grid", "common/step", "gather"], shared: [GROUP]);
 
 pub(crate) static ROWS: Kernel =
-    kernel!("gather", "rows", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 2, step: true, reference).lanes(lanes);
+    kernel!("gather", "rows", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 2, step: true, reference)
+        .cut(cut)
+        .lanes(lanes);
 
 /// Rows of inputs [n, i] and targets [n, t], as many as the outputs `batch` ([b, i] and [b, t]) have: at step s row
 /// r of both outputs is the data's row `order[s * stride + r]`.
@@ -52,6 +68,7 @@ pub fn gather(
         stride: size(stride),
         entries: size(order.len()),
         last_row: size(inputs.rows() - 1),
+        first_row: 0,
     };
     let elements = rows * (inputs.cols() + targets.cols());
     recording.push(&ROWS, grid(elements, GROUP), params, &[order, inputs, targets], &batch, elements as u64)
@@ -64,7 +81,7 @@ fn reference(call: Call<'_>) {
     let [batch_inputs, batch_targets, ..] = call.outputs;
     let order: &[u32] = bytemuck::cast_slice(order);
     let entries = params.entries as usize;
-    let first = call.step * params.stride as usize % entries;
+    let first = (call.step * params.stride as usize + params.first_row as usize) % entries;
     let rows = || {
         // The list wraps around.
         let order = order[first..entries].iter().chain(order[..entries].iter().cycle());

@@ -3,7 +3,9 @@
 mod lanes;
 mod operation;
 
-use crate::device::{Call, Constants, Kernel, Recording, Shader, Tensor, kernel, params, shader};
+use crate::device::{
+    CHUNK_ROWS, Call, Constants, Cut, Dispatch, Kernel, Recording, Shader, Share, Tensor, kernel, params, shader,
+};
 use crate::error::{Error, Result};
 use crate::ops::activation::sigmoid;
 use crate::ops::elementary::{clip, exp, ln_1p, sum_of_pairs};
@@ -140,7 +142,18 @@ params! {
         activation: u32,
         activation_a: f32,
         has_before: u32,
+        block: u32,
     }
+}
+
+/// If a chunk of rows is a block, of which there is one sum.
+fn cut(dispatch: &Dispatch) -> Option<Cut> {
+    let params: Params = bytemuck::pod_read_unaligned(&dispatch.params);
+    let [rows, cols] = dispatch.inputs[0].shape();
+    let share = |tensor: &Tensor| if tensor.len() == rows * cols { Share::Rows(cols) } else { Share::Whole };
+    let inputs = dispatch.inputs.iter().map(share).collect();
+    let outputs = [Share::Piece(1), Share::Rows(cols)][..dispatch.outputs.len()].to_vec();
+    Cut::chunks(rows, inputs, outputs).filter(|_| params.block as usize == CHUNK_ROWS * cols)
 }
 
 fn constants(params: &[u8]) -> Constants {
@@ -152,7 +165,7 @@ fn constants(params: &[u8]) -> Constants {
 impl Params {
     fn new(error: Elementwise, len: usize, scale: f32) -> Self {
         let (kind, delta) = (error.kind(), error.delta());
-        Self { len: size(len), kind, delta, scale, ..bytemuck::Zeroable::zeroed() }
+        Self { len: size(len), kind, delta, scale, block: size(BLOCK), ..bytemuck::Zeroable::zeroed() }
     }
 
     fn error(&self) -> Elementwise {
@@ -160,11 +173,11 @@ impl Params {
     }
 }
 
-const SHADER: Shader = shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "common/elementary", "common/activation", "loss"], shared: [GROUP, BLOCK, LANES]);
+const SHADER: Shader = shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "common/elementary", "common/activation", "loss"], shared: [GROUP, LANES]);
 
-pub(crate) static FORWARD: Kernel = kernel!("loss", "forward", SHADER, [LANES, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference, constants).lanes(lanes::forward);
-pub(crate) static BOTH: Kernel = kernel!("loss", "both", SHADER, [LANES, 1, 1], Params, inputs: 4, outputs: 2, step: true, both_reference, constants).lanes(lanes::both);
-pub(crate) static BACKWARD: Kernel = kernel!("loss", "backward", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference, constants);
+pub(crate) static FORWARD: Kernel = kernel!("loss", "forward", SHADER, [LANES, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference, constants).cut(cut).lanes(lanes::forward);
+pub(crate) static BOTH: Kernel = kernel!("loss", "both", SHADER, [LANES, 1, 1], Params, inputs: 4, outputs: 2, step: true, both_reference, constants).cut(cut).lanes(lanes::both);
+pub(crate) static BACKWARD: Kernel = kernel!("loss", "backward", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference, constants).cut(Cut::by_rows);
 
 /// `loss[min(step, loss.len() - 1)] = scale * sum of error(prediction, target)`, with prediction and target [n, c] and loss
 /// [1, 1], or [1, steps] for a history of one loss per step.
@@ -233,15 +246,17 @@ fn sum_blocks(
     gradient: Option<&Tensor>,
 ) -> Result<()> {
     let len = params.len as usize;
+    let [rows, cols] = inputs[0].shape();
+    let block = if loss.device().capabilities().takes_chunks_of(rows) { CHUNK_ROWS * cols } else { BLOCK };
     let mut push = |sums: &Tensor, last_slot: usize| {
         let outputs: Vec<_> = [sums].into_iter().chain(gradient).collect();
-        let params = Params { last_slot: size(last_slot), ..params };
-        recording.push(kernel, grid(len, BLOCK), params, inputs, &outputs, (3 * LOAD * len) as u64)
+        let params = Params { last_slot: size(last_slot), block: size(block), ..params };
+        recording.push(kernel, grid(len, block), params, inputs, &outputs, (3 * LOAD * len) as u64)
     };
-    if len <= BLOCK {
+    if len <= block {
         return push(loss, loss.len() - 1);
     }
-    let partial = Tensor::zeros(loss.device(), 1, len.div_ceil(BLOCK))?;
+    let partial = Tensor::zeros(loss.device(), 1, len.div_ceil(block))?;
     push(&partial, 0)?;
     reduce::sum(recording, &partial, 1.0, loss)
 }
@@ -305,9 +320,9 @@ fn forward_reference(call: Call<'_>) {
 
 #[inline(always)]
 fn put_sums(params: &Params, prediction: &[f32], target: &[f32], sums: &mut [f32]) {
-    let error = params.error();
+    let (error, block) = (params.error(), params.block as usize);
     for_each_error!(error => {
-        for ((sum, prediction), target) in sums.iter_mut().zip(prediction.chunks(BLOCK)).zip(target.chunks(BLOCK)) {
+        for ((sum, prediction), target) in sums.iter_mut().zip(prediction.chunks(block)).zip(target.chunks(block)) {
             *sum = params.scale * sum_of_pairs(prediction, target, |p, t| error.error(p, t));
         }
     });

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod agreement;
+mod cut;
 mod lanes;
 mod operation;
 mod plan;
@@ -99,6 +100,7 @@ macro_rules! entry_point {
     ($entry:literal, $shader:expr, $workgroup:expr, $function:ident, $constants:path) => {
         Kernel {
             cpu: quick::$function,
+            cut: cut::$function,
             lanes: Some(lanes::$function),
             ..kernel!(
                 "matmul", $entry, $shader, $workgroup, Params, inputs: 3, outputs: 2, step: false, reference::$function,

@@ -1,6 +1,8 @@
 //! Counts of right answers: `shaders/metrics.wgsl`.
 
-use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
+use crate::device::{
+    CHUNK_ROWS, Call, Cut, Dispatch, Kernel, Recording, Shader, Share, Tensor, kernel, params, shader,
+};
 use crate::error::{Error, Result};
 use crate::graph::{Operation, Shape};
 use crate::ops::{GROUP, LOAD, grid, longest_loop, operands, reduce, same_shape, same_shapes, size, work_of_rows};
@@ -19,13 +21,20 @@ const SHADER: Shader =
     shader!(["common/grid", "common/lanes", "common/numbers", "common/class", "metrics"], shared: [GROUP, BLOCK]);
 
 pub(crate) static COUNT_CORRECT: Kernel =
-    kernel!("metrics", "count_correct", SHADER, [BLOCK, 1, 1], Params, inputs: 2, outputs: 1, step: false, reference);
+    kernel!("metrics", "count_correct", SHADER, [BLOCK, 1, 1], Params, inputs: 2, outputs: 1, step: false, reference)
+        .cut(cut);
 
 /// The widest rows: an invocation walks along one.
 const MAX_COLS: usize = longest_loop(1);
 
 /// Rows that one workgroup counts.
-const BLOCK: usize = 256;
+const BLOCK: usize = CHUNK_ROWS;
+
+/// There is one count for each chunk of rows.
+fn cut(dispatch: &Dispatch) -> Option<Cut> {
+    let inputs = dispatch.inputs.iter().map(|tensor| Share::Rows(tensor.cols())).collect();
+    Cut::chunks(dispatch.inputs[0].rows(), inputs, vec![Share::Piece(1)])
+}
 
 /// `count[min(step, count.len() - 1)]` = how many rows are classified correctly: the largest prediction is in the
 /// column of the largest target (of equals, the first); with a single column both lie on the same side of their

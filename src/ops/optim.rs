@@ -2,7 +2,7 @@
 
 mod lanes;
 
-use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
+use crate::device::{Call, Cut, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::ops::elementary::clip;
 use crate::ops::{GROUP, LOAD, grid, same_shape, size};
@@ -71,15 +71,19 @@ const SHADER: Shader = shader!(["common/grid", "common/step", "common/numbers", 
 
 pub(crate) static SGD: Kernel =
     kernel!("optim", "sgd", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 1, step: true, sgd_reference)
+        .cut(Cut::by_rows)
         .lanes_with_own_params(lanes::sgd);
 pub(crate) static MOMENTUM: Kernel =
     kernel!("optim", "momentum", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 2, step: true, momentum_reference)
+        .cut(Cut::by_rows)
         .lanes_with_own_params(lanes::momentum);
 pub(crate) static ADAM: Kernel =
     kernel!("optim", "adam", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 3, step: true, adam_reference)
+        .cut(Cut::by_rows)
         .lanes_with_own_params(lanes::adam);
 pub(crate) static RMSPROP: Kernel =
     kernel!("optim", "rmsprop", SHADER, [GROUP, 1, 1], Update, inputs: 3, outputs: 3, step: true, rmsprop_reference)
+        .cut(Cut::by_rows)
         .lanes_with_own_params(lanes::rmsprop);
 
 /// `value -= rate * gradient`; no state.

@@ -2,7 +2,7 @@
 
 mod operation;
 
-use crate::device::{Call, Kernel, LaneCall, MEMBERS, Recording, Shader, Tensor, Values, kernel, params, shader};
+use crate::device::{Call, Cut, Kernel, LaneCall, MEMBERS, Recording, Shader, Tensor, Values, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::ops::elementary::{self, clip, sum_of_pairs_by_member};
 use crate::ops::{GROUP, LOAD, expect_shape, grid, longest_loop, put, size};
@@ -35,7 +35,8 @@ const SHADER: Shader =
 pub(crate) static SUM: Kernel =
     kernel!("reduce", "sum", SHADER, [LANES, 1, 1], Params, inputs: 1, outputs: 1, step: true, reference).lanes(lanes);
 pub(crate) static ROWS: Kernel =
-    kernel!("reduce", "rows", SHADER, [GROUP, 1, 1], RowParams, inputs: 1, outputs: 1, step: false, rows_reference);
+    kernel!("reduce", "rows", SHADER, [GROUP, 1, 1], RowParams, inputs: 1, outputs: 1, step: false, rows_reference)
+        .cut(Cut::by_rows);
 
 /// Elements that one workgroup adds.
 pub(crate) const BLOCK: usize = 4096;

@@ -2,7 +2,7 @@
 
 mod operation;
 
-use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
+use crate::device::{Call, Cut, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::ops::elementary::{self, larger, sum_of, sum_of_pairs};
 use crate::ops::{GROUP, grid, longest_loop, put, same_shape, size};
@@ -20,8 +20,9 @@ const SHADER: Shader =
     shader!(["common/grid", "common/lanes", "common/numbers", "common/elementary", "softmax"], shared: [GROUP]);
 
 pub(crate) static FORWARD: Kernel =
-    kernel!("softmax", "forward", SHADER, [GROUP, 1, 1], Params, inputs: 1, outputs: 1, step: false, forward_reference);
-pub(crate) static BACKWARD: Kernel = kernel!("softmax", "backward", SHADER, [GROUP, 1, 1], Params, inputs: 2, outputs: 1, step: false, backward_reference);
+    kernel!("softmax", "forward", SHADER, [GROUP, 1, 1], Params, inputs: 1, outputs: 1, step: false, forward_reference)
+        .cut(Cut::by_rows);
+pub(crate) static BACKWARD: Kernel = kernel!("softmax", "backward", SHADER, [GROUP, 1, 1], Params, inputs: 2, outputs: 1, step: false, backward_reference).cut(Cut::by_rows);
 
 /// Columns of a row, through which its workgroup goes three times.
 const MAX_COLS: usize = GROUP * longest_loop(3);

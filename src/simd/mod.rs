@@ -1,5 +1,5 @@
-//! The CPU's vector instructions: which are available, loops compiled for them, and matrix products that use them. It
-//! imports nothing, and holds the CPU path's unsafe code.
+//! The CPU's vector instructions: which are available, loops compiled for them, and matrix products that use them; and its
+//! threads. It imports nothing, and holds the CPU path's unsafe code.
 //!
 //! Every level gives the same bits as long as the processor multiplies and adds in one rounding (x86-64 with FMA, which is
 //! all since 2013, and AArch64): a lane computes what a loop over single numbers would, in the same order. Elsewhere
@@ -9,17 +9,21 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod disjoint;
 mod lanes;
 mod members;
+mod pool;
 mod product;
 mod threads;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub(crate) use disjoint::{Disjoint, Ranges};
 pub(crate) use members::{element, interleave, multiply_members, take_lane};
+pub(crate) use pool::share;
 pub(crate) use product::{Activate, End, Matrix, multiply};
-pub(crate) use threads::{single_threaded, threads, worth};
+pub(crate) use threads::{threads, worth};
 
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,20 +93,32 @@ fn has_avx512() -> bool {
     has_avx2() && is_x86_feature_detected!("avx512f")
 }
 
-/// Runs `work` compiled for the widest vectors that the processor has: its loops become their instructions. `work` must
-/// be inlined (`#[inline(always)]`, as must be what it calls), or it stays as it was compiled elsewhere.
+/// Runs `work` compiled for the widest vectors that the processor has: see [`compiled_for`].
 #[inline(always)]
 pub(crate) fn widest(work: impl FnOnce()) {
-    match Level::best() {
+    compiled_for(Level::best(), work);
+}
+
+/// Runs `work` compiled for this level, one of the processor's: its loops become that level's instructions. `work` must be
+/// inlined (`#[inline(always)]`, as must be what it calls), or it stays as it was compiled elsewhere.
+#[inline(always)]
+pub(crate) fn compiled_for(level: Level, work: impl FnOnce()) {
+    match level {
         Level::Fused | Level::Rounded => work(),
         // What the crate is compiled for anyway.
         #[cfg(target_arch = "aarch64")]
         Level::Neon => work(),
-        // SAFETY: `best` found the instructions.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { x86_64::with_avx2(work) },
-        // SAFETY: `best` found the instructions.
+        Level::Avx2 => {
+            assert!(has_avx2(), "a level that the processor has not");
+            // SAFETY: as just checked.
+            unsafe { x86_64::with_avx2(work) }
+        }
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { x86_64::with_avx512(work) },
+        Level::Avx512 => {
+            assert!(has_avx512(), "a level that the processor has not");
+            // SAFETY: as just checked.
+            unsafe { x86_64::with_avx512(work) }
+        }
     }
 }

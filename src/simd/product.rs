@@ -72,18 +72,7 @@ pub(crate) fn multiply(
         // borrowed mutably until all are done, overlaps nothing that is read.
         unsafe { if b.col == 1 { job.run(level, range, 0..n) } else { job.run(level, 0..m, range) } }
     };
-    if threads == 1 || share >= shared {
-        return part(0);
-    }
-    let part = &part;
-    std::thread::scope(|scope| {
-        for first in (share..shared).step_by(share) {
-            if std::thread::Builder::new().spawn_scoped(scope, move || part(first)).is_err() {
-                part(first);
-            }
-        }
-        part(0);
-    });
+    super::pool::share(threads, shared.div_ceil(share), &|i| part(i * share));
 }
 
 #[derive(Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Losses of members side by side.
 
-use super::{BLOCK, Elementwise, Params, for_each_error};
+use super::{Elementwise, Params, for_each_error};
 use crate::device::{Call, LaneCall, Lanes, MEMBERS, Values};
 use crate::ops::Activation;
 use crate::ops::elementary::sum_of_pairs_by_member;
@@ -14,13 +14,13 @@ pub(super) fn forward(call: LaneCall<'_>, cpu: fn(Call<'_>)) {
 }
 
 fn put_sums(params: &Params, prediction: &[Lanes], target: &[Lanes], sums: &mut [Lanes]) {
-    let error = params.error();
+    let (error, block) = (params.error(), params.block as usize);
     widest(
         #[inline(always)]
         || {
             for_each_error!(error => {
                 for ((sums, prediction), target) in
-                    sums.iter_mut().zip(prediction.chunks(BLOCK)).zip(target.chunks(BLOCK))
+                    sums.iter_mut().zip(prediction.chunks(block)).zip(target.chunks(block))
                 {
                     let totals = sum_of_pairs_by_member(prediction, target, |p, t| error.error(p, t));
                     *sums = totals.map(|total| params.scale * total);

@@ -2,7 +2,7 @@
 //! product uses the same kernel in every run.
 
 use super::{DIRECT, DIRECT4, Factor, SMALL, TILED, WIDE};
-use crate::device::{Capabilities, Kernel};
+use crate::device::{CHUNK_ROWS, Capabilities, Kernel};
 use crate::error::{Error, Result};
 use crate::ops::{LOAD, longest_loop};
 
@@ -10,6 +10,9 @@ use crate::ops::{LOAD, longest_loop};
 pub(super) const TILE_K: usize = 16;
 /// The longest sum of one invocation.
 const MAX_PART_K: usize = longest_loop(2) / TILE_K * TILE_K;
+
+/// The most outputs of a product over many rows that is summed chunk by chunk on the CPU path: parts of it must be stored.
+const MAX_CHUNK_OUTPUTS: usize = 1 << 14;
 
 /// A kernel of `shaders/matmul.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +128,9 @@ impl Plan {
         } else {
             Variant::Small
         };
+        if a.transposed && m * n <= MAX_CHUNK_OUTPUTS && capabilities.takes_chunks_of(k) {
+            return Self { variant, parts: k.div_ceil(CHUNK_ROWS) };
+        }
         Self::busy(variant, workgroups, 64, [m, n, k])
     }
 
@@ -141,7 +147,12 @@ impl Plan {
     }
 
     pub(super) fn cut(self, k: usize) -> Cut {
-        let part_k = k.div_ceil(self.parts).next_multiple_of(TILE_K);
+        // Chunks of rows where these are as many: others then come in the same pieces.
+        let part_k = if self.parts > 1 && k.div_ceil(CHUNK_ROWS) == self.parts {
+            CHUNK_ROWS
+        } else {
+            k.div_ceil(self.parts).next_multiple_of(TILE_K)
+        };
         Cut { parts: k.div_ceil(part_k), part_k }
     }
 
@@ -198,6 +209,10 @@ mod tests {
         assert_eq!(plan(Software, [128, 512, 786]), Plan { variant: Variant::Direct, parts: 1 });
         assert_eq!(plan(Software, [25, 25, 65_536]), Plan { variant: Variant::Direct, parts: 8 });
         assert_eq!(plan(Cpu, [25, 25, 65_536]), Plan { variant: Variant::Small, parts: 1 });
+        let device = Device::cpu();
+        let [a, b] = [[10_000, 32], [10_000, 16]].map(|[rows, cols]| Tensor::zeros(&device, rows, cols).unwrap());
+        let sums = Plan::new(device.capabilities(), a.t(), &b);
+        assert_eq!((sums, sums.cut(10_000).part_k), (Plan { variant: Variant::Small, parts: 40 }, 256));
         assert_eq!(plan(Cpu, [128, 512, 784]), Plan { variant: Variant::Tiled, parts: 1 });
         assert_eq!(plan(Cpu, [2048, 2048, 64]), Plan { variant: Variant::Wide, parts: 1 });
     }

@@ -13,7 +13,7 @@ use crate::simd::{self, Activate, End, Level, Matrix, widest};
 /// small, direct, direct4, tiled, wide.
 pub(super) fn product(call: Call<'_>) {
     let params: Params = call.params();
-    let threads = simd::worth(params.m as usize * params.n as usize * params.k as usize);
+    let threads = simd::worth(2 * params.m as usize * params.n as usize * params.k as usize);
     product_by(Level::best(), threads, call);
 }
 
