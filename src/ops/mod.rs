@@ -12,11 +12,13 @@ pub mod copy;
 pub mod cross_entropy;
 pub mod dropout;
 mod elementary;
+pub mod embedding;
 pub mod fill;
 pub mod gather;
 pub mod loss;
 pub mod matmul;
 pub mod metrics;
+pub mod one_hot;
 pub mod optim;
 pub mod reduce;
 pub mod softmax;
@@ -63,6 +65,8 @@ pub static KERNELS: &[&Kernel] = &[
     &cross_entropy::BACKWARD,
     &cross_entropy::BOTH,
     &dropout::APPLY,
+    &embedding::FORWARD,
+    &embedding::BACKWARD,
     &fill::FILL,
     &gather::ROWS,
     &loss::FORWARD,
@@ -75,6 +79,7 @@ pub static KERNELS: &[&Kernel] = &[
     &matmul::WIDE,
     &matmul::ADD_PARTS,
     &metrics::COUNT_CORRECT,
+    &one_hot::ROWS,
     &optim::SGD,
     &optim::MOMENTUM,
     &optim::ADAM,
