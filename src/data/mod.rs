@@ -157,6 +157,12 @@ impl Dataset {
 
     /// The targets as class numbers, for an operation that wants them.
     pub(crate) fn class_numbers(&self, operation: &str, classes: usize) -> Result<Vec<usize>> {
+        self.check_class_numbers(operation, classes, None)?;
+        Ok(self.targets.iter().map(|class| *class as usize).collect())
+    }
+
+    /// An error unless the targets are class numbers, or this number that stands for none.
+    pub(crate) fn check_class_numbers(&self, operation: &str, classes: usize, ignored: Option<f32>) -> Result<()> {
         if self.target_cols != 1 {
             let detail = format!(
                 "the targets have {} columns, but class numbers have 1; rows of 0 and 1 are one-hot already",
@@ -166,9 +172,8 @@ impl Dataset {
         }
         // Below 2^24 an f32 holds every whole number.
         let is_class = |class: f32| class >= 0.0 && (class as usize) < classes && class.fract() == 0.0;
-        let Some(row) = self.targets.iter().position(|class| !is_class(*class)) else {
-            return Ok(self.targets.iter().map(|class| *class as usize).collect());
-        };
+        let fits = |class: &f32| is_class(*class) || Some(*class) == ignored;
+        let Some(row) = self.targets.iter().position(|class| !fits(class)) else { return Ok(()) };
         let begin_with_1 = self.targets.iter().all(|class| is_class(class - 1.0));
         let way_out = if begin_with_1 {
             "; if they begin with 1, shift them: data.map_targets(|class| class - 1.0)?"
