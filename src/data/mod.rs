@@ -8,6 +8,7 @@ mod disk;
 mod idx;
 mod resample;
 mod standardize;
+mod weights;
 
 #[cfg(feature = "csv")]
 pub use csv::{Column, Csv, Missing};
@@ -41,6 +42,8 @@ pub struct Dataset {
     input_cols: usize,
     target_cols: usize,
     class_names: Vec<String>,
+    /// How much each sample counts; empty where all count alike.
+    weights: Vec<f32>,
 }
 
 impl Dataset {
@@ -57,7 +60,7 @@ impl Dataset {
                 format!("{input_rows} rows of inputs and {target_rows} rows of targets; give a target for each input"),
             ));
         }
-        Ok(Self { inputs, targets, input_cols, target_cols, class_names: Vec::new() })
+        Ok(Self { inputs, targets, input_cols, target_cols, class_names: Vec::new(), weights: Vec::new() })
     }
 
     /// A dataset from a row of inputs and a row of targets for each sample.
@@ -151,6 +154,7 @@ impl Dataset {
             targets,
             target_cols: classes,
             class_names: self.class_names.clone(),
+            weights: self.weights.clone(),
             ..*self
         })
     }
