@@ -4,7 +4,7 @@
 struct Params {
     len: u32,
     kind: u32,          // compiled in: see below
-    delta: f32,         // where Huber's error turns from a parabola into a line
+    constant: f32,      // where Huber's error turns from a parabola into a line; the quantile
     scale: f32,
     by_target: u32,     // backward only; 1: the gradient of the targets, 0: of the predictions
     accumulate: u32,    // backward only; 1: add to the gradient, 0: overwrite it
@@ -28,30 +28,32 @@ override has_before: bool = false;      // whether its derivative is computed fr
 
 const LANES = 256u;
 
-// Squared, absolute, Huber's; and the cross-entropy of a logit p, in a form that stays finite and loses nothing.
-fn error(kind: u32, delta: f32, p: f32, t: f32) -> f32 {
+// Squared, absolute, Huber's; the cross-entropy of a logit p, in a form that stays finite and loses nothing; a quantile's.
+fn error(kind: u32, constant: f32, p: f32, t: f32) -> f32 {
     let e = p - t;
     var result: f32;
     switch kind {
         case 0u: { result = e * e; }
         case 1u: { result = abs(e); }
-        case 2u: { result = select(delta * (abs(e) - 0.5 * delta), 0.5 * e * e, abs(e) <= delta); }
+        case 2u: { result = select(constant * (abs(e) - 0.5 * constant), 0.5 * e * e, abs(e) <= constant); }
         case 3u: { result = select(-p * t, p * (1.0 - t), p > 0.0) + log_1p(exp(-abs(p))); }
+        case 4u: { result = select(1.0 - constant, -constant, e < 0.0) * e; }
         default: { result = not_a_number(e); }
     }
     return select(result, e, is_nan(e));
 }
 
 // The derivative of the error with respect to the prediction.
-fn error_derivative(kind: u32, delta: f32, p: f32, t: f32) -> f32 {
+fn error_derivative(kind: u32, constant: f32, p: f32, t: f32) -> f32 {
     let e = p - t;
     var result: f32;
     switch kind {
         case 0u: { result = 2.0 * e; }
         case 1u: { result = sign(e); }
-        case 2u: { result = clamp(e, -delta, delta); }
+        case 2u: { result = clamp(e, -constant, constant); }
         // sigmoid(p) - t, where it is small, too
         case 3u: { result = sigmoid(p) * (1.0 - t) - sigmoid(-p) * t; }
+        case 4u: { result = select(select(0.0, 1.0 - constant, e > 0.0), -constant, e < 0.0); }
         default: { result = not_a_number(e); }
     }
     return select(result, e, is_nan(e));
@@ -64,7 +66,7 @@ fn forward(here: Place) {
     var total = 0.0;
     let end = min(params.len, (block + 1u) * params.block);
     for (var i = block * params.block + here.lane; i < end; i += LANES) {
-        total += error(kind, params.delta, predictions[i], targets[i]);
+        total += error(kind, params.constant, predictions[i], targets[i]);
     }
     let sum = sum_lanes(here.lane, LANES, 1u, total);
     if here.lane == 0u && block * params.block < params.len {
@@ -82,7 +84,7 @@ fn backward(here: Place) {
     if i >= params.len {
         return;
     }
-    var slope = error_derivative(kind, params.delta, predictions[i], targets[i]);
+    var slope = error_derivative(kind, params.constant, predictions[i], targets[i]);
     if params.by_target != 0u {
         // The others depend on the difference alone.
         slope = select(-slope, -predictions[i], kind == 3u);
@@ -108,12 +110,12 @@ fn both(here: Place) {
     for (var i = block * params.block + here.lane; i < end; i += LANES) {
         let p = predictions[i];
         let t = targets[i];
-        total += error(kind, params.delta, p, t);
+        total += error(kind, params.constant, p, t);
         var at = p;
         if has_before {
             at = before[i];
         }
-        let slope = error_derivative(kind, params.delta, p, t);
+        let slope = error_derivative(kind, params.constant, p, t);
         gradient_of_both[i] = d_loss[0] * params.scale * slope * derivative(activation, params.activation_a, at);
     }
     let sum = sum_lanes(here.lane, LANES, 1u, total);

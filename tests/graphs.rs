@@ -236,7 +236,7 @@ fn chain(layers: &[Linear; 3]) -> Sequential {
 
 fn freeze(layer: &Linear, frozen: bool) {
     layer.weight().set_frozen(frozen);
-    layer.bias().set_frozen(frozen);
+    layer.bias().unwrap().set_frozen(frozen);
 }
 
 /// An algorithm's name, and how to make it.
@@ -357,12 +357,12 @@ fn clipping_looks_only_at_what_is_trained(devices: &Devices) {
         let mut optimizer = Optimizer::new(&parameters, Sgd::new(1.0).clip_norm(1.0)).unwrap();
         optimizer.zero_grad().unwrap();
         // One gradient of 3 on either side of the frozen layer, whose own are large.
-        layers[0].bias().gradient().unwrap().write(&[3.0, 0.0, 0.0, 0.0]).unwrap();
+        layers[0].bias().unwrap().gradient().unwrap().write(&[3.0, 0.0, 0.0, 0.0]).unwrap();
         layers[1].weight().gradient().unwrap().write(&[1e3; 16]).unwrap();
-        layers[2].bias().gradient().unwrap().write(&[3.0]).unwrap();
-        let before = layers[0].bias().value().unwrap().read().unwrap()[0];
+        layers[2].bias().unwrap().gradient().unwrap().write(&[3.0]).unwrap();
+        let before = layers[0].bias().unwrap().value().unwrap().read().unwrap()[0];
         optimizer.step().unwrap();
-        let after = layers[0].bias().value().unwrap().read().unwrap()[0];
+        let after = layers[0].bias().unwrap().value().unwrap().read().unwrap()[0];
         let moved = f64::from(before) - f64::from(after);
         assert!((moved - 0.5f64.sqrt()).abs() < 1e-5, "moved by {moved} on {label}");
     }

@@ -247,7 +247,7 @@ fn an_encoder_can_be_used_alone(devices: &Devices) {
         let points = [0.1, -0.4, 0.7, 0.2];
         // Alone: tanh(x Wᵀ + b) of the trained layer, in f64.
         let encoder = Predictor::new(device, layers.encoder()).unwrap();
-        let (weight, bias) = (read(layers.0.weight()), read(layers.0.bias()));
+        let (weight, bias) = (read(layers.0.weight()), read(layers.0.bias().unwrap()));
         let expected = |weight: &[f32], bias: &[f32]| -> Vec<f64> {
             let of = |point: &[f32], i: usize| {
                 (0..2).map(|k| f64::from(point[k]) * f64::from(weight[2 * i + k])).sum::<f64>() + f64::from(bias[i])
@@ -267,7 +267,7 @@ fn an_encoder_can_be_used_alone(devices: &Devices) {
         assert_ne!(read(head.weight()), drawn, "{name}");
         assert_ne!(read(layers.0.weight()), weight, "{name}");
         // The encoder alone and the first trainer see what became of it.
-        let (weight, bias) = (read(layers.0.weight()), read(layers.0.bias()));
+        let (weight, bias) = (read(layers.0.weight()), read(layers.0.bias().unwrap()));
         assert_close(name, &encoder.predict(&points, 2).unwrap(), &expected(&weight, &bias), 0.0, 2e-5);
         assert_ne!(trainer.parameters().read().unwrap(), before, "{name}");
         // Layers that were drawn with two seeds can be trained further with either, but not with a third.

@@ -18,7 +18,7 @@ fn drawn(weight: Init, bias: Init, seed: u64) -> (Vec<f32>, Vec<f32>) {
     let layer = Linear::new(INPUTS, OUTPUTS).init(weight, bias);
     Parameters::new(&Device::cpu(), &layer, seed).unwrap();
     let read = |parameter: &Parameter| parameter.value().unwrap().read().unwrap();
-    (read(layer.weight()), read(layer.bias()))
+    (read(layer.weight()), read(layer.bias().unwrap()))
 }
 
 fn moment(values: &[f32], power: i32) -> f64 {

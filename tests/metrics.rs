@@ -157,6 +157,12 @@ fn scores_and_probabilities_as_scikit_learn_measures_them() {
     assert_near(metrics::accuracy(q.as_flattened(), &y, Decision::Argmax).unwrap(), 1.0 / 3.0);
     // Of equals the first count.
     assert_eq!(metrics::top_k_accuracy(&[0.5; 6], &data(&[1.0, 2.0], 1), 2).unwrap(), 0.5);
+    // mean_pinball_loss.
+    let numbers = data(&[3.0, -0.5, 2.0, 7.0, 1.0, 4.0], 1);
+    let predictions = [2.5, 0.0, 2.0, 8.0, 1.5, 3.0];
+    assert_near(metrics::pinball(&predictions, &numbers, 0.9).unwrap(), 0.2583333333333333);
+    assert_near(metrics::pinball(&predictions, &numbers, 0.25).unwrap(), 0.3125);
+    assert!(metrics::pinball(&predictions, &numbers, 1.5).is_err());
     // mean_absolute_percentage_error.
     let targets = data(&[3.0, -0.5, 2.0, 7.0], 1);
     assert_near(metrics::mape(&[2.5, 0.0, 2.0, 8.0], &targets).unwrap(), 0.3273809523809524);
@@ -179,6 +185,65 @@ fn errors_of_numbers_by_hand() {
     // In f32 the squares of these would be infinite, and the mean off by a thousand.
     let large = data(&[1e30, 3e30, 2e30], 1);
     assert_near(metrics::r2(&[1e30, 3e30, 2e30], &large).unwrap(), 1.0);
+}
+
+#[test]
+fn weights_of_samples_count_as_in_scikit_learn() {
+    let near = |value: f64, expected: f64| assert!((value - expected).abs() <= 1e-6, "{value}, not {expected}");
+    let weights = vec![1.0, 0.25, 3.0, 0.0, 0.5, 2.0];
+    let weighed = |targets: &[f32]| data(targets, 1).with_weights(weights.clone()).unwrap();
+    let y = weighed(&[0.0, 1.0, 2.0, 2.0, 0.0, 1.0]);
+    let p = [[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.5, 0.3], [0.3, 0.3, 0.4], [0.25, 0.5, 0.25], [0.05, 0.15, 0.8]];
+    let p = p.as_flattened();
+    assert_near(metrics::accuracy(p, &y, Decision::Argmax).unwrap(), 0.18518518518518517);
+    assert_near(metrics::balanced_accuracy(p, &y, Decision::Argmax).unwrap(), 0.25925925925925924);
+    let q = [[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.5, 0.3], [0.29, 0.31, 0.4], [0.2, 0.5, 0.3], [0.05, 0.15, 0.8]];
+    assert_near(metrics::top_k_accuracy(q.as_flattened(), &y, 2).unwrap(), 0.9259259259259259);
+    assert_near(metrics::roc_auc(p, &y).unwrap(), 0.5148148148148148);
+    near(metrics::log_loss(p, &y).unwrap(), 1.2716573278109233);
+    near(metrics::log_loss(p, &y.one_hot(3).unwrap()).unwrap(), 1.2716573278109233);
+    let matrix = ConfusionMatrix::new(p, &y, Decision::Argmax).unwrap();
+    assert_near(matrix.accuracy(), 0.18518518518518517);
+    for (scores, expected) in
+        matrix.scores().iter().zip([[1.0, 2.0 / 3.0, 0.8], [1.0 / 15.0, 1.0 / 9.0, 1.0 / 12.0], [0.0; 3]])
+    {
+        assert_near(scores.precision, expected[0]);
+        assert_near(scores.recall, expected[1]);
+        assert_near(scores.f1, expected[2]);
+    }
+    // Counts are of samples.
+    assert_eq!((matrix.count(2, 1), matrix.count(2, 2), matrix.scores()[2].samples), (1, 1, 2));
+    let mean = matrix.macro_average();
+    assert_near(mean.precision, 0.35555555555555557);
+    assert_near(mean.recall, 0.25925925925925924);
+    assert_near(mean.f1, 0.29444444444444445);
+    let (two, scores) = (weighed(&[0.0, 0.0, 1.0, 1.0, 0.0, 1.0]), [0.1, 0.4, 0.4, 0.8, 0.4, 0.2]);
+    assert_near(metrics::roc_auc(&scores, &two).unwrap(), 0.7);
+    near(metrics::log_loss(&scores, &two).unwrap(), 0.9564781796049189);
+    let (t, q) = (weighed(&[3.0, -0.5, 2.0, 7.0, 1.0, 4.0]), [2.5, 0.0, 2.0, 8.0, 1.5, 3.0]);
+    assert_near(metrics::mae(&q, &t).unwrap(), 0.42592592592592593);
+    assert_near(metrics::rmse(&q, &t).unwrap(), 0.6009252125773316);
+    assert_near(metrics::mape(&q, &t).unwrap(), 0.1728395061728395);
+    assert_near(metrics::r2(&q, &t).unwrap(), 0.7242011524358303);
+    assert_near(metrics::pinball(&q, &t, 0.9).unwrap(), 0.3388888888888889);
+    // Several columns.
+    let t = data(&[0.5, 1.0, -1.0, 1.0, 7.0, -6.0], 2).with_weights(vec![1.0, 2.0, 0.5]).unwrap();
+    let q = [0.0, 2.0, -1.0, 2.0, 8.0, -5.0];
+    assert_near(metrics::mae(&q, &t).unwrap(), 0.6428571428571428);
+    assert_near(metrics::rmse(&q, &t).unwrap(), 0.6071428571428571f64.sqrt());
+    assert_near(metrics::mape(&q, &t).unwrap(), 0.5935374149659864);
+    assert_near(metrics::r2(&q, &t).unwrap(), 0.9020223152022315);
+    let two_labels = data(&[1.0, 0.0, 0.0, 1.0], 2).with_weights(vec![3.0, 1.0]).unwrap();
+    assert_eq!(metrics::accuracy(&[1.0, -1.0, 1.0, 1.0], &two_labels, Decision::logits()).unwrap(), 0.875);
+    // Nothing to measure.
+    let nothing = y.select(&[3]).unwrap();
+    for error in [metrics::mae(&[1.0], &nothing), metrics::accuracy(&[0.1, 0.2], &nothing, Decision::Argmax)] {
+        assert!(error.unwrap_err().to_string().contains("the weights of all samples are 0"));
+    }
+    // A class or a value that does not count is not there.
+    let none = weighed(&[0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+    assert!(metrics::roc_auc(&scores, &none).unwrap_err().to_string().contains("samples of both kinds are needed"));
+    assert!(metrics::r2(&scores, &none).unwrap_err().to_string().contains("all targets of column 0 are 0"));
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn initial_values_follow_their_distributions() {
         let within = |values: &[f32]| values.iter().all(|v| f64::from(v.abs()) <= bound * (1.0 + EPSILON));
         assert!(within(&weights), "{init:?}");
         // A bias is drawn as its layer's weights are.
-        let biases = layer.bias().value().unwrap().read().unwrap();
+        let biases = layer.bias().unwrap().value().unwrap().read().unwrap();
         assert!(within(&biases) && biases.iter().any(|b| f64::from(b.abs()) > 0.8 * std), "{init:?}: {biases:?}");
     }
 }

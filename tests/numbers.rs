@@ -379,7 +379,7 @@ fn sums_of_many_keep_their_digits(devices: &Devices) {
         let pass = Backprop::new(&mut graph, &parameters, sum, &[]).unwrap();
         pass.forward().unwrap();
         pass.backward().unwrap();
-        within("bias gradient", &layer.bias().gradient().unwrap().read().unwrap(), 4096.0 * tenth);
+        within("bias gradient", &layer.bias().unwrap().gradient().unwrap().read().unwrap(), 4096.0 * tenth);
     }
 }
 

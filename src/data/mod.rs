@@ -8,6 +8,7 @@ mod disk;
 mod idx;
 mod resample;
 mod standardize;
+mod weights;
 
 #[cfg(feature = "csv")]
 pub use csv::{Column, Csv, Missing};
@@ -41,6 +42,8 @@ pub struct Dataset {
     input_cols: usize,
     target_cols: usize,
     class_names: Vec<String>,
+    /// How much each sample counts; empty where all count alike.
+    weights: Vec<f32>,
 }
 
 impl Dataset {
@@ -57,7 +60,7 @@ impl Dataset {
                 format!("{input_rows} rows of inputs and {target_rows} rows of targets; give a target for each input"),
             ));
         }
-        Ok(Self { inputs, targets, input_cols, target_cols, class_names: Vec::new() })
+        Ok(Self { inputs, targets, input_cols, target_cols, class_names: Vec::new(), weights: Vec::new() })
     }
 
     /// A dataset from a row of inputs and a row of targets for each sample.
@@ -151,12 +154,19 @@ impl Dataset {
             targets,
             target_cols: classes,
             class_names: self.class_names.clone(),
+            weights: self.weights.clone(),
             ..*self
         })
     }
 
     /// The targets as class numbers, for an operation that wants them.
     pub(crate) fn class_numbers(&self, operation: &str, classes: usize) -> Result<Vec<usize>> {
+        self.check_class_numbers(operation, classes, None)?;
+        Ok(self.targets.iter().map(|class| *class as usize).collect())
+    }
+
+    /// An error unless the targets are class numbers, or this number that stands for none.
+    pub(crate) fn check_class_numbers(&self, operation: &str, classes: usize, ignored: Option<f32>) -> Result<()> {
         if self.target_cols != 1 {
             let detail = format!(
                 "the targets have {} columns, but class numbers have 1; rows of 0 and 1 are one-hot already",
@@ -166,9 +176,8 @@ impl Dataset {
         }
         // Below 2^24 an f32 holds every whole number.
         let is_class = |class: f32| class >= 0.0 && (class as usize) < classes && class.fract() == 0.0;
-        let Some(row) = self.targets.iter().position(|class| !is_class(*class)) else {
-            return Ok(self.targets.iter().map(|class| *class as usize).collect());
-        };
+        let fits = |class: &f32| is_class(*class) || Some(*class) == ignored;
+        let Some(row) = self.targets.iter().position(|class| !fits(class)) else { return Ok(()) };
         let begin_with_1 = self.targets.iter().all(|class| is_class(class - 1.0));
         let way_out = if begin_with_1 {
             "; if they begin with 1, shift them: data.map_targets(|class| class - 1.0)?"

@@ -51,7 +51,7 @@ impl Dataset {
     /// ```
     ///
     /// # Errors
-    /// No dataset; different numbers of columns, or different class names.
+    /// No dataset; different numbers of columns, or different class names; weights in some only.
     pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Result<Self> {
         let mut parts = parts.into_iter();
         let Some(first) = parts.next() else {
@@ -78,6 +78,11 @@ impl Dataset {
                 );
                 return Err(Error::input("concat", detail));
             }
+            if part.weights.is_empty() != first.weights.is_empty() {
+                let detail = format!("dataset 0 or dataset {} has weights, the other has none; give both some", i + 1);
+                return Err(Error::input("concat", detail));
+            }
+            all.weights.extend(&part.weights);
             all.inputs.extend(&part.inputs);
             all.targets.extend(&part.targets);
         }
@@ -245,12 +250,14 @@ impl Dataset {
     /// The samples of these numbers, each less than [`Dataset::len`].
     fn chosen(&self, samples: &[usize]) -> Self {
         let rows = |values: &[f32], cols: usize| {
-            samples.iter().flat_map(|row| values[row * cols..][..cols].iter().copied()).collect()
+            let row = |sample: &usize| values.get(sample * cols..(sample + 1) * cols).unwrap_or_default();
+            samples.iter().flat_map(|sample| row(sample).iter().copied()).collect()
         };
         Self {
             inputs: rows(&self.inputs, self.input_cols),
             targets: rows(&self.targets, self.target_cols),
             class_names: self.class_names.clone(),
+            weights: rows(&self.weights, 1),
             ..*self
         }
     }

@@ -108,6 +108,7 @@ impl Standardize {
             inputs: self.checked("apply_to_inputs", "inputs", data.inputs(), data.input_cols())?,
             targets: data.targets.clone(),
             class_names: data.class_names.clone(),
+            weights: data.weights.clone(),
             ..*data
         })
     }
@@ -121,6 +122,7 @@ impl Standardize {
             inputs: data.inputs.clone(),
             targets: self.checked("apply_to_targets", "targets", data.targets(), data.target_cols())?,
             class_names: data.class_names.clone(),
+            weights: data.weights.clone(),
             ..*data
         })
     }

@@ -143,7 +143,10 @@ pub struct Graph {
     values: Vec<Value>,
     nodes: Vec<Node>,
     inputs: HashMap<(u64, usize, Shape), Var>,
+    updates: Vec<Var>,
     training: bool,
+    /// Whether it is there for its shapes alone.
+    only_shapes: bool,
     random: Random,
 }
 
@@ -166,7 +169,9 @@ impl Graph {
             values: Vec::new(),
             nodes: Vec::new(),
             inputs: HashMap::new(),
+            updates: Vec::new(),
             training: true,
+            only_shapes: false,
             random: Random::default(),
         }
     }
@@ -174,6 +179,21 @@ impl Graph {
     /// An empty graph for evaluation, on which nothing is random: dropout returns its input.
     pub fn for_evaluation(device: &Device) -> Self {
         Self { training: false, ..Self::new(device) }
+    }
+
+    /// An empty graph for evaluation that is there for its shapes alone: tensors of any device fit, and parameters need none.
+    pub(crate) fn for_shapes(device: &Device) -> Self {
+        Self { only_shapes: true, ..Self::for_evaluation(device) }
+    }
+
+    /// Whether the graph is there for its shapes alone.
+    pub(crate) fn has_only_shapes(&self) -> bool {
+        self.only_shapes
+    }
+
+    /// A value without numbers, for a graph of shapes.
+    pub(crate) fn placeholder(&mut self, shape: Shape) -> Var {
+        self.value(shape, Source::Number(0.0))
     }
 
     /// The same graph with another seed for its random operations (0 unless set).
@@ -205,7 +225,7 @@ impl Graph {
     /// # Errors
     /// A tensor of another device.
     pub fn input(&mut self, tensor: &Tensor) -> Result<Var> {
-        if *tensor.device() != self.device {
+        if *tensor.device() != self.device && !self.only_shapes {
             return Err(Error::input(
                 "graph",
                 format!(
@@ -222,6 +242,32 @@ impl Graph {
         let var = self.value(tensor.shape(), Source::Tensor(tensor.clone()));
         self.inputs.insert(key, var);
         Ok(var)
+    }
+
+    /// Makes `after`, which a call in place gives for `before`, part of all lowerings of this graph: a state that every run
+    /// changes, such as running statistics. `before` is a tensor from outside ([`Graph::input`]); whoever passes it from
+    /// here on gets `after`.
+    ///
+    /// # Errors
+    /// Another shape; a value that is no such tensor, or that was updated already; a value of another graph.
+    pub fn update(&mut self, before: Var, after: Var) -> Result<()> {
+        let (old, new) = (self.shape(before)?, self.shape(after)?);
+        if old != new {
+            return Err(Error::shape("update", format!("{old:?} becomes {new:?}; an update keeps the shape")));
+        }
+        let Some(current) = self.inputs.values_mut().find(|var| **var == before) else {
+            let detail = "only a tensor from outside, as it is now, can be updated; pass what Graph::input gives";
+            return Err(Error::input("update", detail));
+        };
+        *current = after;
+        self.updates.retain(|var| *var != before);
+        self.updates.push(after);
+        Ok(())
+    }
+
+    /// What every lowering computes besides what is wanted.
+    pub(crate) fn updates(&self) -> &[Var] {
+        &self.updates
     }
 
     /// A constant, [1, 1], which arithmetic repeats to any shape.

@@ -69,7 +69,8 @@ impl<'a> Lowering<'a> {
     /// # Errors
     /// See [`lower()`].
     pub fn lower(self, graph: &Graph, wanted: &[Var]) -> Result<Lowered> {
-        let mut program = Program::new(graph, wanted, self.before.map_or(&[], |before| &before.tensors))?;
+        let wanted = [wanted, graph.updates()].concat();
+        let mut program = Program::new(graph, &wanted, self.before.map_or(&[], |before| &before.tensors))?;
         program.merge(self.rules);
         check_order(&program)?;
         let (mut tensors, allocated) = allocate(&program)?;

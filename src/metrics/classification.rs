@@ -76,8 +76,8 @@ pub fn top_k_accuracy(predictions: &[f32], data: &Dataset, k: usize) -> Result<f
             before.count() < k
         })
     };
-    let right = predictions.chunks_exact(cols).zip(targets).filter(is_among).count();
-    Ok(right as f64 / data.len() as f64)
+    let rows = predictions.chunks_exact(cols).zip(targets).enumerate().filter(|(_, pair)| is_among(pair));
+    Ok(rows.map(|(row, _)| data.weight(row)).sum::<f64>() / data.total_weight())
 }
 
 /// The mean negative logarithm of the probability given to what was true (cross-entropy): scikit-learn's `log_loss`.
@@ -109,23 +109,25 @@ pub fn log_loss(probabilities: &[f32], data: &Dataset) -> Result<f64> {
         (1, 1) => {
             check_probabilities("target", data.targets(), 1, "; a single column tells classes 0 and 1")?;
             let pairs = probabilities.iter().zip(data.targets()).map(|(p, t)| (f64::from(*p), f64::from(*t)));
-            pairs.map(|(p, t)| t * log(p) + (1.0 - t) * log(1.0 - p)).sum()
+            let terms = pairs.map(|(p, t)| t * log(p) + (1.0 - t) * log(1.0 - p));
+            terms.enumerate().map(|(row, term)| data.weight(row) * term).sum()
         }
         (_, 1) => {
             let classes = data.class_numbers(OPERATION, cols)?;
             let given = probabilities.chunks_exact(cols).zip(classes).map(|(row, class)| f64::from(row[class]));
-            given.map(log).sum()
+            given.map(log).enumerate().map(|(row, term)| data.weight(row) * term).sum()
         }
         (_, target_cols) if target_cols == cols => {
             check_probabilities("target", data.targets(), cols, "; give class numbers or probabilities")?;
-            probabilities.iter().zip(data.targets()).map(|(p, t)| f64::from(*t) * log(f64::from(*p))).sum()
+            let terms = probabilities.iter().zip(data.targets()).map(|(p, t)| f64::from(*t) * log(f64::from(*p)));
+            terms.enumerate().map(|(i, term)| data.weight(i / cols) * term).sum()
         }
         (_, target_cols) => {
             let detail = format!("probabilities of {cols} columns for targets of {target_cols}; give as many");
             return Err(Error::shape(OPERATION, detail));
         }
     };
-    Ok(-sum / data.len() as f64)
+    Ok(-sum / data.total_weight())
 }
 
 /// From 0 to 1, and 1 in each row of several columns.
@@ -193,12 +195,17 @@ pub fn roc_auc(scores: &[f32], data: &Dataset) -> Result<f64> {
     };
     let mut sum = 0.0;
     for col in 0..cols {
-        let mut column: Vec<(f32, bool)> =
-            scores.iter().copied().zip(is_positive.iter().copied()).skip(col).step_by(cols).collect();
-        let positives = column.iter().filter(|(_, positive)| *positive).count();
-        let negatives = column.len() - positives;
-        if positives == 0 || negatives == 0 {
-            let whole = if negatives == 0 && positives > 0 { "all" } else { "one class only: none" };
+        // Of each sample the score, and how much it counts as a positive and as a negative one.
+        let mut column: Vec<(f32, [f64; 2])> = (0..data.len())
+            .map(|row| {
+                let (at, weight) = (row * cols + col, data.weight(row));
+                (scores[at], if is_positive[at] { [weight, 0.0] } else { [0.0, weight] })
+            })
+            .collect();
+        let totals = |samples: &[(f32, [f64; 2])]| [0, 1].map(|i| samples.iter().map(|(_, w)| w[i]).sum::<f64>());
+        let [positives, negatives] = totals(&column);
+        if positives == 0.0 || negatives == 0.0 {
+            let whole = if positives > 0.0 { "all" } else { "one class only: none" };
             let detail = format!(
                 "{whole} of the {} samples are positive in column {col}; samples of both kinds are needed",
                 column.len()
@@ -206,15 +213,14 @@ pub fn roc_auc(scores: &[f32], data: &Dataset) -> Result<f64> {
             return Err(Error::input(OPERATION, detail));
         }
         column.sort_by(|a, b| a.0.total_cmp(&b.0));
-        // Each positive counts the negatives below it, and half of those that are equal; all doubled.
-        let (mut below, mut doubled) = (0, 0);
+        // Each positive counts the negatives below it, and half of those that are equal.
+        let (mut below, mut area) = (0.0, 0.0);
         for equals in column.chunk_by(|a, b| a.0 == b.0) {
-            let positives = equals.iter().filter(|(_, positive)| *positive).count();
-            let negatives = equals.len() - positives;
-            doubled += positives as u128 * (2 * below + negatives) as u128;
+            let [positives, negatives] = totals(equals);
+            area += positives * (below + 0.5 * negatives);
             below += negatives;
         }
-        sum += doubled as f64 / (2.0 * positives as f64 * negatives as f64);
+        sum += area / (positives * negatives);
     }
     Ok(sum / cols as f64)
 }

@@ -7,7 +7,7 @@ use crate::data::{Dataset, rows};
 use crate::error::{Error, Result};
 
 /// How often each class was predicted for each true class. It prints as a table with the names of the classes, if the
-/// data has them.
+/// data has them. Of data with weights, the shares (accuracy, precision, recall, F1) are weighted; counts are of samples.
 ///
 /// ```
 /// use wgrad::data::Dataset;
@@ -26,11 +26,13 @@ use crate::error::{Error, Result};
 /// assert_eq!((dog.precision, dog.recall, dog.samples), (1.0, 0.5, 2));
 /// # Ok::<(), wgrad::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConfusionMatrix {
     names: Vec<String>,
     /// A row for each true class, a column for each predicted one.
     counts: Vec<usize>,
+    /// The same with the samples' weights.
+    weights: Vec<f64>,
 }
 
 /// Precision, recall and F1 of a class.
@@ -93,14 +95,15 @@ impl ConfusionMatrix {
                 ));
             }
         };
-        let mut counts = vec![0; classes * classes];
-        for (prediction, target) in predictions.chunks_exact(cols).zip(data.targets().chunks_exact(data.target_cols()))
-        {
+        let (mut counts, mut weights) = (vec![0; classes * classes], vec![0.0; classes * classes]);
+        let pairs = predictions.chunks_exact(cols).zip(data.targets().chunks_exact(data.target_cols()));
+        for (row, (prediction, target)) in pairs.enumerate() {
             if let (Some(predicted), Some(actual)) = (decision.class_of(prediction), decision.class_of_target(target)) {
                 counts[actual * classes + predicted] += 1;
+                weights[actual * classes + predicted] += data.weight(row);
             }
         }
-        Ok(Self { names, counts })
+        Ok(Self { names, counts, weights })
     }
 
     /// The number of classes.
@@ -120,31 +123,37 @@ impl ConfusionMatrix {
         if inside { self.counts[actual * self.classes() + predicted] } else { 0 }
     }
 
+    fn weight(&self, actual: usize, predicted: usize) -> f64 {
+        self.weights[actual * self.classes() + predicted]
+    }
+
     /// The share of samples classified correctly.
     pub fn accuracy(&self) -> f64 {
-        let right: usize = (0..self.classes()).map(|class| self.count(class, class)).sum();
-        right as f64 / self.counts.iter().sum::<usize>() as f64
+        let right: f64 = (0..self.classes()).map(|class| self.weight(class, class)).sum();
+        right / self.weights.iter().sum::<f64>()
     }
 
     /// The mean share of samples found of each class that has some: every class has equal weight, however rare.
     /// (scikit-learn's `balanced_accuracy_score`.)
     pub fn balanced_accuracy(&self) -> f64 {
-        let recalls: Vec<f64> = self.scores().iter().filter(|s| s.samples > 0).map(|s| s.recall).collect();
+        let counts = |class: &usize| (0..self.classes()).any(|predicted| self.weight(*class, predicted) > 0.0);
+        let scores = self.scores();
+        let recalls: Vec<f64> = (0..self.classes()).filter(counts).map(|class| scores[class].recall).collect();
         recalls.iter().sum::<f64>() / recalls.len() as f64
     }
 
     /// Precision, recall and F1 of each class.
     pub fn scores(&self) -> Vec<Scores> {
-        let share = |part: usize, whole: usize| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+        let share = |part: f64, whole: f64| if whole == 0.0 { 0.0 } else { part / whole };
         let of_class = |class: usize| {
-            let right = self.count(class, class);
-            let samples = (0..self.classes()).map(|predicted| self.count(class, predicted)).sum();
-            let predicted = (0..self.classes()).map(|actual| self.count(actual, class)).sum();
+            let right = self.weight(class, class);
+            let own: f64 = (0..self.classes()).map(|predicted| self.weight(class, predicted)).sum();
+            let predicted: f64 = (0..self.classes()).map(|actual| self.weight(actual, class)).sum();
             Scores {
                 precision: share(right, predicted),
-                recall: share(right, samples),
-                f1: share(2 * right, samples + predicted),
-                samples,
+                recall: share(right, own),
+                f1: share(2.0 * right, own + predicted),
+                samples: (0..self.classes()).map(|predicted| self.count(class, predicted)).sum(),
             }
         };
         (0..self.classes()).map(of_class).collect()

@@ -143,10 +143,10 @@ impl Decision {
     pub fn accuracy(&self, predictions: &[f32], data: &Dataset) -> Result<Option<f64>> {
         let cols = self.check("accuracy", predictions, data)?;
         rows("accuracy", "predictions", predictions, cols)?;
-        let answers = self.answers(data.target_cols()) * data.len();
-        let targets = data.targets().chunks_exact(data.target_cols());
-        let right: usize = predictions.chunks_exact(cols).zip(targets).map(|(p, t)| self.count_right(p, t)).sum();
-        Ok((answers > 0).then(|| right as f64 / answers as f64))
+        let answers = self.answers(data.target_cols());
+        let pairs = predictions.chunks_exact(cols).zip(data.targets().chunks_exact(data.target_cols()));
+        let right = pairs.enumerate().map(|(row, (p, t))| data.weight(row) * self.count_right(p, t) as f64);
+        Ok((answers > 0).then(|| right.sum::<f64>() / (answers as f64 * data.total_weight())))
     }
 
     /// The columns of these predictions, if they, the data and the decision fit.
@@ -188,6 +188,7 @@ impl Decision {
 
 /// How many columns these predictions have, a row for each sample.
 pub(super) fn columns(operation: &str, predictions: &[f32], data: &Dataset) -> Result<usize> {
+    data.check_weights(operation)?;
     let samples = data.len();
     let cols = predictions.len() / samples;
     if cols == 0 || cols * samples != predictions.len() {

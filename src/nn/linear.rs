@@ -11,11 +11,12 @@ use crate::nn::{Init, Module, Parameter};
 ///
 /// let layer = Linear::new(2, 25).init(Init::XavierNormal { gain: 2f32.sqrt() }, Init::Constant(0.0));
 /// assert_eq!(layer.weight().shape(), [25, 2]);
+/// assert_eq!(Linear::new(2, 25).without_bias().bias(), None);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Parameter,
-    bias: Parameter,
+    bias: Option<Parameter>,
 }
 
 impl Linear {
@@ -25,13 +26,18 @@ impl Linear {
     pub fn new(inputs: usize, outputs: usize) -> Self {
         Self {
             weight: Parameter::new(outputs, inputs, Init::Linear),
-            bias: Parameter::vector(outputs, Init::Linear).fans(inputs, outputs),
+            bias: Some(Parameter::vector(outputs, Init::Linear).fans(inputs, outputs)),
         }
     }
 
     /// The same layer with other initial weights and biases.
     pub fn init(self, weight: Init, bias: Init) -> Self {
-        Self { weight: self.weight.init(weight), bias: self.bias.init(bias) }
+        Self { weight: self.weight.init(weight), bias: self.bias.map(|own| own.init(bias)) }
+    }
+
+    /// The same layer without a bias: `y = x Wᵀ`. (`bias=False` in PyTorch.)
+    pub fn without_bias(self) -> Self {
+        Self { bias: None, ..self }
     }
 
     /// W, [out, in].
@@ -39,25 +45,27 @@ impl Linear {
         &self.weight
     }
 
-    /// b, [1, out].
-    pub fn bias(&self) -> &Parameter {
-        &self.bias
+    /// b, [1, out]; None for a layer without a bias.
+    pub fn bias(&self) -> Option<&Parameter> {
+        self.bias.as_ref()
     }
 }
 
 impl Module for Linear {
     fn forward(&self, graph: &mut Graph, x: Var) -> Result<Var> {
         let weight = self.weight.var(graph)?;
-        let bias = self.bias.var(graph)?;
+        let bias = self.bias.as_ref().map(|bias| bias.var(graph)).transpose()?;
         graph.linear(x, weight, bias)
     }
 
     fn describe(&self) -> Option<String> {
         let [outputs, inputs] = self.weight.shape();
-        Some(format!("Linear({inputs}, {outputs})"))
+        let bias = if self.bias.is_some() { "" } else { ", bias=false" };
+        Some(format!("Linear({inputs}, {outputs}{bias})"))
     }
 
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
-        vec![("weight".into(), self.weight.clone()), ("bias".into(), self.bias.clone())]
+        let bias = self.bias.iter().map(|bias| ("bias".into(), bias.clone()));
+        [("weight".into(), self.weight.clone())].into_iter().chain(bias).collect()
     }
 }

@@ -4,7 +4,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Var};
 use crate::metrics::Decision;
-use crate::nn::Reduction;
+use crate::nn::{Reduction, weighted};
 use crate::ops::loss::Elementwise;
 
 /// A loss: a number from predictions and targets.
@@ -33,6 +33,32 @@ pub trait Loss: Send + Sync {
     /// # Errors
     /// Shapes that do not fit.
     fn forward(&self, graph: &mut Graph, prediction: Var, target: Var) -> Result<Var>;
+
+    /// The loss of a batch whose samples have weights [n, 1], from 0: each error counts that many times. A mean is divided
+    /// by the sum of the weights; where all are 0, it is 0.
+    ///
+    /// ```
+    /// use wgrad::nn::{Loss, Mse};
+    /// use wgrad::{Device, Graph, Tensor, lower};
+    ///
+    /// let device = Device::cpu();
+    /// let mut graph = Graph::new(&device);
+    /// let p = graph.input(&Tensor::new(&device, 2, 1, &[1.0, 2.0])?)?;
+    /// let t = graph.input(&Tensor::zeros(&device, 2, 1)?)?;
+    /// let weights = graph.input(&Tensor::new(&device, 2, 1, &[3.0, 1.0])?)?;
+    /// let loss = Mse::new().weighted(&mut graph, p, t, weights)?;
+    /// let lowered = lower(&graph, &[loss])?;
+    /// lowered.run()?;
+    /// assert_eq!(lowered.read(loss)?, [1.75]); // (3 * 1 + 1 * 4) / (3 + 1)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Shapes that do not fit. By default: the loss takes no weights.
+    fn weighted(&self, graph: &mut Graph, prediction: Var, target: Var, weights: Var) -> Result<Var> {
+        let _ = (graph, prediction, target, weights);
+        Err(Error::input("weighted loss", "this loss takes no weights of samples; implement Loss::weighted for it"))
+    }
 
     /// How the loss is reduced over samples: whether the loss of a dataset is the sum or the mean over its parts.
     fn reduction(&self) -> Reduction;
@@ -88,6 +114,11 @@ macro_rules! elementwise {
                 graph.elementwise_loss(error(self), prediction, target, self.reduction)
             }
 
+            fn weighted(&self, graph: &mut Graph, prediction: Var, target: Var, weights: Var) -> Result<Var> {
+                let error: fn(&Self) -> Elementwise = $error;
+                weighted::elementwise(graph, error(self), [prediction, target, weights], self.reduction)
+            }
+
             fn reduction(&self) -> Reduction {
                 self.reduction
             }
@@ -132,6 +163,17 @@ elementwise! {
 }
 
 elementwise! {
+    /// The quantile (pinball) loss: a prediction that this share of the targets lie below, such as 0.9 for a bound that is
+    /// kept nine times in ten; 0.5 gives the median. scikit-learn's `mean_pinball_loss`.
+    ///
+    /// ```
+    /// use wgrad::nn::Quantile;
+    /// let upper_bound = Quantile::new(0.9);
+    /// ```
+    Quantile, |loss| Elementwise::Quantile { quantile: loss.quantile }, new(quantile), Decision::Regression
+}
+
+elementwise! {
     /// Binary cross-entropy of logits with targets from 0 to 1: PyTorch's `BCEWithLogitsLoss`. A logit above 0 predicts
     /// 1; several columns are independent labels.
     BceWithLogits, |_| Elementwise::BceWithLogits, new(), Decision::logits(), check: check_probabilities
@@ -164,56 +206,3 @@ macro_rules! default {
 }
 
 default!(Mse, Mae, BceWithLogits);
-
-/// Cross-entropy of logits [n, c] with class numbers [n, 1] or probabilities [n, c]: PyTorch's `CrossEntropyLoss`.
-///
-/// When training begins, class numbers are checked, and that no probability is negative; not that they sum to 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CrossEntropy {
-    reduction: Reduction,
-}
-
-impl CrossEntropy {
-    /// The mean over the samples.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The same with another [`Reduction`].
-    pub fn reduction(mut self, reduction: Reduction) -> Self {
-        self.reduction = reduction;
-        self
-    }
-}
-
-impl Loss for CrossEntropy {
-    fn forward(&self, graph: &mut Graph, prediction: Var, target: Var) -> Result<Var> {
-        graph.cross_entropy(prediction, target, self.reduction)
-    }
-
-    fn reduction(&self) -> Reduction {
-        self.reduction
-    }
-
-    fn decision(&self) -> Decision {
-        Decision::Argmax
-    }
-
-    fn check_targets(&self, data: &Dataset, outputs: usize) -> Result<()> {
-        match data.target_cols() {
-            1 => data.class_numbers("cross_entropy", outputs).map(drop),
-            cols => match data.targets().iter().position(|target| *target < 0.0) {
-                Some(at) => {
-                    let detail = format!(
-                        "row {} has the target {}; rows of targets are probabilities, one-hot or not, none below 0 (for -1 \
-                         and 1 call data.map_targets(|target| (target + 1.0) / 2.0)?)",
-                        at / cols,
-                        data.targets()[at]
-                    );
-                    Err(Error::input("cross_entropy", detail))
-                }
-                None => Ok(()),
-            },
-        }
-    }
-}

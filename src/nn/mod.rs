@@ -2,7 +2,10 @@
 
 mod activation;
 mod backprop;
+mod batch_norm;
+mod cross_entropy;
 mod dropout;
+mod embedding;
 mod init;
 mod linear;
 mod loss;
@@ -10,24 +13,32 @@ mod normalization;
 mod parameter;
 mod parameters;
 mod predictor;
+mod residual;
 mod sequential;
+mod summary;
+mod weighted;
 
 pub use crate::ops::Activation::{self, ELU, GELU, Identity, LeakyReLU, ReLU, SiLU, Sigmoid, Softplus, Tanh};
 pub use crate::ops::Reduction;
 pub use activation::{LogSoftmax, Softmax};
 pub use backprop::Backprop;
 pub(crate) use backprop::parameter_gradients;
+pub use batch_norm::BatchNorm1d;
+pub use cross_entropy::CrossEntropy;
 pub use dropout::Dropout;
+pub use embedding::Embedding;
 pub use init::Init;
 pub use linear::Linear;
-pub use loss::{BceWithLogits, CrossEntropy, Huber, Loss, Mae, Mse};
+pub use loss::{BceWithLogits, Huber, Loss, Mae, Mse, Quantile};
 pub use normalization::LayerNorm;
 pub(crate) use parameter::Claim;
 pub use parameter::Parameter;
 pub use parameters::Parameters;
 pub(crate) use parameters::Stretch;
 pub use predictor::Predictor;
+pub use residual::Residual;
 pub use sequential::Sequential;
+pub use summary::{Summary, SummaryRow, summary};
 
 use std::sync::Arc;
 
@@ -87,6 +98,18 @@ pub trait Module: Send + Sync {
     fn describe(&self) -> Option<String> {
         None
     }
+
+    /// The modules that it is made of, each of which takes what the one before gives, with the prefixes of their
+    /// parameters' names: what [`summary`] lists. None unless it is such a sequence.
+    fn children(&self) -> Vec<(String, &dyn Module)> {
+        Vec::new()
+    }
+
+    /// What it is called where it is shown: by default its type's name.
+    fn name(&self) -> String {
+        let path = std::any::type_name::<Self>().split('<').next().unwrap_or_default();
+        path.rsplit("::").next().unwrap_or_default().to_string()
+    }
 }
 
 impl<M: Module + ?Sized> Module for Arc<M> {
@@ -101,6 +124,14 @@ impl<M: Module + ?Sized> Module for Arc<M> {
     fn describe(&self) -> Option<String> {
         (**self).describe()
     }
+
+    fn children(&self) -> Vec<(String, &dyn Module)> {
+        (**self).children()
+    }
+
+    fn name(&self) -> String {
+        (**self).name()
+    }
 }
 
 impl<M: Module + ?Sized> Module for Box<M> {
@@ -114,6 +145,14 @@ impl<M: Module + ?Sized> Module for Box<M> {
 
     fn describe(&self) -> Option<String> {
         (**self).describe()
+    }
+
+    fn children(&self) -> Vec<(String, &dyn Module)> {
+        (**self).children()
+    }
+
+    fn name(&self) -> String {
+        (**self).name()
     }
 }
 

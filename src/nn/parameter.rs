@@ -22,6 +22,8 @@ struct Inner {
     shape: [usize; 2],
     /// One-dimensional in files.
     vector: bool,
+    /// Whether training never changes it by a gradient.
+    buffer: bool,
     fans: [usize; 2],
     init: Init,
     /// What a file gave, in place of drawn values; taken when the parameter is placed.
@@ -67,28 +69,34 @@ impl Home {
 impl Parameter {
     /// A parameter of `rows x cols`: a layer's weight [out, in] for [`Init`].
     pub fn new(rows: usize, cols: usize, init: Init) -> Self {
-        Self::from_parts([rows, cols], false, [cols, rows], init)
+        Self::from_parts([rows, cols], [false; 2], [cols, rows], init)
     }
 
     /// A parameter of `1 x len` that is one-dimensional in files, as PyTorch's biases are.
     pub fn vector(len: usize, init: Init) -> Self {
-        Self::from_parts([1, len], true, [len, 1], init)
+        Self::from_parts([1, len], [true, false], [len, 1], init)
     }
 
-    fn from_parts(shape: [usize; 2], vector: bool, fans: [usize; 2], init: Init) -> Self {
+    /// As [`Parameter::vector`], for numbers that belong to the model, and to its files and checkpoints, but are not
+    /// trained: `register_buffer` in PyTorch. It is always frozen, and does not count as a parameter.
+    pub fn buffer(len: usize, init: Init) -> Self {
+        Self::from_parts([1, len], [true, true], [len, 1], init)
+    }
+
+    fn from_parts(shape: [usize; 2], [vector, buffer]: [bool; 2], fans: [usize; 2], init: Init) -> Self {
         let (loaded, seed, place) = (Mutex::new(None), Mutex::new(None), OnceLock::new());
         let [frozen, claimed] = [(); 2].map(|()| AtomicBool::new(false));
-        Self(Arc::new(Inner { shape, vector, fans, init, loaded, seed, place, frozen, claimed }))
+        Self(Arc::new(Inner { shape, vector, buffer, fans, init, loaded, seed, place, frozen, claimed }))
     }
 
     /// A new parameter of the same shape that belongs to a layer from `inputs` to `outputs` columns.
     pub fn fans(&self, inputs: usize, outputs: usize) -> Self {
-        Self::from_parts(self.0.shape, self.0.vector, [inputs, outputs], self.0.init)
+        Self::from_parts(self.0.shape, [self.0.vector, self.0.buffer], [inputs, outputs], self.0.init)
     }
 
     /// A new parameter of the same shape with other initial values.
     pub fn init(&self, init: Init) -> Self {
-        Self::from_parts(self.0.shape, self.0.vector, self.0.fans, init)
+        Self::from_parts(self.0.shape, [self.0.vector, self.0.buffer], self.0.fans, init)
     }
 
     /// `[rows, cols]`.
@@ -127,9 +135,14 @@ impl Parameter {
         self.0.frozen.store(frozen, Ordering::Relaxed);
     }
 
-    /// Whether it is frozen.
+    /// Whether it is frozen: by [`Parameter::set_frozen`], or as a buffer.
     pub fn is_frozen(&self) -> bool {
-        self.0.frozen.load(Ordering::Relaxed)
+        self.0.buffer || self.0.frozen.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is a buffer: see [`Parameter::buffer`].
+    pub fn is_buffer(&self) -> bool {
+        self.0.buffer
     }
 
     /// The value, on its device.
@@ -157,6 +170,9 @@ impl Parameter {
     /// # Errors
     /// It was not placed on the graph's device.
     pub fn var(&self, graph: &mut Graph) -> Result<Var> {
+        if graph.has_only_shapes() {
+            return Ok(graph.placeholder(self.0.shape));
+        }
         graph.input(&self.value()?)
     }
 

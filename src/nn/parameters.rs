@@ -91,6 +91,8 @@ impl Parameters {
         let mut seen = HashSet::new();
         let mut named = listed.clone();
         named.retain(|(_, parameter)| seen.insert(parameter.id()));
+        // Behind what is trained, so that one dispatch still updates that.
+        named.sort_by_key(|(_, parameter)| parameter.is_buffer());
         if named.is_empty() {
             let detail = "the model has no parameters: nothing to train (modules list theirs in named_parameters)";
             return Err(Error::input("parameters", detail));
@@ -190,7 +192,7 @@ impl Parameters {
         self.write(&other.read()?)
     }
 
-    /// The parameters with their names; one that two modules share, under its first.
+    /// The parameters with their names, then the buffers; one that two modules share, under its first.
     pub fn named(&self) -> impl Iterator<Item = (&str, &Parameter)> {
         self.named.iter().map(|(name, parameter)| (name.as_str(), parameter))
     }
@@ -256,9 +258,10 @@ impl Parameters {
         self.stretches(|_| true, |_| None)
     }
 
-    /// How many numbers there are.
+    /// How many numbers the parameters are; buffers don't count.
     pub fn count(&self) -> usize {
-        self.named.iter().map(|(_, parameter)| parameter.shape().iter().product::<usize>()).sum()
+        let parameters = self.named.iter().filter(|(_, parameter)| !parameter.is_buffer());
+        parameters.map(|(_, parameter)| parameter.shape().iter().product::<usize>()).sum()
     }
 
     /// The device that holds them.

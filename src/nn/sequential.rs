@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Var};
+use crate::nn::summary::shown;
 use crate::nn::{Module, Parameter, prefixed};
 
 /// Modules in sequence: each takes the previous one's output.
@@ -71,11 +72,14 @@ impl Module for Sequential {
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
         self.0.iter().enumerate().flat_map(|(i, module)| prefixed(&i.to_string(), module)).collect()
     }
+
+    fn children(&self) -> Vec<(String, &dyn Module)> {
+        self.0.iter().enumerate().map(|(i, module)| (i.to_string(), &**module)).collect()
+    }
 }
 
 impl fmt::Debug for Sequential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shapes = self.named_parameters().into_iter().map(|(name, p)| format!("{name} {:?}", p.shape()));
-        write!(f, "Sequential({})", shapes.collect::<Vec<_>>().join(", "))
+        f.write_str(&shown(self))
     }
 }

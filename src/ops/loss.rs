@@ -61,6 +61,12 @@ pub enum Elementwise {
     /// Binary cross-entropy of a logit p with a probability t: `-t log σ(p) - (1 - t) log(1 - σ(p))`, computed as
     /// `max(p, 0) - p t + log(1 + exp(-|p|))`, which stays finite, in a form that keeps small losses' digits.
     BceWithLogits,
+    /// The quantile (pinball) loss: `quantile (t - p)` below the target, `(1 - quantile) (p - t)` above it; its derivative
+    /// at 0 is 0.
+    Quantile {
+        /// Between 0 and 1: the share of targets that the prediction is to be above.
+        quantile: f32,
+    },
 }
 
 impl Elementwise {
@@ -70,29 +76,39 @@ impl Elementwise {
             Self::Absolute => 1,
             Self::Huber { .. } => 2,
             Self::BceWithLogits => 3,
+            Self::Quantile { .. } => 4,
         }
     }
 
-    fn delta(self) -> f32 {
-        if let Self::Huber { delta } = self { delta } else { 0.0 }
+    /// The number that the error depends on.
+    fn constant(self) -> f32 {
+        match self {
+            Self::Huber { delta } => delta,
+            Self::Quantile { quantile } => quantile,
+            _ => 0.0,
+        }
     }
 
-    fn check(self) -> Result<()> {
+    pub(crate) fn check(self) -> Result<()> {
         match self {
             Self::Huber { delta } if !(delta > 0.0 && delta.is_finite()) => {
                 Err(Error::input("huber", format!("a delta of {delta}; give a positive number")))
+            }
+            Self::Quantile { quantile } if !(quantile > 0.0 && quantile < 1.0) => {
+                Err(Error::input("quantile", format!("a quantile of {quantile}; give a number between 0 and 1")))
             }
             _ => Ok(()),
         }
     }
 
-    fn from_kind(kind: u32, delta: f32) -> Self {
+    fn from_kind(kind: u32, constant: f32) -> Self {
         match kind {
             0 => Self::Squared,
             1 => Self::Absolute,
             3 => Self::BceWithLogits,
+            4 => Self::Quantile { quantile: constant },
             // An unknown number gives NaN, as in the shader.
-            _ => Self::Huber { delta: if kind == 2 { delta } else { f32::NAN } },
+            _ => Self::Huber { delta: if kind == 2 { constant } else { f32::NAN } },
         }
     }
 
@@ -106,6 +122,7 @@ impl Elementwise {
             Self::Huber { delta } if e.abs() <= delta => 0.5 * e * e,
             Self::Huber { delta } => delta * (e.abs() - 0.5 * delta),
             Self::BceWithLogits => (if p > 0.0 { p * (1.0 - t) } else { -p * t }) + ln_1p(exp(-p.abs())),
+            Self::Quantile { quantile } => (if e < 0.0 { -quantile } else { 1.0 - quantile }) * e,
         }
     }
 
@@ -120,6 +137,10 @@ impl Elementwise {
             Self::Huber { delta } => clip(e, delta),
             // sigmoid(p) - t, where it is small, too.
             Self::BceWithLogits => sigmoid(p) * (1.0 - t) - sigmoid(-p) * t,
+            Self::Quantile { quantile } if e < 0.0 => -quantile,
+            Self::Quantile { quantile } if e > 0.0 => 1.0 - quantile,
+            // 0, or NaN.
+            Self::Quantile { .. } => e,
         }
     }
 
@@ -134,7 +155,7 @@ params! {
     struct Params {
         len: u32,
         kind: u32,
-        delta: f32,
+        constant: f32,
         scale: f32,
         by_target: u32,
         accumulate: u32,
@@ -164,12 +185,12 @@ fn constants(params: &[u8]) -> Constants {
 
 impl Params {
     fn new(error: Elementwise, len: usize, scale: f32) -> Self {
-        let (kind, delta) = (error.kind(), error.delta());
-        Self { len: size(len), kind, delta, scale, block: size(BLOCK), ..bytemuck::Zeroable::zeroed() }
+        let (kind, constant) = (error.kind(), error.constant());
+        Self { len: size(len), kind, constant, scale, block: size(BLOCK), ..bytemuck::Zeroable::zeroed() }
     }
 
     fn error(&self) -> Elementwise {
-        Elementwise::from_kind(self.kind, self.delta)
+        Elementwise::from_kind(self.kind, self.constant)
     }
 }
 
@@ -183,7 +204,7 @@ pub(crate) static BACKWARD: Kernel = kernel!("loss", "backward", SHADER, [GROUP,
 /// [1, 1], or [1, steps] for a history of one loss per step.
 ///
 /// # Errors
-/// Other shapes; a delta of Huber's that is not positive.
+/// Other shapes; a delta of Huber's that is not positive; a quantile that is not between 0 and 1.
 pub fn forward(
     recording: &mut Recording,
     error: Elementwise,
@@ -265,7 +286,7 @@ fn sum_blocks(
 /// the gradient of the target. d_loss [1, 1], the others of one shape.
 ///
 /// # Errors
-/// Other shapes; a delta of Huber's that is not positive.
+/// Other shapes; a delta of Huber's that is not positive; a quantile that is not between 0 and 1.
 pub fn backward(
     recording: &mut Recording,
     (error, by_target): (Elementwise, bool),
@@ -302,6 +323,10 @@ macro_rules! for_each_error {
             }
             Elementwise::BceWithLogits => {
                 let $error = Elementwise::BceWithLogits;
+                $body
+            }
+            Elementwise::Quantile { quantile } => {
+                let $error = Elementwise::Quantile { quantile };
                 $body
             }
         }

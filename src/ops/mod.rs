@@ -12,6 +12,7 @@ pub mod copy;
 pub mod cross_entropy;
 pub mod dropout;
 mod elementary;
+pub mod embedding;
 #[cfg(all(test, feature = "gpu"))]
 mod estimates;
 pub mod fill;
@@ -19,6 +20,7 @@ pub mod gather;
 pub mod loss;
 pub mod matmul;
 pub mod metrics;
+pub mod one_hot;
 pub mod optim;
 pub mod reduce;
 pub mod softmax;
@@ -65,6 +67,8 @@ pub static KERNELS: &[&Kernel] = &[
     &cross_entropy::BACKWARD,
     &cross_entropy::BOTH,
     &dropout::APPLY,
+    &embedding::FORWARD,
+    &embedding::BACKWARD,
     &fill::FILL,
     &gather::ROWS,
     &loss::FORWARD,
@@ -77,6 +81,7 @@ pub static KERNELS: &[&Kernel] = &[
     &matmul::WIDE,
     &matmul::ADD_PARTS,
     &metrics::COUNT_CORRECT,
+    &one_hot::ROWS,
     &optim::SGD,
     &optim::MOMENTUM,
     &optim::ADAM,

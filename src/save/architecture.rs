@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-use crate::nn::{Activation, Dropout, LayerNorm, Linear, LogSoftmax, Module, Sequential, Softmax};
+use crate::nn::{
+    Activation, BatchNorm1d, Dropout, Embedding, LayerNorm, Linear, LogSoftmax, Module, Residual, Sequential, Softmax,
+};
 
 /// Deeper nesting counts as a damaged file.
 const MAX_DEPTH: usize = 100;
@@ -23,9 +25,21 @@ fn sequential(parts: &[&str], depth: usize) -> Result<Sequential, String> {
 fn module(text: &str, depth: usize) -> Result<Box<dyn Module>, String> {
     let (name, arguments) = call(text)?;
     Ok(match (name, &arguments[..]) {
-        ("Sequential", _) if depth == 0 => return Err(format!("modules nested more than {MAX_DEPTH} deep")),
+        ("Sequential" | "Residual", _) if depth == 0 => {
+            return Err(format!("modules nested more than {MAX_DEPTH} deep"));
+        }
         ("Sequential", parts) => Box::new(sequential(parts, depth - 1)?),
         ("Linear", [inputs, outputs]) => Box::new(Linear::new(number(inputs)?, number(outputs)?)),
+        ("Linear", [inputs, outputs, "bias=false"]) => {
+            Box::new(Linear::new(number(inputs)?, number(outputs)?).without_bias())
+        }
+        ("Embedding", [rows, cols]) => Box::new(Embedding::new(number(rows)?, number(cols)?)),
+        ("BatchNorm1d", [cols]) => Box::new(BatchNorm1d::new(number(cols)?)),
+        ("BatchNorm1d", [cols, momentum, eps]) => {
+            let (momentum, eps) = (option("momentum=", momentum)?, option("eps=", eps)?);
+            Box::new(BatchNorm1d::new(number(cols)?).momentum(momentum).eps(eps))
+        }
+        ("Residual", [block]) => Box::new(Residual::new(module(block, depth - 1)?)),
         ("LayerNorm", [cols]) => Box::new(LayerNorm::new(number(cols)?)),
         ("Dropout", [p]) => Box::new(Dropout::new(number(p)?)),
         ("Softmax", []) => Box::new(Softmax),
@@ -72,6 +86,11 @@ fn call(text: &str) -> Result<(&str, Vec<&str>), String> {
         c == ',' && depth == 0
     };
     Ok((name, inner.split(separators).map(str::trim).collect()))
+}
+
+/// The number of an argument that has a name.
+fn option<T: FromStr>(name: &str, text: &str) -> Result<T, String> {
+    number(text.strip_prefix(name).ok_or_else(|| format!("'{text}' does not begin with {name}"))?)
 }
 
 fn number<T: FromStr>(text: &str) -> Result<T, String> {

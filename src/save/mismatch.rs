@@ -70,7 +70,12 @@ pub(super) fn compare(
         sources.push(if faults.is_empty() { found } else { Vec::new() });
         mismatch.misshapen.extend(faults);
     }
-    mismatch.unexpected = renamed.into_keys().collect();
+    // PyTorch counts a normalisation's batches, for which nothing here has a use.
+    let has = |name: &str| parameters.iter().any(|(names, _)| names.contains(&name));
+    let is_counter = |name: &str| {
+        name.strip_suffix("num_batches_tracked").is_some_and(|prefix| has(&format!("{prefix}running_mean")))
+    };
+    mismatch.unexpected = renamed.into_keys().filter(|name| !is_counter(name)).collect();
     mismatch.advice = advice(&mismatch);
     if strict && !mismatch.is_empty() {
         return Err(file.error(format!("it does not fit the model; {mismatch}")));

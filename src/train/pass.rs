@@ -59,6 +59,11 @@ impl<'a> Source<'a> {
         if samples > MAX_ELEMENTS {
             return Err(Error::input("dataset", format!("{samples} samples; a pass takes up to {MAX_ELEMENTS}")));
         }
+        if data.weights().is_some() {
+            let detail =
+                "the samples have weights, which a trainer does not take; call Loss::weighted in a loop of your own";
+            return Err(Error::input("dataset", detail));
+        }
         let row_bytes = 4 * (data.input_cols() + data.target_cols()) as u64;
         let room = |rows_at_once: usize, order: Tensor, steps_at_once: usize| -> Result<Self> {
             Ok(Self {

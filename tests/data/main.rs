@@ -9,6 +9,7 @@ mod dataset;
 mod idx;
 mod resample;
 mod standardize;
+mod weights;
 
 use std::path::PathBuf;
 

@@ -9,6 +9,7 @@ mod common;
 mod arithmetic;
 mod functions;
 mod harness;
+mod layers;
 mod losses;
 mod planted;
 mod pytorch;
@@ -41,6 +42,7 @@ fn operations() -> Vec<Op> {
     operations.extend(arithmetic::operations());
     operations.extend(functions::operations());
     operations.extend(losses::operations());
+    operations.extend(layers::operations());
     operations
 }
 

@@ -85,7 +85,8 @@ fn derivatives_of_third_order_of_a_network() {
 
     let exact =
         |tensor: Recorded<Tensor>| tensor.unwrap().read().unwrap().into_iter().map(f64::from).collect::<Vec<_>>();
-    let layers: Vec<_> = linears.iter().map(|l| (exact(l.weight().value()), exact(l.bias().value()))).collect();
+    let layers: Vec<_> =
+        linears.iter().map(|l| (exact(l.weight().value()), exact(l.bias().unwrap().value()))).collect();
     let second = |layers: &[_]| points.iter().map(|x| network(layers, f64::from(*x))[2]).collect::<Vec<_>>();
     let loss_of = |layers: &[_]| second(layers).iter().map(|dd| dd * dd).sum::<f64>() / POINTS as f64;
     for rules in [RULES, &[]] {

@@ -61,7 +61,7 @@ impl Setup {
     fn gradients(&self) -> Vec<f32> {
         let layer = &self.model.0;
         let read = |tensor: Recorded<Tensor>| tensor.unwrap().read().unwrap();
-        [read(layer.weight().gradient()), read(layer.bias().gradient())].concat()
+        [read(layer.weight().gradient()), read(layer.bias().unwrap().gradient())].concat()
     }
 }
 
@@ -77,7 +77,7 @@ fn gradients_of_a_shared_layer_match_central_differences() {
         let values = tensor.read().unwrap();
         Mat::from_fn(tensor.rows(), tensor.cols(), |i, j| f64::from(values[i * tensor.cols() + j]))
     };
-    let at = [exact(layer.weight().value().unwrap()), exact(layer.bias().value().unwrap())];
+    let at = [exact(layer.weight().value().unwrap()), exact(layer.bias().unwrap().value().unwrap())];
     let linear = |x: &Mat, p: &[Mat]| {
         let dot = |i, j| (0..WIDTH).map(|k| x[(i, k)] * p[0][(j, k)]).sum::<f64>();
         Mat::from_fn(ROWS, WIDTH, |i, j| dot(i, j) + p[1][(0, j)])
@@ -119,13 +119,17 @@ fn one_gradient_adds_to_two_parameters() {
     impl Module for Sum {
         fn forward(&self, graph: &mut Graph, x: Var) -> Recorded<Var> {
             let [a, b] = [self.0[0].weight().var(graph)?, self.0[1].weight().var(graph)?];
-            let (both, bias) = (graph.add(a, b)?, self.0[0].bias().var(graph)?);
+            let (both, bias) = (graph.add(a, b)?, self.0[0].bias().unwrap().var(graph)?);
             graph.linear(x, both, bias)
         }
 
         fn named_parameters(&self) -> Vec<(String, Parameter)> {
             let [a, b] = &self.0;
-            vec![("a".into(), a.weight().clone()), ("b".into(), b.weight().clone()), ("bias".into(), a.bias().clone())]
+            vec![
+                ("a".into(), a.weight().clone()),
+                ("b".into(), b.weight().clone()),
+                ("bias".into(), a.bias().unwrap().clone()),
+            ]
         }
     }
     let model = Sum([Linear::new(3, 2), Linear::new(3, 2)]);

@@ -1,13 +1,13 @@
 //! `shaders/loss.wgsl`
 
-use wgrad::ops::loss::Elementwise::{self, Absolute, BceWithLogits, Huber, Squared};
+use wgrad::ops::loss::Elementwise::{self, Absolute, BceWithLogits, Huber, Quantile, Squared};
 use wgrad::ops::{Activation, loss};
 
 use crate::activation::{EPILOGUES, MANY_GROUPS, derivative_error, slope};
 use crate::case::Case;
 use crate::common::{CPU, EPSILON, SHAPES, TINY, WGSL, exponents, signed, small_integers};
 
-const ERRORS: [Elementwise; 4] = [Squared, Absolute, Huber { delta: 0.5 }, BceWithLogits];
+const ERRORS: [Elementwise; 5] = [Squared, Absolute, Huber { delta: 0.5 }, BceWithLogits, Quantile { quantile: 0.75 }];
 
 /// Signed predictions, of all exponents every third time; targets from 0 to 1 for a cross-entropy.
 fn data(error: Elementwise, seed: u64, len: usize) -> (Vec<f32>, Vec<f32>) {
@@ -59,7 +59,8 @@ pub(crate) fn forward() -> Vec<Case> {
         }
         // Whole numbers, whose sums are exact.
         let (p, t) = (small_integers(i as u64, len, 2), small_integers(50 + i as u64, len, 2));
-        cases.push(forward_case(ERRORS[i % 3], *shape, p, t, 0.25, 0.0));
+        let error = [Squared, Absolute, Huber { delta: 0.5 }, Quantile { quantile: 0.75 }][i % 4];
+        cases.push(forward_case(error, *shape, p, t, 0.25, 0.0));
     }
     cases
 }
@@ -103,7 +104,7 @@ pub(crate) fn both() -> Vec<Case> {
     let mut cases = Vec::new();
     for (i, shape) in SHAPES.iter().enumerate() {
         let len = shape[0] * shape[1];
-        let (error, function) = (ERRORS[i % 4], EPILOGUES[i % EPILOGUES.len()]);
+        let (error, function) = (ERRORS[i % 5], EPILOGUES[i % EPILOGUES.len()]);
         let through = i % 3 > 0 && function != Activation::Identity;
         let x: Vec<f32> = signed(i as u64, len).iter().map(|x| 2.0 * x).collect();
         let p: Vec<f32> = x.iter().map(|x| if through { function.apply(*x) } else { *x }).collect();

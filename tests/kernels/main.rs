@@ -17,6 +17,7 @@ mod chain;
 mod copy;
 mod cross_entropy;
 mod dropout;
+mod embedding;
 mod fill;
 mod folded;
 mod gather;
@@ -25,6 +26,7 @@ mod matmul;
 mod matmul_f64;
 mod matmul_fused;
 mod metrics;
+mod one_hot;
 mod optim;
 mod reduce;
 mod softmax;
@@ -50,6 +52,8 @@ const ROWS: &[Row] = &[
     ("cross_entropy.backward", cross_entropy::backward),
     ("cross_entropy.both", cross_entropy::both),
     ("dropout.apply", dropout::apply),
+    ("embedding.backward", embedding::backward),
+    ("embedding.forward", embedding::forward),
     ("fill.fill", fill::fill),
     ("gather.rows", gather::rows),
     ("loss.forward", loss::forward),
@@ -62,6 +66,7 @@ const ROWS: &[Row] = &[
     ("matmul.tiled", matmul::tiled),
     ("matmul.wide", matmul::wide),
     ("metrics.count_correct", metrics::count_correct),
+    ("one_hot.rows", one_hot::rows),
     ("optim.sgd", optim::sgd),
     ("optim.momentum", optim::momentum),
     ("optim.adam", optim::adam),

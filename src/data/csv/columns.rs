@@ -16,6 +16,7 @@ enum Role {
     /// Which column of the targets.
     Target(usize),
     Label,
+    Weight,
     Ignored,
 }
 
@@ -25,6 +26,7 @@ pub(super) struct Values {
     inputs: Vec<f64>,
     targets: Vec<f64>,
     labels: Labels,
+    weights: Vec<f64>,
     rows: usize,
     dropped: usize,
 }
@@ -64,7 +66,9 @@ impl<'a> Columns<'a> {
         if targets.is_empty() {
             return Err(source.error("no column of targets is asked for; give at least one"));
         }
-        for (column, role) in targets.into_iter().chain(csv.ignored.iter().map(|column| (column, Role::Ignored))) {
+        let others = csv.ignored.iter().map(|column| (column, Role::Ignored));
+        let others = csv.weights.iter().map(|column| (column, Role::Weight)).chain(others);
+        for (column, role) in targets.into_iter().chain(others) {
             let i = find(column)?;
             if roles[i] != Role::Input {
                 return Err(source.error(&format!("column {} is selected twice; remove one", name(i))));
@@ -74,7 +78,7 @@ impl<'a> Columns<'a> {
         let mut subtracted = vec![0.0; roles.len()];
         for (column, number) in &csv.subtracted {
             let i = find(column)?;
-            if matches!(roles[i], Role::Label | Role::Ignored) || !number.is_finite() {
+            if matches!(roles[i], Role::Label | Role::Weight | Role::Ignored) || !number.is_finite() {
                 let detail = format!(
                     "{number} can't be subtracted from column {}; give a number and a column of numbers",
                     name(i)
@@ -136,6 +140,7 @@ impl<'a> Columns<'a> {
             let fail = |detail: String| source.error_in(row.line, &self.names[i], &detail);
             match self.roles[i] {
                 Role::Ignored => {}
+                Role::Weight => values.weights.push(self.weight(i, field).map_err(fail)?),
                 Role::Input => values.inputs.push(self.number(i, field).map_err(fail)?),
                 Role::Target(target) => values.targets[first_target + target] = self.number(i, field).map_err(fail)?,
                 Role::Label if self.is_missing_label(field) => return Err(fail(missing_label(field))),
@@ -148,7 +153,7 @@ impl<'a> Columns<'a> {
 
     /// The dataset that the table was.
     pub(super) fn dataset(&self, source: &Source<'_>, values: Values) -> Result<Dataset> {
-        let Values { inputs, targets, labels, rows, dropped } = values;
+        let Values { inputs, targets, labels, weights, rows, dropped } = values;
         if dropped > 0 {
             log::warn!("csv: {dropped} of {} rows were dropped, as they have missing values", rows + dropped);
         }
@@ -165,10 +170,12 @@ impl<'a> Columns<'a> {
         let input_cols = self.count(|role| role == Role::Input);
         if matches!(self.csv.targets, Targets::Labels(_)) {
             let (targets, classes) = labels.numbered(source, &self.csv.format, &self.csv.classes)?;
-            return Ok(Dataset::new(inputs, input_cols, targets, 1)?.with_class_names(classes));
+            let data = Dataset::new(inputs, input_cols, targets, 1)?.with_class_names(classes);
+            return weighed(data, &weights);
         }
         let targets = self.narrow(source, &targets, |role| matches!(role, Role::Target(_)))?;
-        Dataset::new(inputs, input_cols, targets, self.count(|role| matches!(role, Role::Target(_))))
+        let target_cols = self.count(|role| matches!(role, Role::Target(_)));
+        weighed(Dataset::new(inputs, input_cols, targets, target_cols)?, &weights)
     }
 
     fn count(&self, is_one: impl Fn(Role) -> bool) -> usize {
@@ -184,8 +191,15 @@ impl<'a> Columns<'a> {
         row.fields.iter().zip(&self.roles).any(|(field, role)| match role {
             Role::Ignored => false,
             Role::Label => self.is_missing_label(field),
-            Role::Input | Role::Target(_) => self.csv.format.read(field) == Field::Missing,
+            Role::Input | Role::Target(_) | Role::Weight => self.csv.format.read(field) == Field::Missing,
         })
+    }
+
+    fn weight(&self, column: usize, field: &str) -> Result<f64, String> {
+        match self.number(column, field) {
+            Ok(weight) if weight < 0.0 => Err(format!("'{field}' is no weight; give numbers from 0")),
+            weight => weight,
+        }
     }
 
     /// A field's number as it will be used, or what is wrong with it.
@@ -296,7 +310,8 @@ fn has_header(csv: &Csv, source: &Source<'_>, first: &Row<'_>, below: &Rows<'_>,
         Targets::Labels(column) => std::slice::from_ref(column),
         Targets::Values(columns) => columns,
     };
-    let asked = targets.iter().chain(&csv.ignored).chain(csv.subtracted.iter().map(|(column, _)| column));
+    let asked =
+        targets.iter().chain(&csv.weights).chain(&csv.ignored).chain(csv.subtracted.iter().map(|(column, _)| column));
     if asked.into_iter().any(|column| matches!(column, Column::Name(_))) {
         return Ok(true);
     }
@@ -325,6 +340,11 @@ fn has_header(csv: &Csv, source: &Source<'_>, first: &Row<'_>, below: &Rows<'_>,
         first.line
     );
     Err(source.error(&detail))
+}
+
+/// With these weights, if there are some.
+fn weighed(data: Dataset, weights: &[f64]) -> Result<Dataset> {
+    if weights.is_empty() { Ok(data) } else { data.with_weights(weights.iter().map(|weight| *weight as f32).collect()) }
 }
 
 fn missing_label(field: &str) -> String {

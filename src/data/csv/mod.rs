@@ -50,6 +50,7 @@ use crate::files;
 pub struct Csv {
     targets: Targets,
     ignored: Vec<Column>,
+    weights: Option<Column>,
     classes: Vec<String>,
     header: Option<bool>,
     delimiter: Option<Delimiter>,
@@ -124,6 +125,7 @@ impl Csv {
         Self {
             targets,
             ignored: Vec::new(),
+            weights: None,
             classes: Vec::new(),
             header: None,
             delimiter: None,
@@ -137,6 +139,21 @@ impl Csv {
     /// Leaves out these columns.
     pub fn ignore(mut self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
         self.ignored.extend(columns.into_iter().map(Into::into));
+        self
+    }
+
+    /// This column holds the samples' weights: [`Dataset::weights`].
+    ///
+    /// ```
+    /// use wgrad::data::Csv;
+    ///
+    /// let table = "area,price,times seen\n70,210,1\n120,340,3\n";
+    /// let homes = Csv::values(["price"]).weights("times seen").read_from(table.as_bytes())?;
+    /// assert_eq!((homes.inputs(), homes.weights()), (&[70.0, 120.0][..], Some(&[1.0, 3.0][..])));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn weights(mut self, column: impl Into<Column>) -> Self {
+        self.weights = Some(column.into());
         self
     }
 
@@ -247,8 +264,8 @@ impl Csv {
     /// A file that can't be read, is in another format than text in UTF-8, or has no rows; a column that is not there, or
     /// two of that name; a first line that could be names or a sample. With the line's number: a quote that is not
     /// closed, rows of another length than the first; in a column of inputs or values a value that is missing, no number
-    /// or not finite; a label that is missing, a fraction or not among those given. A column whose differences are lost in
-    /// f32.
+    /// or not finite; a negative weight; a label that is missing, a fraction or not among those given. A column whose
+    /// differences are lost in f32.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Dataset> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|error| files::unreadable("csv", path, &error))?;

@@ -76,10 +76,16 @@ impl Operation for LossGradient {
                 let probability = graph.sigmoid(p)?;
                 graph.sub(probability, t)?
             }
+            // Not odd, unlike those below: its sides have slopes of their own.
+            Elementwise::Quantile { quantile } => {
+                let difference = graph.sub(p, t)?;
+                let side = if self.by_target { -1.0 } else { 1.0 };
+                sides(graph, difference, [side * quantile, side * (1.0 - quantile)])?
+            }
             error => {
                 let difference = if self.by_target { graph.sub(t, p)? } else { graph.sub(p, t)? };
                 match error {
-                    Elementwise::Absolute => sign(graph, difference)?,
+                    Elementwise::Absolute => sides(graph, difference, [1.0, 1.0])?,
                     Elementwise::Huber { delta } => {
                         // clamp(e, -delta, delta) = delta - max(2 delta - max(e + delta, 0), 0), whose derivative is 0
                         // at both ends, as PyTorch has it.
@@ -98,14 +104,14 @@ impl Operation for LossGradient {
     }
 }
 
-/// The sign of x: the derivative of its absolute value, whose own derivative is 0.
-fn sign(graph: &mut Graph, x: Var) -> Result<Var> {
+/// `-below` where x is negative, `above` where it is positive, 0 between: the derivative of a V, whose own is 0.
+fn sides(graph: &mut Graph, x: Var, [below, above]: [f32; 2]) -> Result<Var> {
     let one = graph.constant(1.0);
-    let [rows, cols] = graph.shape(x)?;
-    let ones = graph.call1(Repeat { shape: [rows, cols], scale: 1.0 }, &[one])?;
+    let shape = graph.shape(x)?;
+    let [below, above] = [below, above].map(|scale| graph.call1(Repeat { shape, scale }, &[one]));
     let minus = graph.neg(x)?;
-    let positive = graph.call1(Slope(Activation::ReLU), &[x, ones])?;
-    let negative = graph.call1(Slope(Activation::ReLU), &[minus, ones])?;
+    let positive = graph.call1(Slope(Activation::ReLU), &[x, above?])?;
+    let negative = graph.call1(Slope(Activation::ReLU), &[minus, below?])?;
     graph.sub(positive, negative)
 }
 
@@ -161,7 +167,8 @@ impl Graph {
     /// An error of each element, reduced to [1, 1].
     ///
     /// # Errors
-    /// Different shapes; a delta of Huber's that is not positive; a value of another graph.
+    /// Different shapes; a delta of Huber's that is not positive; a quantile that is not between 0 and 1; a value of another
+    /// graph.
     pub fn elementwise_loss(
         &mut self,
         error: Elementwise,

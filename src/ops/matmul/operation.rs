@@ -158,11 +158,14 @@ impl Graph {
         product(self, [a, b], [false, false])
     }
 
-    /// A linear layer: `x wᵀ + bias`, with x [n, in], w [out, in], bias [1, out], in one dispatch.
+    /// A linear layer: `x wᵀ + bias`, with x [n, in], w [out, in] and bias [1, out], or None, in one dispatch.
     ///
     /// # Errors
     /// Other shapes; a value of another graph.
-    pub fn linear(&mut self, x: Var, w: Var, bias: Var) -> Result<Var> {
-        self.call1(Product { transposed: [false, true], bias: true, ..Product::default() }, &[x, w, bias])
+    pub fn linear(&mut self, x: Var, w: Var, bias: impl Into<Option<Var>>) -> Result<Var> {
+        let bias = bias.into();
+        let product = Product { transposed: [false, true], bias: bias.is_some(), ..Product::default() };
+        let operands: Vec<Var> = [x, w].into_iter().chain(bias).collect();
+        self.call1(product, &operands)
     }
 }
