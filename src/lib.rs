@@ -68,7 +68,7 @@ mod train;
 
 pub use device::{
     Backend, Call, Capabilities, Constants, Counters, Device, DeviceInfo, DeviceKind, DeviceOptions, Dispatch, Field,
-    Kernel, MAX_INPUTS, MAX_OUTPUTS, PendingRead, Recording, Tensor,
+    Kernel, MAX_BINDINGS, MAX_INPUTS, MAX_OUTPUTS, PendingRead, Recording, Tensor,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use gradient::gradients;
@@ -77,7 +77,7 @@ pub use lower::{Lowered, Lowering, lower};
 pub use ops::KERNELS;
 #[cfg(feature = "safetensors")]
 pub use save::Mismatch;
-pub use train::{Control, EarlyStopping, EpochRecord, Fit, History, Metrics, Monitor, Session, Trainer};
+pub use train::{Control, EarlyStopping, EpochRecord, Fit, History, Metrics, Monitor, Session, StepPath, Trainer};
 
 #[cfg(doc)]
 #[doc = include_str!("../docs/COMING_FROM_PYTORCH.md")]

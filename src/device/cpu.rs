@@ -97,28 +97,33 @@ impl Cpu {
     pub(crate) fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
         let mut memory = self.memory.lock();
         memory.counters.submits += 1;
-        for step in steps {
+        let at_once = recording.steps_at_once();
+        for step in steps.clone().step_by(at_once as usize) {
             memory = self.memory.yielded(memory);
             memory.counters.dispatches += recording.len() as u64;
-            run_step(&mut memory.buffers, recording, step as usize)?;
+            let end = steps.end.min(step.saturating_add(at_once));
+            run_step(&mut memory.buffers, recording, step as usize..end as usize)?;
         }
         Ok(())
     }
 }
 
-/// Runs all dispatches. A reference implementation that panics is an error, and leaves the memory intact.
-fn run_step(buffers: &mut [Vec<f32>], recording: &Recording, step: usize) -> Result<()> {
+/// Runs all dispatches, once for these steps. A reference implementation that panics is an error, and leaves the memory intact.
+fn run_step(buffers: &mut [Vec<f32>], recording: &Recording, steps: Range<usize>) -> Result<()> {
     let mut at = 0;
     let run = AssertUnwindSafe(|| {
         for dispatch in recording.dispatches() {
-            call(buffers, dispatch, step);
+            call(buffers, dispatch, &steps);
             at += 1;
         }
     });
     catch_unwind(run).map_err(|panic| {
         let name = recording.dispatches().get(at).map_or("run", |dispatch| dispatch.kernel.name);
         let message = message(&*panic);
-        Error::kernel(name, format!("its reference implementation panicked in dispatch {at} of step {step}: {message}"))
+        Error::kernel(
+            name,
+            format!("its reference implementation panicked in dispatch {at} of step {}: {message}", steps.start),
+        )
     })
 }
 
@@ -151,7 +156,7 @@ impl Drop for Taken<'_> {
 
 /// Calls the kernel's function on slices of the buffers. The outputs' buffers are taken out of the list meanwhile: a buffer
 /// that is written is bound only once, which `Recording::dispatch` checks.
-fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, step: usize) {
+fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, steps: &Range<usize>) {
     let mut all = Taken { buffers, outputs: &dispatch.outputs, taken: Default::default() };
     for (taken, output) in all.taken.iter_mut().zip(all.outputs) {
         *taken = std::mem::take(&mut all.buffers[place(output).0]);
@@ -165,5 +170,5 @@ fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, step: usize) {
         let (slot, range) = place(input);
         *slice = &all.buffers[slot][range];
     }
-    (dispatch.kernel.cpu)(Call { params: &dispatch.params, step, inputs, outputs });
+    (dispatch.kernel.cpu)(Call { params: &dispatch.params, step: steps.start, last: steps.end - 1, inputs, outputs });
 }

@@ -23,7 +23,7 @@ use cpu::Cpu;
 #[cfg(feature = "gpu")]
 use gpu::Gpu;
 pub use info::{Backend, Capabilities, Counters, DeviceInfo, DeviceKind};
-pub use kernel::{Call, Constants, Field, Kernel, MAX_INPUTS, MAX_OUTPUTS};
+pub use kernel::{Call, Constants, Field, Kernel, MAX_BINDINGS, MAX_INPUTS, MAX_OUTPUTS};
 pub(crate) use kernel::{Shader, kernel, params, shader};
 pub use options::DeviceOptions;
 pub use read::PendingRead;

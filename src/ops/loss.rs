@@ -8,7 +8,7 @@ use crate::ops::activation::sigmoid;
 use crate::ops::elementary::{clip, exp, ln_1p, sum_of_pairs};
 use crate::ops::reduce::{self, BLOCK, LANES};
 use crate::ops::{Activation, GROUP, expect_shape, grid, put, same_shape, size};
-pub(crate) use operation::{derivative, gradient, history};
+pub(crate) use operation::{called, derivative, gradient, history, is_gradient};
 
 /// How a loss reduces the errors of a batch of n samples (rows) with c outputs (columns).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub enum Elementwise {
 }
 
 impl Elementwise {
-    fn kind(self) -> u32 {
+    pub(crate) fn kind(self) -> u32 {
         match self {
             Self::Squared => 0,
             Self::Absolute => 1,
@@ -70,11 +70,11 @@ impl Elementwise {
         }
     }
 
-    fn delta(self) -> f32 {
+    pub(crate) fn delta(self) -> f32 {
         if let Self::Huber { delta } = self { delta } else { 0.0 }
     }
 
-    fn check(self) -> Result<()> {
+    pub(crate) fn check(self) -> Result<()> {
         match self {
             Self::Huber { delta } if !(delta > 0.0 && delta.is_finite()) => {
                 Err(Error::input("huber", format!("a delta of {delta}; give a positive number")))
@@ -83,7 +83,7 @@ impl Elementwise {
         }
     }
 
-    fn from_kind(kind: u32, delta: f32) -> Self {
+    pub(crate) fn from_kind(kind: u32, delta: f32) -> Self {
         match kind {
             0 => Self::Squared,
             1 => Self::Absolute,
@@ -159,7 +159,7 @@ impl Params {
     }
 }
 
-const SHADER: Shader = shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "common/elementary", "common/activation", "loss"], shared: [GROUP, BLOCK, LANES]);
+const SHADER: Shader = shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "common/elementary", "common/activation", "common/error", "loss"], shared: [GROUP, BLOCK, LANES]);
 
 pub(crate) static FORWARD: Kernel = kernel!("loss", "forward", SHADER, [LANES, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference, constants);
 pub(crate) static BOTH: Kernel = kernel!("loss", "both", SHADER, [LANES, 1, 1], Params, inputs: 4, outputs: 2, step: true, both_reference, constants);

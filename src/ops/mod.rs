@@ -17,6 +17,7 @@ pub mod gather;
 pub mod loss;
 pub mod matmul;
 pub mod metrics;
+pub mod mlp;
 pub mod optim;
 pub mod reduce;
 pub mod softmax;
@@ -75,6 +76,7 @@ pub static KERNELS: &[&Kernel] = &[
     &matmul::WIDE,
     &matmul::ADD_PARTS,
     &metrics::COUNT_CORRECT,
+    &mlp::TRAIN,
     &optim::SGD,
     &optim::MOMENTUM,
     &optim::ADAM,

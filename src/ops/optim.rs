@@ -139,8 +139,8 @@ fn push(recording: &mut Recording, kernel: &'static Kernel, update: Update, on: 
     recording.push(kernel, grid(len.min(MAX_GROUPS * GROUP), GROUP), params, &inputs, &outputs, 4 * len as u64)
 }
 
-/// What the references share: the constants, the step's row of rates, and each gradient made ready.
-struct Ready {
+/// What holds for all values in a step: the constants, the step's row of rates, how the norm is clipped.
+pub(crate) struct Ready {
     update: Update,
     rate: f32,
     corrections: [f32; 2],
@@ -148,16 +148,22 @@ struct Ready {
 }
 
 impl Ready {
-    fn new(call: &Call<'_>) -> Self {
-        let update: Update = call.params();
-        let [_, rates, squared_norm, ..] = call.inputs;
-        let row = &rates[4 * call.step.min(update.last_rate as usize)..][..4];
+    /// With a step's row of rates, and the squared norm of all gradients where it is clipped.
+    pub(crate) fn new(update: Update, rates: [f32; 4], squared_norm: Option<f32>) -> Self {
         // `f32::min` would turn a norm that is NaN into a scale of 1.
-        let norm_scale = match update.clip_norm / (squared_norm.first().map_or(0.0, |norm| norm.sqrt()) + 1e-6) {
+        let norm_scale = match update.clip_norm / (squared_norm.map_or(0.0, f32::sqrt) + 1e-6) {
             scale if update.clip_norm > 0.0 && (scale < 1.0 || scale.is_nan()) => scale,
             _ => 1.0,
         };
-        Self { update, rate: row[0] * update.rate_factor, corrections: [row[1], row[2]], norm_scale }
+        let [rate, correction1, correction2, _] = rates;
+        Self { update, rate: rate * update.rate_factor, corrections: [correction1, correction2], norm_scale }
+    }
+
+    fn of(call: &Call<'_>) -> Self {
+        let update: Update = call.params();
+        let [_, rates, squared_norm, ..] = call.inputs;
+        let row = 4 * call.step.min(update.last_rate as usize);
+        Self::new(update, [0, 1, 2, 3].map(|i| rates[row + i]), squared_norm.first().copied())
     }
 
     #[inline(always)]
@@ -169,60 +175,76 @@ impl Ready {
     fn kept(&self) -> f32 {
         1.0 - self.rate * self.update.decoupled_decay - self.update.shrink
     }
+
+    #[inline(always)]
+    pub(crate) fn sgd(&self, gradients: &[f32], values: &mut [f32]) {
+        let kept = self.kept();
+        for (value, gradient) in values.iter_mut().zip(gradients) {
+            *value = *value * kept - self.rate * self.gradient(*gradient, *value);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn momentum(&self, gradients: &[f32], values: &mut [f32], velocities: &mut [f32]) {
+        let (kept, momentum) = (self.kept(), self.update.momentum);
+        for ((value, velocity), gradient) in values.iter_mut().zip(velocities).zip(gradients) {
+            let g = self.gradient(*gradient, *value);
+            *velocity = momentum * *velocity + g;
+            let direction = if self.update.nesterov != 0 { g + momentum * *velocity } else { *velocity };
+            *value = *value * kept - self.rate * direction;
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn adam(&self, gradients: &[f32], values: &mut [f32], means: &mut [f32], squares: &mut [f32]) {
+        let Update { beta1, beta2, epsilon, .. } = self.update;
+        let [correct1, correct2] = self.corrections;
+        let kept = self.kept();
+        for (((value, m), v), gradient) in values.iter_mut().zip(means).zip(squares).zip(gradients) {
+            let g = self.gradient(*gradient, *value);
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            *value = *value * kept - self.rate * (*m * correct1) / ((*v * correct2).sqrt() + epsilon);
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn rmsprop(&self, gradients: &[f32], values: &mut [f32], velocities: &mut [f32], squares: &mut [f32]) {
+        let Update { momentum, beta2, epsilon, .. } = self.update;
+        let kept = self.kept();
+        for (((value, velocity), v), gradient) in values.iter_mut().zip(velocities).zip(squares).zip(gradients) {
+            let g = self.gradient(*gradient, *value);
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            *velocity = momentum * *velocity + g / (v.sqrt() + epsilon);
+            *value = *value * kept - self.rate * *velocity;
+        }
+    }
 }
 
 #[inline(always)]
 fn sgd_reference(call: Call<'_>) {
-    let ready = Ready::new(&call);
-    let kept = ready.kept();
-    let [gradients, ..] = call.inputs;
+    let ready = Ready::of(&call);
     let [values, ..] = call.outputs;
-    for (value, gradient) in values.iter_mut().zip(gradients) {
-        *value = *value * kept - ready.rate * ready.gradient(*gradient, *value);
-    }
+    ready.sgd(call.inputs[0], values);
 }
 
 #[inline(always)]
 fn momentum_reference(call: Call<'_>) {
-    let ready = Ready::new(&call);
-    let (kept, momentum) = (ready.kept(), ready.update.momentum);
-    let [gradients, ..] = call.inputs;
+    let ready = Ready::of(&call);
     let [values, velocities, ..] = call.outputs;
-    for ((value, velocity), gradient) in values.iter_mut().zip(velocities).zip(gradients) {
-        let g = ready.gradient(*gradient, *value);
-        *velocity = momentum * *velocity + g;
-        let direction = if ready.update.nesterov != 0 { g + momentum * *velocity } else { *velocity };
-        *value = *value * kept - ready.rate * direction;
-    }
+    ready.momentum(call.inputs[0], values, velocities);
 }
 
 #[inline(always)]
 fn adam_reference(call: Call<'_>) {
-    let ready = Ready::new(&call);
-    let Update { beta1, beta2, epsilon, .. } = ready.update;
-    let [correct1, correct2] = ready.corrections;
-    let kept = ready.kept();
-    let [gradients, ..] = call.inputs;
-    let [values, means, squares] = call.outputs;
-    for (((value, m), v), gradient) in values.iter_mut().zip(means).zip(squares).zip(gradients) {
-        let g = ready.gradient(*gradient, *value);
-        *m = beta1 * *m + (1.0 - beta1) * g;
-        *v = beta2 * *v + (1.0 - beta2) * g * g;
-        *value = *value * kept - ready.rate * (*m * correct1) / ((*v * correct2).sqrt() + epsilon);
-    }
+    let ready = Ready::of(&call);
+    let [values, means, squares, ..] = call.outputs;
+    ready.adam(call.inputs[0], values, means, squares);
 }
 
 #[inline(always)]
 fn rmsprop_reference(call: Call<'_>) {
-    let ready = Ready::new(&call);
-    let Update { momentum, beta2, epsilon, .. } = ready.update;
-    let kept = ready.kept();
-    let [gradients, ..] = call.inputs;
-    let [values, velocities, squares] = call.outputs;
-    for (((value, velocity), v), gradient) in values.iter_mut().zip(velocities).zip(squares).zip(gradients) {
-        let g = ready.gradient(*gradient, *value);
-        *v = beta2 * *v + (1.0 - beta2) * g * g;
-        *velocity = momentum * *velocity + g / (v.sqrt() + epsilon);
-        *value = *value * kept - ready.rate * *velocity;
-    }
+    let ready = Ready::of(&call);
+    let [values, velocities, squares, ..] = call.outputs;
+    ready.rmsprop(call.inputs[0], values, velocities, squares);
 }

@@ -2,11 +2,10 @@
 
 use super::pass::{Pass, Source};
 use super::{Fit, Session};
+use crate::data::Dataset;
 use crate::device::Tensor;
 use crate::error::Result;
-use crate::graph::{Graph, Rule};
-use crate::lower::{Lowered, Lowering};
-use crate::ops::RULES;
+use crate::graph::{Graph, Var};
 use crate::ops::reduce::IntoHistory;
 
 /// An epoch's dispatches.
@@ -20,15 +19,46 @@ pub(super) struct Epoch<'a> {
 impl Session {
     pub(super) fn record_epoch<'a>(&self, source: Source<'a>, fit: &Fit<'_>) -> Result<Epoch<'a>> {
         let losses = Tensor::zeros(&self.device, 1, source.steps(fit.drop_last).len())?;
-        let rules = if fit.fused { RULES } else { &[] };
         let pass = Pass::new(source, fit.drop_last, |source, rows| {
-            Ok(self.lower_step(source, rows, &losses, rules)?.into_recording())
+            let (graph, wanted) = self.step(source, rows, &losses)?;
+            let (recording, how) = fit.path.record(&graph, &wanted)?;
+            log::debug!("mini-batches of {rows}: {how}");
+            Ok(recording)
         })?;
         Ok(Epoch { pass, losses })
     }
 
-    /// One step on a mini-batch of `rows` samples: gather, forward, loss into the history, backward, update.
-    fn lower_step(&self, source: &Source<'_>, rows: usize, losses: &Tensor, rules: &[Rule]) -> Result<Lowered> {
+    /// How [`Session::fit`] would run its steps on this data, and why: a line of text.
+    ///
+    /// ```
+    /// use wgrad::data::{Labels, disk};
+    /// use wgrad::nn::{Linear, Mse};
+    /// use wgrad::optim::Sgd;
+    /// use wgrad::{Device, Fit, Session, StepPath};
+    ///
+    /// let data = disk(100, 0, Labels::PlusMinusOne)?;
+    /// let session = Session::new(&Device::cpu(), Linear::new(2, 1), Mse::new(), Sgd::new(0.1), 0)?;
+    /// let path = session.path(&data, &Fit::new(5, 10))?;
+    /// assert_eq!(path, "layered, 5 dispatches a step: the CPU path is faster layer by layer");
+    /// assert!(session.path(&data, &Fit::new(5, 10).path(StepPath::Fused))?.starts_with("fused, one dispatch"));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Data of another shape than the model's; with [`StepPath::Fused`](crate::StepPath::Fused) a training that can't be run
+    /// that way.
+    pub fn path(&self, train: &Dataset, fit: &Fit<'_>) -> Result<String> {
+        fit.check(train, self.loss.decision())?;
+        // Room for a single mini-batch will do.
+        let source = Source::new(&self.device, train, fit.batch_size, 0)?;
+        let losses = Tensor::zeros(&self.device, 1, source.steps(fit.drop_last).len())?;
+        let (graph, wanted) = self.step(&source, fit.batch_size, &losses)?;
+        Ok(fit.path.record(&graph, &wanted)?.1)
+    }
+
+    /// One step on a mini-batch of `rows` samples: gather, forward, loss into the history, backward, update. With what is
+    /// wanted of it.
+    fn step(&self, source: &Source<'_>, rows: usize, losses: &Tensor) -> Result<(Graph, Vec<Var>)> {
         let mut graph = Graph::new(&self.device).seed(crate::random::fold(self.seed)).with_clock(&self.clock)?;
         let [x, t] = source.gather(&mut graph, rows)?;
         let y = self.model.forward(&mut graph, x)?;
@@ -36,7 +66,7 @@ impl Session {
         let losses = graph.input(losses)?;
         let mut wanted = vec![graph.call1(IntoHistory, &[losses, loss])?];
         wanted.extend(self.optimizer.train(&mut graph, loss)?);
-        Lowering::default().rules(rules).lower(&graph, &wanted)
+        Ok((graph, wanted))
     }
 }
 
@@ -45,7 +75,10 @@ mod tests {
     use super::*;
     use crate::data::{Labels, disk};
     use crate::device::Device;
+    use crate::graph::Rule;
+    use crate::lower::Lowering;
     use crate::nn::{Linear, Mse, ReLU, Sequential, Sigmoid};
+    use crate::ops::RULES;
     use crate::optim::Sgd;
 
     /// A mini-batch; four layers; the loss into the history, with its gradient through the last activation; then for each
@@ -79,7 +112,8 @@ mod tests {
         let session = Session::new(&device, model, Mse::new(), Sgd::new(0.1), 0).unwrap();
         let source = Source::new(&device, &data, 32, u64::MAX).unwrap();
         let losses = Tensor::zeros(&device, 1, 2).unwrap();
-        let step = |rules: &[Rule]| session.lower_step(&source, 32, &losses, rules).unwrap();
+        let (graph, wanted) = session.step(&source, 32, &losses).unwrap();
+        let step = |rules: &[Rule]| Lowering::default().rules(rules).lower(&graph, &wanted).unwrap();
         let (plain, merged) = (step(&[]), step(RULES));
         assert_eq!([plain.recording().len(), merged.recording().len()], [28, 14], "{plain:?}{merged:?}");
         let lines = |text: &str| text.trim().lines().map(|line| line.trim().to_string()).collect::<Vec<_>>();

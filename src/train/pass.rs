@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::data::Dataset;
-use crate::device::{Device, MAX_ELEMENTS, Recording, Tensor};
+use crate::device::{ALIGNMENT, Device, MAX_ELEMENTS, Recording, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Var};
 use crate::ops::gather::Gather;
@@ -37,10 +37,11 @@ impl<'a> Source<'a> {
         }
         let row_bytes = 4 * (data.input_cols() + data.target_cols()) as u64;
         let room = |rows: usize, steps_at_once: usize| -> Result<Self> {
+            let [inputs, targets] = side_by_side(device, rows, [data.input_cols(), data.target_cols()])?;
             Ok(Self {
                 data,
-                inputs: Tensor::zeros(device, rows, data.input_cols())?,
-                targets: Tensor::zeros(device, rows, data.target_cols())?,
+                inputs,
+                targets,
                 order: in_order(device, rows)?,
                 resident: false,
                 step_rows,
@@ -125,6 +126,18 @@ impl<'a> Source<'a> {
             }
         }
     }
+}
+
+/// Two matrices of as many rows, the second behind the first in one buffer, where the device takes one of that size: a
+/// kernel then binds both as one.
+fn side_by_side(device: &Device, rows: usize, cols: [usize; 2]) -> Result<[Tensor; 2]> {
+    let [first, second] = cols.map(|cols| rows * cols);
+    let start = first.next_multiple_of(ALIGNMENT);
+    if 4 * (start + second) as u64 > device.capabilities().max_tensor_bytes {
+        return Ok([Tensor::zeros(device, rows, cols[0])?, Tensor::zeros(device, rows, cols[1])?]);
+    }
+    let both = Tensor::zeros(device, 1, start + second)?;
+    Ok([both.view(0, rows, cols[0])?, both.view(start, rows, cols[1])?])
 }
 
 /// The numbers from 0, as an order.

@@ -25,6 +25,7 @@ mod matmul;
 mod matmul_f64;
 mod matmul_fused;
 mod metrics;
+mod mlp;
 mod optim;
 mod reduce;
 mod softmax;
@@ -62,6 +63,7 @@ const ROWS: &[Row] = &[
     ("matmul.tiled", matmul::tiled),
     ("matmul.wide", matmul::wide),
     ("metrics.count_correct", metrics::count_correct),
+    ("mlp.train", mlp::train),
     ("optim.sgd", optim::sgd),
     ("optim.momentum", optim::momentum),
     ("optim.adam", optim::adam),
