@@ -68,7 +68,7 @@ mod train;
 
 pub use device::{
     Backend, Call, Capabilities, Constants, Counters, Device, DeviceInfo, DeviceKind, DeviceOptions, Dispatch, Field,
-    Kernel, MAX_INPUTS, MAX_OUTPUTS, PendingRead, Recording, Tensor,
+    Kernel, MAX_BINDINGS, MAX_INPUTS, MAX_OUTPUTS, PendingRead, Recording, Tensor,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use gradient::gradients;
@@ -79,7 +79,7 @@ pub use ops::KERNELS;
 pub use save::Mismatch;
 pub use train::{
     Control, EarlyStopping, Ensemble, EnsemblePrediction, EpochRecord, Fit, History, Metrics, Monitor, Session,
-    Statistics, Trainer,
+    Statistics, StepPath, Trainer,
 };
 
 #[cfg(doc)]

@@ -39,7 +39,7 @@ impl Layers {
 
     fn freeze_first(&self, frozen: bool) {
         self.0.weight().set_frozen(frozen);
-        self.0.bias().set_frozen(frozen);
+        self.0.bias().unwrap().set_frozen(frozen);
     }
 
     fn encoder(&self) -> Sequential {

@@ -21,7 +21,7 @@ use clap::Parser;
 use training::{Training, data, flops, network};
 use wgrad::nn::Mse;
 use wgrad::optim::Sgd;
-use wgrad::{Device, Ensemble, Fit, Recording, Result, Trainer};
+use wgrad::{Device, Ensemble, Fit, Recording, Result, StepPath, Trainer};
 
 /// Times training steps of a multi-layer perceptron.
 #[derive(Parser)]
@@ -43,11 +43,11 @@ struct Options {
     device: String,
     /// Train this many networks at once, each with a seed of its own, and print the time of a member's step; it includes
     /// shuffling and what else an epoch of 32 steps takes
-    #[arg(long, conflicts_with_all = ["unfused", "dispatches", "each", "scaling"])]
+    #[arg(long, conflicts_with_all = ["path", "dispatches", "each", "scaling"])]
     members: Option<usize>,
-    /// Run the step's dispatches as recorded, none merged
-    #[arg(long)]
-    unfused: bool,
+    /// How steps become dispatches: fused (one for many steps), layered, or unmerged (one for each call)
+    #[arg(long, default_value = "layered", value_parser = path)]
+    path: StepPath,
     /// Print each timing as a line of JSON
     #[arg(long)]
     json: bool,
@@ -83,12 +83,12 @@ fn run(options: &Options) -> Result<()> {
     let device = Device::named(&options.device)?;
     let about = device.describe();
     if options.scaling {
-        return scaling::run(&device, !options.unfused, options.patience, options.plot.as_deref());
+        return scaling::run(&device, options.path, options.patience, options.plot.as_deref());
     }
     if let Some(members) = options.members {
         return time_ensemble(&device, members, options);
     }
-    let training = Training::new(&device, &options.sizes, options.batch, options.steps, !options.unfused)?;
+    let training = Training::new(&device, &options.sizes, options.batch, options.steps, options.path)?;
     if options.dispatches {
         print!("{}", training.step);
     }
@@ -97,13 +97,14 @@ fn run(options: &Options) -> Result<()> {
     }
     training.run(options.steps.div_ceil(10).max(64).min(options.steps))?;
     for repeat in 0..options.repeats {
+        let before = device.counters().dispatches;
         let start = Instant::now();
         let loss = training.run(options.steps)?;
         let seconds = start.elapsed().as_secs_f64() / f64::from(options.steps);
+        let dispatches = (device.counters().dispatches - before) as f64 / f64::from(options.steps);
         let gflops = flops(&options.sizes, options.batch) / seconds / 1e9;
         let samples_per_s = options.batch as f64 / seconds;
         let us_per_step = seconds * 1e6;
-        let dispatches = training.step.len();
         if options.json {
             let line = serde_json::json!({
                 "peer": format!("wgrad-{}", env!("CARGO_PKG_VERSION")),
@@ -117,14 +118,14 @@ fn run(options: &Options) -> Result<()> {
                 "us_per_step": rounded(us_per_step),
                 "samples_per_s": rounded(samples_per_s),
                 "gflops": rounded(gflops),
-                "dispatches_per_step": dispatches,
-                "fused": !options.unfused,
+                "dispatches_per_step": rounded(dispatches),
+                "path": format!("{:?}", options.path).to_lowercase(),
                 "loss": loss,
             });
             println!("{line}");
         } else {
             println!(
-                "{us_per_step:.2} us a step of {dispatches} dispatches, {samples_per_s:.0} samples/s, {gflops:.2} GFLOP/s, \
+                "{us_per_step:.2} us a step of {dispatches:.4} dispatches, {samples_per_s:.0} samples/s, {gflops:.2} GFLOP/s, \
                  loss {loss:.6} on {about}"
             );
         }
@@ -184,6 +185,15 @@ fn time_each(device: &Device, step: &Recording, repeats: u32) -> Result<()> {
     }
     println!("{sum:10.2} us in total");
     Ok(())
+}
+
+fn path(name: &str) -> std::result::Result<StepPath, String> {
+    match name {
+        "fused" => Ok(StepPath::Fused),
+        "layered" => Ok(StepPath::Layered),
+        "unmerged" => Ok(StepPath::Unmerged),
+        other => Err(format!("'{other}' is none of fused, layered, unmerged")),
+    }
 }
 
 fn rounded(x: f64) -> f64 {

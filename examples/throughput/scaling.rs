@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use wgrad::ops::{matmul, matmul::Epilogue};
 use wgrad::plot::{self, Curve};
-use wgrad::{Device, ErrorKind, Recording, Result, Tensor};
+use wgrad::{Device, ErrorKind, Recording, Result, StepPath, Tensor};
 
 use crate::training::{Training, flops};
 
@@ -22,7 +22,7 @@ fn sizes(width: usize, depth: usize) -> Vec<usize> {
     vec![width; depth + 1]
 }
 
-pub(crate) fn run(device: &Device, fused: bool, patience: f64, figure: Option<&Path>) -> Result<()> {
+pub(crate) fn run(device: &Device, path: StepPath, patience: f64, figure: Option<&Path>) -> Result<()> {
     if let Some(path) = figure {
         plot::check_path(path)?;
     }
@@ -42,7 +42,7 @@ pub(crate) fn run(device: &Device, fused: bool, patience: f64, figure: Option<&P
     for (name, varied, points) in sweeps {
         let mut curve = Vec::new();
         for [depth, width, batch] in points {
-            let (seconds, dispatches) = match time(device, &sizes(width, depth), batch, fused, patience) {
+            let (seconds, dispatches) = match time(device, &sizes(width, depth), batch, path, patience) {
                 Ok(Some(timing)) => timing,
                 Ok(None) => {
                     println!("| {depth} | {width} | {batch} | | over {:.0} | | |", patience * 1e6);
@@ -97,8 +97,8 @@ fn best_of(mut f: impl FnMut() -> Result<()>) -> Result<f64> {
 }
 
 /// Seconds and dispatches of a step; `None` if it takes longer than `patience`.
-fn time(device: &Device, sizes: &[usize], batch: usize, fused: bool, patience: f64) -> Result<Option<(f64, usize)>> {
-    let training = Training::new(device, sizes, batch, 1, fused)?;
+fn time(device: &Device, sizes: &[usize], batch: usize, path: StepPath, patience: f64) -> Result<Option<(f64, usize)>> {
+    let training = Training::new(device, sizes, batch, 1, path)?;
     training.run(1)?;
     let start = Instant::now();
     training.run(1)?;
@@ -107,7 +107,7 @@ fn time(device: &Device, sizes: &[usize], batch: usize, fused: bool, patience: f
         return Ok(None);
     }
     let steps = (SECONDS / one).clamp(1.0, 2000.0) as u32;
-    let training = Training::new(device, sizes, batch, steps, fused)?;
+    let training = Training::new(device, sizes, batch, steps, path)?;
     training.run(steps.min(10))?;
     let start = Instant::now();
     training.run(steps)?;

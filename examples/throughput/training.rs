@@ -2,9 +2,11 @@
 
 use wgrad::data::Dataset;
 use wgrad::nn::{Linear, Loss, Module, Mse, Parameters, ReLU, Sequential, Sigmoid};
-use wgrad::ops::RULES;
+use wgrad::ops::mlp::{self, Chain, Rule, Run};
+use wgrad::ops::optim::Update;
+use wgrad::ops::{Activation, RULES, Reduction, loss};
 use wgrad::optim::{Optimizer, Sgd};
-use wgrad::{Device, Error, ErrorKind, Graph, Lowering, Recording, Result, Tensor, ops};
+use wgrad::{Device, Error, ErrorKind, Graph, Lowering, Recording, Result, StepPath, Tensor, ops};
 
 /// A network in training, with the dispatches of a step.
 pub(crate) struct Training {
@@ -15,7 +17,7 @@ pub(crate) struct Training {
 
 impl Training {
     /// A network of these sizes with its data, for at most `steps` steps at a time.
-    pub(crate) fn new(device: &Device, sizes: &[usize], batch: usize, steps: u32, fused: bool) -> Result<Self> {
+    pub(crate) fn new(device: &Device, sizes: &[usize], batch: usize, steps: u32, path: StepPath) -> Result<Self> {
         if sizes.len() < 2 || batch == 0 || steps == 0 {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -26,8 +28,13 @@ impl Training {
         let rows = batch.max(1024);
         let data = data(sizes, rows)?;
         let (inputs, outputs) = (data.input_cols(), data.target_cols());
-        let data =
-            [Tensor::new(device, rows, inputs, data.inputs())?, Tensor::new(device, rows, outputs, data.targets())?];
+        // Side by side, so that one dispatch can bind both as one.
+        let behind = data.inputs().len().next_multiple_of(64);
+        let both = Tensor::zeros(device, 1, behind + data.targets().len())?;
+        let (x, t) = (both.view(0, rows, inputs)?, both.view(behind, rows, outputs)?);
+        x.write(data.inputs())?;
+        t.write(data.targets())?;
+        let data = [x, t];
         // Row numbers, stored as bits.
         let first = |step: usize| (step * batch) % (rows - batch + 1);
         let order = (0..steps as usize).flat_map(|step| first(step)..first(step) + batch);
@@ -37,6 +44,9 @@ impl Training {
 
         let model = network(sizes);
         let parameters = Parameters::new(device, &model, 0)?;
+        if path == StepPath::Fused {
+            return Self::fused(&parameters, sizes, batch, &data, &order);
+        }
         let mut optimizer = Optimizer::new(&parameters, Sgd::new(0.1))?;
         let mut graph = Graph::new(device);
         let (x, t) = (graph.input(&mini_batch[0])?, graph.input(&mini_batch[1])?);
@@ -44,13 +54,44 @@ impl Training {
         let loss = Mse::new().forward(&mut graph, y, t)?;
         let mut wanted = optimizer.train_step(&mut graph, loss)?;
         wanted.push(loss);
-        let lowered = Lowering::default().rules(if fused { RULES } else { &[] }).lower(&graph, &wanted)?;
+        let lowered =
+            Lowering::default().rules(if path == StepPath::Layered { RULES } else { &[] }).lower(&graph, &wanted)?;
         let missing = || Error::new(ErrorKind::InvalidInput, "throughput", "the loss was not lowered");
         let loss = lowered.tensor(loss).cloned().ok_or_else(missing)?;
 
         let mut step = Recording::new(device);
         ops::gather(&mut step, &order, [&data[0], &data[1]], [&mini_batch[0], &mini_batch[1]], batch)?;
         step.append(lowered.recording())?;
+        Ok(Self { step, loss })
+    }
+
+    /// All steps in as few dispatches as can be.
+    fn fused(
+        parameters: &Parameters,
+        sizes: &[usize],
+        batch: usize,
+        [inputs, targets]: &[Tensor; 2],
+        order: &Tensor,
+    ) -> Result<Self> {
+        let device = parameters.device();
+        let last = sizes.len() - 2;
+        let function = |layer| if layer < last { Activation::ReLU } else { Activation::Sigmoid };
+        let chain = Chain {
+            inputs: sizes[0],
+            layers: sizes[1..].iter().enumerate().map(|(layer, outputs)| (*outputs, function(layer))).collect(),
+            loss: mlp::Loss::Elementwise(loss::Elementwise::Squared),
+            scale: Reduction::Mean.scale(batch, sizes[sizes.len() - 1]),
+            rule: Rule::Sgd,
+            update: Update::default(),
+            rows: batch,
+            stride: batch,
+        };
+        let values = Tensor::new(device, 1, chain.values_len(), &parameters.read()?)?;
+        let rates = Tensor::new(device, 1, 4, &[0.1, 1.0, 1.0, 0.0])?;
+        let loss = Tensor::zeros(device, 1, 1)?;
+        let run = Run { data: [inputs, targets], order, rates: &rates, values: &values, state: &[], losses: &loss };
+        let mut step = Recording::new(device);
+        mlp::train(&mut step, &chain, run)?;
         Ok(Self { step, loss })
     }
 

@@ -5,3 +5,6 @@ struct Step {
 }
 
 @group(1) @binding(0) var<uniform> now: Step;
+
+// The last step of a dispatch that runs several.
+@group(1) @binding(1) var<uniform> last: Step;

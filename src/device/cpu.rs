@@ -110,36 +110,41 @@ impl Cpu {
     pub(crate) fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
         let mut memory = self.memory.lock();
         memory.counters.submits += 1;
-        for step in steps {
+        let at_once = recording.steps_at_once();
+        for step in steps.clone().step_by(at_once as usize) {
             memory = self.memory.yielded(memory);
             memory.counters.dispatches += recording.len() as u64;
-            run_step(&mut memory.buffers, recording, step as usize)?;
+            let end = steps.end.min(step.saturating_add(at_once));
+            run_step(&mut memory.buffers, recording, step as usize..end as usize)?;
         }
         Ok(())
     }
 }
 
-/// Runs all dispatches. A reference implementation that panics is an error, and leaves the memory intact.
-fn run_step(buffers: &mut [Vec<f32>], recording: &Recording, step: usize) -> Result<()> {
+/// Runs all dispatches, once for these steps. A reference implementation that panics is an error, and leaves the memory intact.
+fn run_step(buffers: &mut [Vec<f32>], recording: &Recording, steps: Range<usize>) -> Result<()> {
     let at = AtomicUsize::new(0);
     let dispatches = recording.dispatches();
     let run = AssertUnwindSafe(|| {
         if let Some(stages) = recording.stages() {
             stages.iter().for_each(|stage| {
-                stage.run(dispatches, buffers, step, &at, |buffers, dispatch| call(buffers, dispatch, step))
+                stage.run(dispatches, buffers, steps.start, &at, |buffers, dispatch| call(buffers, dispatch, &steps))
             });
             return;
         }
         for (number, dispatch) in dispatches.iter().enumerate() {
             at.store(number, Ordering::Relaxed);
-            call(buffers, dispatch, step);
+            call(buffers, dispatch, &steps);
         }
     });
     catch_unwind(run).map_err(|panic| {
         let at = at.into_inner();
         let name = dispatches.get(at).map_or("run", |dispatch| dispatch.kernel.name);
         let message = message(&*panic);
-        Error::kernel(name, format!("its reference implementation panicked in dispatch {at} of step {step}: {message}"))
+        Error::kernel(
+            name,
+            format!("its reference implementation panicked in dispatch {at} of step {}: {message}", steps.start),
+        )
     })
 }
 
@@ -172,7 +177,7 @@ impl Drop for Taken<'_> {
 
 /// Calls the kernel's function on slices of the buffers. The outputs' buffers are taken out of the list meanwhile: a buffer
 /// that is written is bound only once, which `Recording::dispatch` checks.
-fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, step: usize) {
+fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, steps: &Range<usize>) {
     let mut all = Taken { buffers, outputs: &dispatch.outputs, taken: Default::default() };
     for (taken, output) in all.taken.iter_mut().zip(all.outputs) {
         *taken = std::mem::take(&mut all.buffers[place(output).0]);
@@ -186,7 +191,7 @@ fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, step: usize) {
         let (slot, range) = place(input);
         *slice = &all.buffers[slot][range];
     }
-    (dispatch.kernel.cpu)(Call { params: &dispatch.params, step, inputs, outputs });
+    (dispatch.kernel.cpu)(Call { params: &dispatch.params, step: steps.start, last: steps.end - 1, inputs, outputs });
 }
 
 #[cfg(test)]
@@ -246,9 +251,9 @@ mod tests {
         let mut memory = cpu.memory.lock();
         for step in 0..2 {
             if in_stages {
-                run_step(&mut memory.buffers, &recording, step).unwrap();
+                run_step(&mut memory.buffers, &recording, step..step + 1).unwrap();
             } else {
-                recording.dispatches().iter().for_each(|dispatch| call(&mut memory.buffers, dispatch, step));
+                recording.dispatches().iter().for_each(|dispatch| call(&mut memory.buffers, dispatch, &(step..step + 1)));
             }
         }
         memory.buffers.iter().map(|buffer| buffer.iter().map(|x| x.to_bits()).collect()).collect()

@@ -11,7 +11,8 @@ use crate::device::tensor::Tensor;
 ///
 /// In the shader, group 0 holds the parameters (a uniform, binding 0), then the inputs (read-only storage), then the
 /// outputs (read-write storage), in the order of the lists given to [`Recording::dispatch`](crate::Recording::dispatch). A
-/// kernel that [`uses_step`](Self::uses_step) also has the step's number in a uniform at group 1, binding 0.
+/// kernel that [`uses_step`](Self::uses_step) also has the step's number in a uniform at group 1, binding 0; one that
+/// [`runs_steps`](Self::runs_steps) has the last step's at binding 1.
 /// [`Kernel::new`] makes one from outside the crate, as `examples/hello_kernel.rs` does.
 #[non_exhaustive]
 pub struct Kernel {
@@ -35,6 +36,8 @@ pub struct Kernel {
     pub outputs: usize,
     /// Whether the kernel reads the number of the step.
     pub uses_step: bool,
+    /// Whether one dispatch can run several steps, from that number on. Only kernels of the crate do.
+    pub runs_steps: bool,
     /// The values of the shader's `override`s, derived from the parameters. A pipeline is compiled for each set of
     /// values, with dead branches removed.
     pub constants: fn(&[u8]) -> Constants,
@@ -61,7 +64,7 @@ pub struct Kernel {
 pub struct Field {
     /// Its name, in Rust and in WGSL.
     pub name: &'static str,
-    /// `u32` or `f32`.
+    /// Its type in Rust: `u32`, `f32`, or an array of rows of four of them.
     pub ty: &'static str,
     /// Bytes from the start of the struct.
     pub offset: usize,
@@ -197,6 +200,7 @@ impl Kernel {
             inputs: 0,
             outputs: 1,
             uses_step: false,
+            runs_steps: false,
             constants: no_constants,
             reference,
             cpu: reference,
@@ -263,10 +267,12 @@ impl Kernel {
     }
 }
 
-/// The most inputs and outputs a kernel may have; together at most WebGPU's eight storage buffers.
+/// The most inputs a kernel may have; with its outputs at most [`MAX_BINDINGS`].
 pub const MAX_INPUTS: usize = 5;
-/// See [`MAX_INPUTS`].
-pub const MAX_OUTPUTS: usize = 3;
+/// The most outputs a kernel may have; with its inputs at most [`MAX_BINDINGS`].
+pub const MAX_OUTPUTS: usize = 5;
+/// The most inputs and outputs together: WebGPU's limit on storage buffers.
+pub const MAX_BINDINGS: usize = 8;
 
 /// The most bytes of parameters: their distance in a uniform buffer, the coarsest that WebGPU lets an adapter ask for.
 pub(crate) const MAX_PARAMS_SIZE: usize = 256;
@@ -279,6 +285,8 @@ pub struct Call<'a> {
     pub(crate) params: &'a [u8],
     /// The number of the step.
     pub step: usize,
+    /// The number of the last step: the same, unless the kernel [runs several](Kernel::runs_steps).
+    pub last: usize,
     /// The inputs.
     pub inputs: [&'a [f32]; MAX_INPUTS],
     /// The outputs.
@@ -295,7 +303,7 @@ impl Call<'_> {
 /// A struct of a kernel's parameters, and the list of its fields.
 macro_rules! params {
     ($(#[$meta:meta])* $visibility:vis struct $name:ident {
-        $($(#[$field_meta:meta])* $field_visibility:vis $field:ident: $ty:ident,)*
+        $($(#[$field_meta:meta])* $field_visibility:vis $field:ident: $ty:ty,)*
     }) => {
         #[repr(C)]
         #[derive(Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -369,6 +377,7 @@ macro_rules! kernel {
             inputs: $inputs,
             outputs: $outputs,
             uses_step: $step,
+            runs_steps: false,
             constants: $constants,
             reference: $reference,
             cpu: {

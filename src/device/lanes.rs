@@ -61,7 +61,7 @@ pub(crate) struct LaneCall<'a> {
 
 thread_local! {
     /// A member's inputs and outputs, kept from call to call.
-    static MEMBER: Cell<[Vec<f32>; MAX_INPUTS + MAX_OUTPUTS]> = const { Cell::new([const { Vec::new() }; 8]) };
+    static MEMBER: Cell<[Vec<f32>; MAX_INPUTS + MAX_OUTPUTS]> = const { Cell::new([const { Vec::new() }; MAX_INPUTS + MAX_OUTPUTS]) };
 }
 
 impl<'a> LaneCall<'a> {
@@ -79,7 +79,13 @@ impl<'a> LaneCall<'a> {
         let flat = |input: Values<'a>| if let Values::Own(values) = input { values.as_flattened() } else { &[] };
         let Self { params, step, inputs, outputs } = self;
         let [params, ..] = params;
-        cpu(Call { params, step, inputs: inputs.map(flat), outputs: outputs.map(<[Lanes]>::as_flattened_mut) });
+        cpu(Call {
+            params,
+            step,
+            last: step,
+            inputs: inputs.map(flat),
+            outputs: outputs.map(<[Lanes]>::as_flattened_mut),
+        });
     }
 
     /// Calls the function for one member after the other, on copies.
@@ -103,7 +109,7 @@ impl<'a> LaneCall<'a> {
             });
             let mut outputs: [&mut [f32]; MAX_OUTPUTS] = Default::default();
             outputs.iter_mut().zip(outs.iter_mut()).for_each(|(output, copy)| *output = copy);
-            cpu(Call { params: self.params[member], step: self.step, inputs, outputs });
+            cpu(Call { params: self.params[member], step: self.step, last: self.step, inputs, outputs });
             for (copy, values) in outs.iter().zip(&mut self.outputs) {
                 values.iter_mut().zip(copy).for_each(|(lanes, value)| lanes[member] = *value);
             }

@@ -27,7 +27,7 @@ use cpu::Cpu;
 use gpu::Gpu;
 pub use info::{Backend, Capabilities, Counters, DeviceInfo, DeviceKind};
 pub(crate) use kernel::{CHUNK_ROWS, Cut, Shader, Share, kernel, params, shader};
-pub use kernel::{Call, Constants, Field, Kernel, MAX_INPUTS, MAX_OUTPUTS};
+pub use kernel::{Call, Constants, Field, Kernel, MAX_BINDINGS, MAX_INPUTS, MAX_OUTPUTS};
 pub(crate) use lanes::{LaneCall, Lanes, MEMBERS, Values};
 pub use options::DeviceOptions;
 pub use read::PendingRead;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use crate::device::Device;
 #[cfg(feature = "gpu")]
 use crate::device::gpu::Prepared;
-use crate::device::kernel::{Kernel, MAX_INPUTS, MAX_OUTPUTS, MAX_PARAMS_SIZE};
+use crate::device::kernel::{Kernel, MAX_BINDINGS, MAX_INPUTS, MAX_OUTPUTS, MAX_PARAMS_SIZE};
 use crate::device::stages::{Stage, stages};
 use crate::device::tensor::Tensor;
 use crate::error::{Error, Result};
@@ -24,7 +24,10 @@ pub struct Dispatch {
     pub(crate) params: Vec<u8>,
     pub(crate) inputs: Vec<Tensor>,
     pub(crate) outputs: Vec<Tensor>,
-    /// Roughly how many multiplications and additions the dispatch costs, to bound the length of a submit, and to tell whether threads are worth it.
+    /// The most steps that it runs at once: 1 unless the kernel can run several.
+    pub(crate) steps: u32,
+    /// Roughly how many multiplications and additions a step of it costs,
+    /// to bound the length of a submit, and to tell whether threads are worth it.
     pub(crate) work: u64,
     /// Whether wgrad itself chose the parameters, after checking the shapes: only then may a kernel run without checks.
     #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU path always checks"))]
@@ -118,6 +121,18 @@ impl Recording {
         self.add(kernel, workgroups, bytemuck::bytes_of(&params), [inputs, outputs], work, true)
     }
 
+    /// Lets the last dispatch run up to this many steps at once; its kernel [runs several](Kernel::runs_steps).
+    pub(crate) fn let_run(&mut self, steps: u32) {
+        if let Some(last) = self.dispatches.last_mut().filter(|last| last.kernel.runs_steps) {
+            last.steps = steps.max(1);
+        }
+    }
+
+    /// How many steps its dispatches run at once: as many as all of them can.
+    pub(crate) fn steps_at_once(&self) -> u32 {
+        self.dispatches.iter().map(|dispatch| dispatch.steps).min().unwrap_or(1)
+    }
+
     fn add(
         &mut self,
         kernel: &'static Kernel,
@@ -147,14 +162,17 @@ impl Recording {
                 kernel.outputs
             ));
         }
-        if kernel.inputs > MAX_INPUTS || kernel.outputs > MAX_OUTPUTS {
-            return fail(format!("a kernel has at most {MAX_INPUTS} inputs and {MAX_OUTPUTS} outputs"));
+        let bindings = kernel.inputs + kernel.outputs;
+        if kernel.inputs > MAX_INPUTS || kernel.outputs > MAX_OUTPUTS || bindings > MAX_BINDINGS {
+            let detail = format!("a kernel has at most {MAX_INPUTS} inputs and {MAX_OUTPUTS} outputs");
+            return fail(detail + &format!(", {MAX_BINDINGS} in all"));
         }
         self.check_tensors(kernel, inputs, outputs)?;
         self.dispatches.push(Dispatch {
             kernel,
             workgroups,
             params: params.to_vec(),
+            steps: 1,
             inputs: inputs.iter().map(|t| (*t).clone()).collect(),
             outputs: outputs.iter().map(|t| (*t).clone()).collect(),
             work,
@@ -209,7 +227,8 @@ impl Recording {
     }
 
     /// Runs the list once for each step, in order, in as few submits as their estimated time allows. Kernels that
-    /// use the step see its number: a mini-batch's place in the epoch, an entry of the learning-rate schedule.
+    /// use the step see its number: a mini-batch's place in the epoch, an entry of the learning-rate schedule. A list of
+    /// one dispatch that runs many steps (`ops::mlp`) takes as few dispatches as it can.
     ///
     /// # Errors
     /// See [`Recording::run`]; steps beyond 2^20.
@@ -246,6 +265,11 @@ impl Recording {
     /// Each dispatch as a recording of its own: what to run again and again to see where a step's time goes.
     pub fn split(&self) -> Vec<Self> {
         self.dispatches.iter().map(|dispatch| Self::of(&self.device, vec![dispatch.clone()])).collect()
+    }
+
+    /// Whether the CPU path just calls one kernel after the other, step by step.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.stages().is_none() && self.steps_at_once() == 1
     }
 
     /// The number of dispatches.

@@ -25,8 +25,8 @@ impl RecordingSet {
     pub(crate) fn new(recordings: Vec<Recording>) -> Result<Self> {
         check_independent(&recordings)?;
         let units = match recordings.first().map(|recording| recording.device().runner()) {
-            // Many rows are shared out to the cores within a step.
-            Some(Runner::Cpu(cpu)) if recordings.len() > 1 && recordings.iter().all(|one| one.stages().is_none()) => {
+            // Many rows are shared out to the cores within a step; a kernel that runs many steps goes through them itself.
+            Some(Runner::Cpu(cpu)) if recordings.len() > 1 && recordings.iter().all(Recording::is_plain) => {
                 Unit::all(cpu, &recordings)
             }
             _ => Vec::new(),

@@ -126,7 +126,7 @@ impl Stage {
         at.store(self.dispatches[0], Ordering::Relaxed);
         let call = |piece: usize, number: usize, inputs: [&[f32]; MAX_INPUTS], outputs: [&mut [f32]; MAX_OUTPUTS]| {
             let kernel = dispatches[self.dispatches[number]].kernel;
-            (kernel.cpu)(Call { params: &params[piece][number], step, inputs, outputs });
+            (kernel.cpu)(Call { params: &params[piece][number], step, last: step, inputs, outputs });
         };
         disjoint.run(*threads, buffers, &call);
     }

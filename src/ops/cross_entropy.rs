@@ -10,7 +10,7 @@ use crate::graph::Shape;
 use crate::ops::elementary::{exp, sum_of};
 use crate::ops::metrics::{argmax, class};
 use crate::ops::{GROUP, LOAD, expect_shape, grid, longest_loop, put, reduce, same_shape, size, work_of_rows};
-pub(crate) use operation::{gradient, history};
+pub(crate) use operation::{called, gradient, history, is_gradient};
 
 params! {
     struct Params {
@@ -178,6 +178,35 @@ fn target_at(target: &[f32], classes: usize, j: usize) -> f32 {
     }
 }
 
+/// The loss of a row of logits.
+#[inline(always)]
+fn loss_of(row: &Row, z: &[f32], t: &[f32]) -> f64 {
+    let log_sum = row.rest.ln_1p();
+    let terms = z.iter().enumerate().map(|(j, logit)| (target_at(t, z.len(), j), log_sum - (logit - row.largest)));
+    // 0 times an infinite logarithm counts as 0.
+    terms.filter(|(t, _)| *t != 0.0).map(|(t, minus_log)| f64::from(t * minus_log)).sum()
+}
+
+/// Its gradient: softmax * total - t. Subtracted are the shares of the others, which are exact where they are small.
+#[inline(always)]
+fn slopes_of(row: &Row, z: &[f32], t: &[f32], mut put: impl FnMut(usize, f32)) {
+    let classes = z.len();
+    let total = (0..classes).map(|j| f64::from(target_at(t, classes, j))).sum::<f64>() as f32;
+    for (j, z) in z.iter().enumerate() {
+        let (e, t) = (exp(z - row.largest), target_at(t, classes, j));
+        let others = if j == row.at { row.rest } else { 1.0 + row.rest - e };
+        put(j, (e * (total - t) - others * t) / (1.0 + row.rest));
+    }
+}
+
+/// The loss of a row of logits, and its gradient.
+pub(crate) fn row_loss(z: &[f32], t: &[f32]) -> (f32, Vec<f32>) {
+    let row = Row::new(z);
+    let mut slopes = vec![0.0; z.len()];
+    slopes_of(&row, z, t, |j, slope| slopes[j] = slope);
+    (loss_of(&row, z, t) as f32, slopes)
+}
+
 #[inline(always)]
 fn forward_reference(call: Call<'_>) {
     let params: Params = call.params();
@@ -189,17 +218,10 @@ fn forward_reference(call: Call<'_>) {
 #[inline(always)]
 fn put_sums(params: &Params, logits: &[f32], target: &[f32], sums: &mut [f32]) {
     let (classes, target_cols) = (params.cols as usize, params.target_cols as usize);
-    let row_loss = |(z, t): (&[f32], &[f32])| {
-        let row = Row::new(z);
-        let log_sum = row.rest.ln_1p();
-        let terms = z.iter().enumerate().map(|(j, z)| (target_at(t, classes, j), log_sum - (z - row.largest)));
-        // 0 times an infinite logarithm counts as 0.
-        terms.filter(|(t, _)| *t != 0.0).map(|(t, minus_log)| f64::from(t * minus_log)).sum::<f64>()
-    };
     let blocks = logits.chunks(BLOCK * classes).zip(target.chunks(BLOCK * target_cols));
     for (sum, (logits, target)) in sums.iter_mut().zip(blocks) {
         let rows = logits.chunks_exact(classes).zip(target.chunks_exact(target_cols));
-        *sum = params.scale * rows.map(row_loss).sum::<f64>() as f32;
+        *sum = params.scale * rows.map(|(z, t)| loss_of(&Row::new(z), z, t)).sum::<f64>() as f32;
     }
 }
 
@@ -217,15 +239,7 @@ fn put_gradient(params: &Params, inputs: [&[f32]; MAX_INPUTS], gradient: &mut [f
     let factor = d_loss[0] * params.scale;
     let rows = logits.chunks_exact(classes).zip(target.chunks_exact(target_cols));
     for (gradient, (z, t)) in gradient.chunks_exact_mut(classes).zip(rows) {
-        let row = Row::new(z);
-        let total = (0..classes).map(|j| f64::from(target_at(t, classes, j))).sum::<f64>() as f32;
-        for (j, (gradient, z)) in gradient.iter_mut().zip(z).enumerate() {
-            // softmax * total - t. Subtracted are the shares of the others, which are exact where they are small.
-            let (e, t) = (exp(z - row.largest), target_at(t, classes, j));
-            let others = if j == row.at { row.rest } else { 1.0 + row.rest - e };
-            let slope = (e * (total - t) - others * t) / (1.0 + row.rest);
-            put(gradient, factor * slope, params.accumulate != 0);
-        }
+        slopes_of(&Row::new(z), z, t, |j, slope| put(&mut gradient[j], factor * slope, params.accumulate != 0));
     }
 }
 

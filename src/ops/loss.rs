@@ -11,7 +11,7 @@ use crate::ops::activation::sigmoid;
 use crate::ops::elementary::{clip, exp, ln_1p, sum_of_pairs};
 use crate::ops::reduce::{self, BLOCK, LANES};
 use crate::ops::{Activation, GROUP, LOAD, expect_shape, grid, put, same_shape, size};
-pub(crate) use operation::{derivative, gradient, history};
+pub(crate) use operation::{called, derivative, gradient, history, is_gradient};
 
 /// How a loss reduces the errors of a batch of n samples (rows) with c outputs (columns).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,18 +70,18 @@ pub enum Elementwise {
 }
 
 impl Elementwise {
-    fn kind(self) -> u32 {
+    pub(crate) fn kind(self) -> u32 {
         match self {
             Self::Squared => 0,
             Self::Absolute => 1,
             Self::Huber { .. } => 2,
             Self::BceWithLogits => 3,
-            Self::Quantile { .. } => 4,
+            Self::Quantile { .. } => 5,
         }
     }
 
     /// The number that the error depends on.
-    fn constant(self) -> f32 {
+    pub(crate) fn constant(self) -> f32 {
         match self {
             Self::Huber { delta } => delta,
             Self::Quantile { quantile } => quantile,
@@ -101,12 +101,12 @@ impl Elementwise {
         }
     }
 
-    fn from_kind(kind: u32, constant: f32) -> Self {
+    pub(crate) fn from_kind(kind: u32, constant: f32) -> Self {
         match kind {
             0 => Self::Squared,
             1 => Self::Absolute,
             3 => Self::BceWithLogits,
-            4 => Self::Quantile { quantile: constant },
+            5 => Self::Quantile { quantile: constant },
             // An unknown number gives NaN, as in the shader.
             _ => Self::Huber { delta: if kind == 2 { constant } else { f32::NAN } },
         }
@@ -194,7 +194,7 @@ impl Params {
     }
 }
 
-const SHADER: Shader = shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "common/elementary", "common/activation", "loss"], shared: [GROUP, LANES]);
+const SHADER: Shader = shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "common/elementary", "common/activation", "common/error", "loss"], shared: [GROUP, LANES]);
 
 pub(crate) static FORWARD: Kernel = kernel!("loss", "forward", SHADER, [LANES, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference, constants).cut(cut).lanes(lanes::forward);
 pub(crate) static BOTH: Kernel = kernel!("loss", "both", SHADER, [LANES, 1, 1], Params, inputs: 4, outputs: 2, step: true, both_reference, constants).cut(cut).lanes(lanes::both);

@@ -12,7 +12,7 @@ mod reference;
 use crate::device::{Constants, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::ops::{Activation, GROUP, bias, expect_shape, grid, size};
-pub(crate) use operation::{activation, addition, derivative, row_sums};
+pub(crate) use operation::{Product, activation, addition, derivative, row_sums};
 use plan::TILE_K;
 pub use plan::{Plan, Variant};
 

@@ -20,6 +20,7 @@ pub mod gather;
 pub mod loss;
 pub mod matmul;
 pub mod metrics;
+pub mod mlp;
 pub mod one_hot;
 pub mod optim;
 pub mod reduce;
@@ -81,6 +82,7 @@ pub static KERNELS: &[&Kernel] = &[
     &matmul::WIDE,
     &matmul::ADD_PARTS,
     &metrics::COUNT_CORRECT,
+    &mlp::TRAIN,
     &one_hot::ROWS,
     &optim::SGD,
     &optim::MOMENTUM,

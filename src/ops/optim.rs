@@ -151,7 +151,7 @@ fn push(recording: &mut Recording, kernel: &'static Kernel, update: Update, on: 
 
 /// An update's constants at a step, all of which may differ from member to member of an ensemble.
 #[derive(Clone, Copy)]
-struct Constants {
+pub(crate) struct Constants {
     rate: f32,
     /// What is left of a value after its decay.
     kept: f32,
@@ -169,7 +169,7 @@ struct Constants {
 
 impl Constants {
     /// With the step's row of rates, and the squared norm of all gradients.
-    fn new(update: &Update, [rate, correction1, correction2]: [f32; 3], squared_norm: f32) -> Self {
+    pub(crate) fn new(update: &Update, [rate, correction1, correction2]: [f32; 3], squared_norm: f32) -> Self {
         // `f32::min` would turn a norm that is NaN into a scale of 1.
         let norm_scale = match update.clip_norm / (squared_norm.sqrt() + 1e-6) {
             scale if update.clip_norm > 0.0 && (scale < 1.0 || scale.is_nan()) => scale,
@@ -205,12 +205,12 @@ impl Constants {
     }
 
     #[inline(always)]
-    fn sgd(&self, gradient: f32, value: &mut f32) {
+    pub(crate) fn sgd(&self, gradient: f32, value: &mut f32) {
         *value = *value * self.kept - self.rate * self.gradient(gradient, *value);
     }
 
     #[inline(always)]
-    fn momentum(&self, gradient: f32, value: &mut f32, velocity: &mut f32) {
+    pub(crate) fn momentum(&self, gradient: f32, value: &mut f32, velocity: &mut f32) {
         let g = self.gradient(gradient, *value);
         *velocity = self.momentum * *velocity + g;
         let direction = if self.nesterov { g + self.momentum * *velocity } else { *velocity };
@@ -218,7 +218,7 @@ impl Constants {
     }
 
     #[inline(always)]
-    fn adam(&self, gradient: f32, value: &mut f32, m: &mut f32, v: &mut f32) {
+    pub(crate) fn adam(&self, gradient: f32, value: &mut f32, m: &mut f32, v: &mut f32) {
         let g = self.gradient(gradient, *value);
         let [correct1, correct2] = self.corrections;
         *m = self.beta1 * *m + (1.0 - self.beta1) * g;
@@ -227,7 +227,7 @@ impl Constants {
     }
 
     #[inline(always)]
-    fn rmsprop(&self, gradient: f32, value: &mut f32, velocity: &mut f32, v: &mut f32) {
+    pub(crate) fn rmsprop(&self, gradient: f32, value: &mut f32, velocity: &mut f32, v: &mut f32) {
         let g = self.gradient(gradient, *value);
         *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
         *velocity = self.momentum * *velocity + g / (v.sqrt() + self.epsilon);
@@ -259,7 +259,7 @@ fn momentum_reference(call: Call<'_>) {
 fn adam_reference(call: Call<'_>) {
     let constants = Constants::of(&call);
     let [gradients, ..] = call.inputs;
-    let [values, means, squares] = call.outputs;
+    let [values, means, squares, ..] = call.outputs;
     for (((value, m), v), gradient) in values.iter_mut().zip(means).zip(squares).zip(gradients) {
         constants.adam(*gradient, value, m, v);
     }
@@ -269,7 +269,7 @@ fn adam_reference(call: Call<'_>) {
 fn rmsprop_reference(call: Call<'_>) {
     let constants = Constants::of(&call);
     let [gradients, ..] = call.inputs;
-    let [values, velocities, squares] = call.outputs;
+    let [values, velocities, squares, ..] = call.outputs;
     for (((value, velocity), v), gradient) in values.iter_mut().zip(velocities).zip(squares).zip(gradients) {
         constants.rmsprop(*gradient, value, velocity, v);
     }

@@ -1,12 +1,11 @@
 //! An epoch of mini-batches, as dispatches.
 
-use super::pass::{Pass, Source, retain};
+use super::pass::{Pass, Rows, Source, retain};
 use super::{Fit, Session};
+use crate::data::Dataset;
 use crate::device::Tensor;
 use crate::error::Result;
-use crate::graph::{Graph, Rule};
-use crate::lower::{Lowered, Lowering};
-use crate::ops::RULES;
+use crate::graph::{Graph, Var};
 use crate::ops::reduce::IntoHistory;
 
 /// An epoch's dispatches, of one session or of several side by side.
@@ -23,9 +22,11 @@ impl<'a> Epoch<'a> {
             Tensor::zeros(&session.device, 1, source.steps(fit.drop_last).len())
         };
         let losses = sessions.iter().zip(&sources).map(history).collect::<Result<Vec<_>>>()?;
-        let rules = if fit.fused { RULES } else { &[] };
         let pass = Pass::new(sources, fit.drop_last, |member, source, rows| {
-            Ok(sessions[member].lower_step(source, rows, &losses[member], rules)?.into_recording())
+            let (graph, wanted) = sessions[member].step_graph(source, rows, &losses[member])?;
+            let (recording, how) = fit.path.record(&graph, &wanted)?;
+            log::debug!("mini-batches of {rows}: {how}");
+            Ok(recording)
         })?;
         Ok(Self { pass, losses })
     }
@@ -37,8 +38,37 @@ impl<'a> Epoch<'a> {
 }
 
 impl Session {
-    /// One step on a mini-batch of `rows` samples: gather, forward, loss into the history, backward, update.
-    fn lower_step(&self, source: &Source<'_>, rows: usize, losses: &Tensor, rules: &[Rule]) -> Result<Lowered> {
+    /// How [`Session::fit`] would run its steps on this data, and why: a line of text.
+    ///
+    /// ```
+    /// use wgrad::data::{Labels, disk};
+    /// use wgrad::nn::{Linear, Mse};
+    /// use wgrad::optim::Sgd;
+    /// use wgrad::{Device, Fit, Session, StepPath};
+    ///
+    /// let data = disk(100, 0, Labels::PlusMinusOne)?;
+    /// let session = Session::new(&Device::cpu(), Linear::new(2, 1), Mse::new(), Sgd::new(0.1), 0)?;
+    /// let path = session.path(&data, &Fit::new(5, 10))?;
+    /// assert_eq!(path, "layered, 5 dispatches a step: the CPU path is faster layer by layer");
+    /// assert!(session.path(&data, &Fit::new(5, 10).path(StepPath::Fused))?.starts_with("fused, one dispatch"));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Data of another shape than the model's; with [`StepPath::Fused`](crate::StepPath::Fused) a training that can't be run
+    /// that way.
+    pub fn path(&self, train: &Dataset, fit: &Fit<'_>) -> Result<String> {
+        fit.check(train, self.loss.decision())?;
+        // Room for a single mini-batch will do.
+        let source = Source::new(&self.device, Rows::all(train), fit.batch_size, 0)?;
+        let losses = Tensor::zeros(&self.device, 1, source.steps(fit.drop_last).len())?;
+        let (graph, wanted) = self.step_graph(&source, fit.batch_size, &losses)?;
+        Ok(fit.path.record(&graph, &wanted)?.1)
+    }
+
+    /// One step on a mini-batch of `rows` samples: gather, forward, loss into the history, backward, update. With what is
+    /// wanted of it.
+    fn step_graph(&self, source: &Source<'_>, rows: usize, losses: &Tensor) -> Result<(Graph, Vec<Var>)> {
         let mut graph = Graph::new(&self.device).seed(crate::random::fold(self.seed)).with_clock(&self.clock)?;
         let [x, t] = source.gather(&mut graph, rows)?;
         let y = self.model.forward(&mut graph, x)?;
@@ -46,7 +76,7 @@ impl Session {
         let losses = graph.input(losses)?;
         let mut wanted = vec![graph.call1(IntoHistory, &[losses, loss])?];
         wanted.extend(self.optimizer.train(&mut graph, loss)?);
-        Lowering::default().rules(rules).lower(&graph, &wanted)
+        Ok((graph, wanted))
     }
 }
 
@@ -55,9 +85,11 @@ mod tests {
     use super::*;
     use crate::data::{Labels, disk};
     use crate::device::Device;
+    use crate::graph::Rule;
+    use crate::lower::Lowering;
     use crate::nn::{Linear, Mse, ReLU, Sequential, Sigmoid};
+    use crate::ops::RULES;
     use crate::optim::Sgd;
-    use crate::train::pass::Rows;
 
     /// A mini-batch; four layers; the loss into the history, with its gradient through the last activation; then for each
     /// layer the gradients of weight and bias, and that of what it reads, through the activation before; the update.
@@ -90,7 +122,8 @@ mod tests {
         let session = Session::new(&device, model, Mse::new(), Sgd::new(0.1), 0).unwrap();
         let source = Source::new(&device, Rows::all(&data), 32, u64::MAX).unwrap();
         let losses = Tensor::zeros(&device, 1, 2).unwrap();
-        let step = |rules: &[Rule]| session.lower_step(&source, 32, &losses, rules).unwrap();
+        let (graph, wanted) = session.step_graph(&source, 32, &losses).unwrap();
+        let step = |rules: &[Rule]| Lowering::default().rules(rules).lower(&graph, &wanted).unwrap();
         let (plain, merged) = (step(&[]), step(RULES));
         assert_eq!([plain.recording().len(), merged.recording().len()], [28, 14], "{plain:?}{merged:?}");
         let lines = |text: &str| text.trim().lines().map(|line| line.trim().to_string()).collect::<Vec<_>>();

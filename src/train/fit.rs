@@ -4,7 +4,7 @@ use std::fmt;
 #[cfg(feature = "safetensors")]
 use std::path::PathBuf;
 
-use super::{EarlyStopping, EpochRecord, Monitor};
+use super::{EarlyStopping, EpochRecord, Monitor, StepPath};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 #[cfg(feature = "safetensors")]
@@ -33,7 +33,7 @@ pub struct Fit<'a> {
     pub(super) evaluate_every: usize,
     pub(super) resident_bytes: u64,
     pub(super) steps_per_submit: u32,
-    pub(super) fused: bool,
+    pub(super) path: StepPath,
     pub(super) on_epoch: Vec<OnEpoch<'a>>,
     pub(super) control: Option<Controller<'a>>,
     pub(super) monitor: Monitor,
@@ -75,7 +75,7 @@ impl<'a> Fit<'a> {
             evaluate_every: 1,
             resident_bytes: u64::MAX,
             steps_per_submit: u32::MAX,
-            fused: true,
+            path: StepPath::Auto,
             on_epoch: Vec::new(),
             control: None,
             monitor: Monitor::default(),
@@ -178,10 +178,9 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Whether neighbouring calls are merged into one dispatch where a kernel can do the work of both (on by default):
-    /// see [`Lowering::rules`](crate::Lowering::rules).
-    pub fn fused(mut self, fused: bool) -> Self {
-        self.fused = fused;
+    /// How the steps become dispatches: [`StepPath::Auto`] unless set.
+    pub fn path(mut self, path: StepPath) -> Self {
+        self.path = path;
         self
     }
 
@@ -322,7 +321,7 @@ impl<'a> Fit<'a> {
             let lens = [&fit.rows, &fit.validation_rows].map(|rows| rows.as_ref().map(Vec::len));
             let validation = fit.validation.map(|data| (data.len(), data.input_cols(), data.target_cols()));
             let options =
-                (fit.drop_last, fit.evaluates, fit.evaluate_every, fit.resident_bytes, fit.steps_per_submit, fit.fused);
+                (fit.drop_last, fit.evaluates, fit.evaluate_every, fit.resident_bytes, fit.steps_per_submit, fit.path);
             (fit.batch_size, lens, validation, options)
         };
         shape(self) == shape(other)

@@ -12,6 +12,7 @@ mod fit;
 mod history;
 mod monitor;
 mod pass;
+mod path;
 #[cfg(feature = "progress")]
 mod progress;
 mod results;
@@ -34,6 +35,7 @@ pub use ensemble::{Ensemble, EnsemblePrediction, Statistics};
 pub use fit::{Control, Fit};
 pub use history::{EpochRecord, History, Metrics};
 pub use monitor::{EarlyStopping, Monitor};
+pub use path::StepPath;
 pub use session::Session;
 
 /// Trains a model: everything stays on the device from the first step of an epoch to its last. (Data that does not fit

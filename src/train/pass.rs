@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::data::Dataset;
-use crate::device::{Device, MAX_ELEMENTS, Recording, RecordingSet, Tensor};
+use crate::device::{ALIGNMENT, Device, MAX_ELEMENTS, Recording, RecordingSet, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Var};
 use crate::ops::gather::Gather;
@@ -66,15 +66,8 @@ impl<'a> Source<'a> {
         }
         let row_bytes = 4 * (data.input_cols() + data.target_cols()) as u64;
         let room = |rows_at_once: usize, order: Tensor, steps_at_once: usize| -> Result<Self> {
-            Ok(Self {
-                rows,
-                inputs: Tensor::zeros(device, rows_at_once, data.input_cols())?,
-                targets: Tensor::zeros(device, rows_at_once, data.target_cols())?,
-                order,
-                resident: false,
-                step_rows,
-                steps_at_once,
-            })
+            let [inputs, targets] = side_by_side(device, rows_at_once, [data.input_cols(), data.target_cols()])?;
+            Ok(Self { rows, inputs, targets, order, resident: false, step_rows, steps_at_once })
         };
         let steps = rows.len().div_ceil(step_rows);
         if data.len() as u64 * row_bytes <= resident_bytes {
@@ -158,6 +151,18 @@ impl<'a> Source<'a> {
             }
         }
     }
+}
+
+/// Two matrices of as many rows, the second behind the first in one buffer, where the device takes one of that size: a
+/// kernel then binds both as one.
+fn side_by_side(device: &Device, rows: usize, cols: [usize; 2]) -> Result<[Tensor; 2]> {
+    let [first, second] = cols.map(|cols| rows * cols);
+    let start = first.next_multiple_of(ALIGNMENT);
+    if 4 * (start + second) as u64 > device.capabilities().max_tensor_bytes {
+        return Ok([Tensor::zeros(device, rows, cols[0])?, Tensor::zeros(device, rows, cols[1])?]);
+    }
+    let both = Tensor::zeros(device, 1, start + second)?;
+    Ok([both.view(0, rows, cols[0])?, both.view(start, rows, cols[1])?])
 }
 
 fn gathered(values: &[f32], cols: usize, order: &[u32]) -> Vec<f32> {

@@ -26,6 +26,7 @@ mod matmul;
 mod matmul_f64;
 mod matmul_fused;
 mod metrics;
+mod mlp;
 mod one_hot;
 mod optim;
 mod reduce;
@@ -66,6 +67,7 @@ const ROWS: &[Row] = &[
     ("matmul.tiled", matmul::tiled),
     ("matmul.wide", matmul::wide),
     ("metrics.count_correct", metrics::count_correct),
+    ("mlp.train", mlp::train),
     ("one_hot.rows", one_hot::rows),
     ("optim.sgd", optim::sgd),
     ("optim.momentum", optim::momentum),

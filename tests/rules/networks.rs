@@ -6,7 +6,7 @@ use wgrad::nn::{
 };
 use wgrad::ops::Activation;
 use wgrad::optim::{Adam, Algorithm, Sgd};
-use wgrad::{Device, DeviceKind, Fit, Graph, Result, Trainer, Var};
+use wgrad::{Device, DeviceKind, Fit, Graph, Result, StepPath, Trainer, Var};
 
 use crate::common::{EPSILON, assert_same_bits, compare, cpu_and_gpus, signed};
 use crate::support::EPILOGUES;
@@ -52,7 +52,16 @@ fn train(
     let mut trainer = Trainer::new(device, model, loss, algorithm, 7).unwrap();
     let mut run = |epochs: usize| {
         let before = device.counters().dispatches;
-        trainer.fit(&data, Fit::new(epochs, rows).evaluate_every(0).fused(fused)).unwrap();
+        trainer
+            .fit(
+                &data,
+                Fit::new(epochs, rows).evaluate_every(0).path(if fused {
+                    StepPath::Layered
+                } else {
+                    StepPath::Unmerged
+                }),
+            )
+            .unwrap();
         device.counters().dispatches - before
     };
     // What a call of fit costs besides falls away in the difference. An epoch begins with a dispatch that keeps what was.

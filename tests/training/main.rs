@@ -6,6 +6,7 @@
 mod common;
 
 mod agreement;
+mod fused;
 #[path = "../oracle/trajectory.rs"]
 mod oracle;
 mod pytorch;

@@ -23,13 +23,14 @@ pub(crate) use prepare::Prepared;
 pub(crate) use readback::Readback;
 use submit::{Steps, Submission};
 
-use crate::device::kernel::MAX_PARAMS_SIZE;
+use crate::device::kernel::{MAX_BINDINGS, MAX_PARAMS_SIZE};
 use crate::device::{Counters, DeviceInfo, DeviceOptions};
 use crate::error::Result;
 
 /// Distance between parameter blocks in a uniform buffer.
 const UNIFORM_STRIDE: u64 = MAX_PARAMS_SIZE as u64;
-/// Size of what is bound in place of a tensor that a dispatch leaves out.
+/// Size of what is bound in place of a tensor that a dispatch leaves out. Each takes a part of its own: no two outputs
+/// may overlap.
 const UNUSED_BYTES: u64 = 256;
 
 pub(crate) struct Gpu {
@@ -61,12 +62,12 @@ impl Gpu {
         let faults = Faults::watch(&device, &info.name);
         let step_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("step"),
-            entries: &[layout_entry(0, wgpu::BufferBindingType::Uniform, true)],
+            entries: &[0, 1].map(|binding| layout_entry(binding, wgpu::BufferBindingType::Uniform, true)),
         });
         let unused = [(); 2].map(|()| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("unused"),
-                size: UNUSED_BYTES,
+                size: UNUSED_BYTES * MAX_BINDINGS as u64,
                 usage: wgpu::BufferUsages::STORAGE,
                 mapped_at_creation: false,
             })

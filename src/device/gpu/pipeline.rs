@@ -78,8 +78,9 @@ impl Gpu {
             entry_point: Some(kernel.entry_point),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants,
-                // Every kernel writes its workgroup memory before it reads it.
-                zero_initialize_workgroup_memory: checked,
+                // Every kernel of the crate writes its workgroup memory before it reads it. (To fill a large one, GL compiles
+                // a constant of as many numbers, for minutes.)
+                zero_initialize_workgroup_memory: !kernel.own,
             },
             cache: None,
         });

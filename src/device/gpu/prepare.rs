@@ -24,6 +24,8 @@ pub(crate) struct Prepared {
     pub(super) pieces: Vec<Range<usize>>,
     /// At least 1.
     pub(super) steps_per_submit: u32,
+    /// How many steps a dispatch runs, at least 1.
+    pub(super) steps_at_once: u32,
 }
 
 pub(super) struct BoundDispatch {
@@ -69,12 +71,12 @@ impl Gpu {
             return Ok(prepared);
         }
         self.faults.check()?;
-        let prepared = self.prepare(recording.dispatches()).await?;
+        let prepared = self.prepare(recording.dispatches(), recording.steps_at_once()).await?;
         // If two threads get here, one wins and the other's work is dropped.
         Ok(cell.get_or_init(|| prepared))
     }
 
-    async fn prepare(&self, dispatches: &[Dispatch]) -> Result<Prepared> {
+    async fn prepare(&self, dispatches: &[Dispatch], steps_at_once: u32) -> Result<Prepared> {
         let pipelines = self.pipelines(dispatches).await?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let bound = self.bind(dispatches, pipelines);
@@ -92,6 +94,7 @@ impl Gpu {
             bound,
             pieces: pieces(microseconds(), SUBMIT_MICROSECONDS),
             steps_per_submit: ((SUBMIT_MICROSECONDS / step) as u32).max(1),
+            steps_at_once,
         })
     }
 
@@ -114,7 +117,7 @@ impl Gpu {
                         let binding = entries.len() as u32;
                         entries.push(match tensors.get(place) {
                             Some(tensor) => bind_tensor(binding, tensor)?,
-                            None => bind(binding, unused, 0, UNUSED_BYTES),
+                            None => bind(binding, unused, place as u64 * UNUSED_BYTES, UNUSED_BYTES),
                         });
                     }
                 }

@@ -35,7 +35,8 @@ impl Submission {
     }
 }
 
-/// The uniform with a kernel's step number: slot i holds i, and a dynamic offset picks the slot.
+/// The uniform with a kernel's step number, and with that of the last step that it runs: slot i holds i, and dynamic
+/// offsets pick the slots.
 #[derive(Clone)]
 pub(super) struct Steps {
     bind_group: wgpu::BindGroup,
@@ -89,7 +90,7 @@ impl Gpu {
             for piece in &prepared.pieces {
                 let commands = self.encode(prepared, piece, &table, first..end);
                 let submission = Submission::new(self, Some(commands));
-                let dispatches = piece.len() * (end - first) as usize;
+                let dispatches = piece.len() * (end - first).div_ceil(prepared.steps_at_once) as usize;
                 match self.under_way(submission, dispatches) {
                     Some(oldest) => oldest.done(self).await?,
                     None => self.faults.check()?,
@@ -109,12 +110,14 @@ impl Gpu {
     ) -> wgpu::CommandBuffer {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        for step in steps {
+        for step in steps.clone().step_by(prepared.steps_at_once as usize) {
+            let last = (steps.end - 1).min(step.saturating_add(prepared.steps_at_once - 1));
+            let slots = [step, last].map(|step| step * UNIFORM_STRIDE as u32);
             for dispatch in &prepared.bound[piece.clone()] {
                 pass.set_pipeline(&dispatch.pipeline);
                 pass.set_bind_group(0, &dispatch.bind_group, &[]);
                 if dispatch.uses_step {
-                    pass.set_bind_group(1, &table.bind_group, &[step * UNIFORM_STRIDE as u32]);
+                    pass.set_bind_group(1, &table.bind_group, &slots);
                 }
                 pass.dispatch_workgroups(dispatch.workgroups[0], dispatch.workgroups[1], 1);
             }
@@ -140,7 +143,7 @@ impl Gpu {
         let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("step"),
             layout: &self.step_layout,
-            entries: &[bind(0, &buffer, 0, UNIFORM_STRIDE)],
+            entries: &[0, 1].map(|binding| bind(binding, &buffer, 0, UNIFORM_STRIDE)),
         });
         Ok(self.state().steps.insert(Steps { bind_group, len }).clone())
     }

@@ -277,7 +277,7 @@ impl Unit {
                     Local::Shared { values, .. } => &values[place.range.clone()],
                 };
             }
-            return (kernel.cpu)(Call { params: params(&self.members[0]), step, inputs, outputs: slices });
+            return (kernel.cpu)(Call { params: params(&self.members[0]), step, last: step, inputs, outputs: slices });
         }
         let mut inputs = [Values::default(); MAX_INPUTS];
         for (input, place) in inputs.iter_mut().zip(places) {

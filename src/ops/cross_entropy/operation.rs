@@ -3,7 +3,7 @@
 use super::{backward, both, check, forward};
 use crate::device::{Recording, Tensor};
 use crate::error::Result;
-use crate::graph::{Graph, Merge, Operation, Program, Shape, Var};
+use crate::graph::{Graph, Merge, Node, Operation, Program, Shape, Var};
 use crate::ops::reduce::logged;
 use crate::ops::{Reduction, operands};
 
@@ -94,6 +94,18 @@ impl Operation for CrossEntropyGradient {
         };
         Ok(vec![Some(by_z), by_t, Some(by_d)])
     }
+}
+
+/// Of a call of a cross-entropy that no rule has changed: what the sum is multiplied by.
+pub(crate) fn called(node: &Node) -> Option<f32> {
+    let scale = node.is::<CrossEntropy>()?.scale;
+    (node.is() == Some(&CrossEntropy { scale, gradient: false, history: false })).then_some(scale)
+}
+
+/// Whether a call gives a cross-entropy's gradient with respect to the logits.
+pub(crate) fn is_gradient(node: &Node, loss: &Node) -> bool {
+    let of = |loss: &CrossEntropy| node.is() == Some(&CrossEntropyGradient(*loss));
+    loss.is().is_some_and(of) && node.inputs[..2] == loss.inputs
 }
 
 /// Rule: loss = cross-entropy; dz = its gradient. One dispatch gives both.

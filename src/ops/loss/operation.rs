@@ -3,7 +3,7 @@
 use super::{Elementwise, Reduction, backward, both, forward};
 use crate::device::{Recording, Tensor};
 use crate::error::Result;
-use crate::graph::{Graph, Merge, Operation, Program, Shape, Var};
+use crate::graph::{Graph, Merge, Node, Operation, Program, Shape, Var};
 use crate::ops::activation::{Apply, Slope};
 use crate::ops::reduce::{Repeat, logged};
 use crate::ops::{Activation, operands, same_shapes};
@@ -113,6 +113,19 @@ fn sides(graph: &mut Graph, x: Var, [below, above]: [f32; 2]) -> Result<Var> {
     let positive = graph.call1(Slope(Activation::ReLU), &[x, above?])?;
     let negative = graph.call1(Slope(Activation::ReLU), &[minus, below?])?;
     graph.sub(positive, negative)
+}
+
+/// Of a call of a loss that no rule has changed: the error, and what the sum is multiplied by.
+pub(crate) fn called(node: &Node) -> Option<(Elementwise, f32)> {
+    let Loss { error, scale, .. } = *node.is()?;
+    let plain = Loss { error, scale, gradient: false, derivative: None, history: false };
+    (node.is() == Some(&plain)).then_some((error, scale))
+}
+
+/// Whether a call gives a loss's gradient with respect to the prediction.
+pub(crate) fn is_gradient(node: &Node, loss: &Node) -> bool {
+    let of = |loss: &Loss| node.is() == Some(&LossGradient { loss: *loss, by_target: false });
+    loss.is().is_some_and(of) && node.inputs[..2] == loss.inputs
 }
 
 /// Rule: loss = sum of errors; dp = its gradient. One dispatch gives both.

@@ -98,8 +98,9 @@ impl Product {
         run(Call {
             params: bytemuck::bytes_of(&self.params),
             step: 0,
+            last: 0,
             inputs: [a, b, extra, &[], &[]],
-            outputs: [&mut out, &mut kept, &mut []],
+            outputs: [&mut out, &mut kept, &mut [], &mut [], &mut []],
         });
         [out, kept].map(|values| values.into_iter().map(f32::to_bits).collect())
     }

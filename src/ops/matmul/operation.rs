@@ -3,7 +3,7 @@
 use super::{Epilogue, Factor, matmul};
 use crate::device::{Recording, Tensor};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Merge, Operation, Program, Shape, Var};
+use crate::graph::{Graph, Merge, Node, Operation, Program, Shape, Var};
 use crate::ops::activation::{Apply, Slope};
 use crate::ops::broadcast::growing;
 use crate::ops::reduce::{Over, Sum};
@@ -87,6 +87,17 @@ impl Operation for Product {
 
     fn joined(&self) -> bool {
         self.sums
+    }
+}
+
+impl Product {
+    /// What [`Product::called`] says of a linear layer.
+    pub(crate) const LINEAR: ([bool; 2], bool) = ([false, true], true);
+
+    /// Of a call of a product that no rule has changed: which factors are transposed, and whether there is a bias.
+    pub(crate) fn called(node: &Node) -> Option<([bool; 2], bool)> {
+        let Self { transposed, bias, .. } = *node.is()?;
+        (node.is() == Some(&Self { transposed, bias, ..Self::default() })).then_some((transposed, bias))
     }
 }
 

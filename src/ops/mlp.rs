@@ -1,0 +1,326 @@
+//! Whole training runs of a chain of linear layers in one dispatch: `shaders/mlp.wgsl`.
+
+mod plan;
+mod recognise;
+mod reference;
+
+use crate::device::{
+    ALIGNMENT, Call, Constants, Kernel, MAX_WORKGROUPS, Recording, Shader, Tensor, kernel, params, shader,
+};
+use crate::error::{Error, Result};
+use crate::ops::loss::Elementwise;
+use crate::ops::optim::Update;
+use crate::ops::{Activation, expect_shape, size};
+pub use plan::Plan;
+pub(crate) use recognise::recognise;
+
+/// The most layers of a chain.
+pub const MAX_LAYERS: usize = 8;
+/// The most different functions that end its layers.
+const MAX_FUNCTIONS: usize = 3;
+/// The number of no function.
+const NO_FUNCTION: u32 = 15;
+
+/// The loss of a chain's last layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// `scale * sum of error(p, t)`: see [`loss`](crate::ops::loss).
+    Elementwise(Elementwise),
+    /// `-scale * sum of t log_softmax(z)`: see [`cross_entropy`](crate::ops::cross_entropy).
+    CrossEntropy,
+}
+
+impl Loss {
+    fn kind(self) -> u32 {
+        match self {
+            Self::Elementwise(error) => error.kind(),
+            Self::CrossEntropy => 4,
+        }
+    }
+
+    fn from_kind(kind: u32, constant: f32) -> Self {
+        if kind == 4 { Self::CrossEntropy } else { Self::Elementwise(Elementwise::from_kind(kind, constant)) }
+    }
+}
+
+/// An optimizer's rule: see the function of its name in [`optim`](crate::ops::optim).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// `value -= rate * gradient`.
+    Sgd,
+    /// SGD with momentum.
+    Momentum,
+    /// Adam.
+    Adam,
+    /// RMSProp.
+    RmsProp,
+}
+
+impl Rule {
+    const ALL: [Self; 4] = [Self::Sgd, Self::Momentum, Self::Adam, Self::RmsProp];
+
+    /// How many numbers it keeps for each parameter.
+    pub fn states(self) -> usize {
+        match self {
+            Self::Sgd => 0,
+            Self::Momentum => 1,
+            Self::Adam | Self::RmsProp => 2,
+        }
+    }
+
+    fn kind(self) -> u32 {
+        self as u32
+    }
+
+    fn from_kind(kind: u32) -> Self {
+        Self::ALL.get(kind as usize).copied().unwrap_or(Self::Sgd)
+    }
+}
+
+/// What is trained, and how: layer l is `x_(l+1) = activation_l(x_l w_lᵀ + b_l)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chain {
+    /// Columns of the input.
+    pub inputs: usize,
+    /// Of each layer the outputs, and the function that it ends with.
+    pub layers: Vec<(usize, Activation)>,
+    /// The loss of the last layer's outputs.
+    pub loss: Loss,
+    /// What the loss's sum over a mini-batch is multiplied by.
+    pub scale: f32,
+    /// The optimizer's rule.
+    pub rule: Rule,
+    /// The rule's constants. Its `clip_norm` must be 0.
+    pub update: Update,
+    /// Rows of a mini-batch.
+    pub rows: usize,
+    /// From the first row of a mini-batch, in the order, to the first of the next: at least `rows`.
+    pub stride: usize,
+}
+
+impl Chain {
+    /// Each layer's inputs and outputs.
+    fn sizes(&self) -> impl DoubleEndedIterator<Item = [usize; 2]> + ExactSizeIterator {
+        (0..self.layers.len()).map(|l| {
+            let inputs = if l == 0 { self.inputs } else { self.layers[l - 1].0 };
+            [inputs, self.layers[l].0]
+        })
+    }
+
+    fn outputs(&self) -> usize {
+        self.layers.last().map_or(0, |(outputs, _)| *outputs)
+    }
+
+    /// Elements of a network's parameters: weights [outputs, inputs] and bias of each layer in turn, each from a multiple
+    /// of 64 on.
+    pub fn values_len(&self) -> usize {
+        self.sizes().map(|[inputs, outputs]| padded(inputs * outputs) + padded(outputs)).sum()
+    }
+
+    /// Multiplications of a step, to the order of magnitude.
+    fn work(&self) -> u64 {
+        let products: usize = self.sizes().map(|[inputs, outputs]| (inputs + 1) * outputs).sum();
+        3 * (self.stride * products) as u64
+    }
+
+    /// The different functions that end layers, and which of them ends each.
+    fn functions(&self) -> (Vec<Activation>, Vec<usize>) {
+        let (mut functions, mut which) = (Vec::new(), Vec::new());
+        for (_, function) in &self.layers {
+            which.push(functions.iter().position(|known| known == function).unwrap_or_else(|| {
+                functions.push(*function);
+                functions.len() - 1
+            }));
+        }
+        (functions, which)
+    }
+}
+
+fn padded(len: usize) -> usize {
+    len.next_multiple_of(ALIGNMENT)
+}
+
+/// What a run of R networks of one shape reads and writes. They share the data; network r has row r of everything else.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// Inputs [n, i] and targets [n, t], with the targets behind the inputs in one buffer: [`Tensor::view`]s of one tensor.
+    pub data: [&'a Tensor; 2],
+    /// Row numbers of the data, stored as bits of `u32`, [R, entries]: see [`gather`](crate::ops::gather()).
+    pub order: &'a Tensor,
+    /// Rows of rate, 1 / (1 - beta1^t), 1 / (1 - beta2^t), unused: [R steps, 4].
+    pub rates: &'a Tensor,
+    /// Parameters, [R, [`Chain::values_len`]]. Changed.
+    pub values: &'a Tensor,
+    /// As much state as the rule keeps, each like the values. Changed.
+    pub state: &'a [Tensor],
+    /// Step s writes entry min(s, steps - 1): [R, steps].
+    pub losses: &'a Tensor,
+}
+
+params! {
+    struct Params {
+        layers: [[u32; 4]; 8],
+        depth: u32,
+        inputs: u32,
+        inputs_at: u32,
+        cells: u32,
+        slots: u32,
+        a0: f32,
+        a1: f32,
+        a2: f32,
+        rows: u32,
+        stride: u32,
+        entries: u32,
+        last_row: u32,
+        targets_at: u32,
+        target_cols: u32,
+        scale: f32,
+        constant: f32,
+        last_slot: u32,
+        last_rate: u32,
+        len: u32,
+        rate_factor: f32,
+        decay: f32,
+        decoupled_decay: f32,
+        shrink: f32,
+        clip_value: f32,
+        momentum: f32,
+        nesterov: u32,
+        beta1: f32,
+        beta2: f32,
+        epsilon: f32,
+        functions: u32,
+        how: u32,
+        lanes: u32,
+    }
+}
+
+/// What is compiled in and packed into `Params::how`, from the lowest bit on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct How {
+    /// 2 bits: where the cells lie, as the shader has it.
+    placement: u32,
+    /// 2 bits: cells of rows in a tile.
+    high: u32,
+    /// 2 bits.
+    rule: u32,
+    /// 3 bits.
+    loss: u32,
+    /// The rest.
+    blocks: u32,
+}
+
+impl How {
+    fn pack(self) -> u32 {
+        self.placement | self.high << 2 | self.rule << 4 | self.loss << 6 | self.blocks << 9
+    }
+
+    fn unpack(how: u32) -> Self {
+        Self { placement: how & 3, high: how >> 2 & 3, rule: how >> 4 & 3, loss: how >> 6 & 7, blocks: how >> 9 }
+    }
+}
+
+fn constants(params: &[u8]) -> Constants {
+    let params: Params = bytemuck::pod_read_unaligned(params);
+    let How { placement, high, rule, loss, blocks } = How::unpack(params.how);
+    let functions = [0, 1, 2].map(|i| params.functions >> (8 * i) & 15);
+    let from_input: u32 = (0..3).map(|i| (params.functions >> (8 * i + 7) & 1) << i).sum();
+    let memory = match placement {
+        0 => params.cells,
+        1 => params.inputs_at,
+        _ => 1,
+    };
+    let states = Rule::from_kind(rule).states() as u32;
+    [
+        ("lanes", params.lanes),
+        ("blocks", blocks),
+        ("high", high),
+        ("placement", placement),
+        ("memory", memory),
+        ("states", states),
+        ("rule", rule),
+        ("clips", u32::from(params.clip_value < f32::INFINITY)),
+        ("loss", loss),
+        ("function0", functions[0]),
+        ("function1", functions[1]),
+        ("function2", functions[2]),
+        ("from_input", from_input),
+    ]
+    .map(|(name, value)| (name, value.into()))
+    .into()
+}
+
+const SHADER: Shader = shader!(
+    ["common/grid", "common/step", "common/lanes", "common/numbers", "common/class", "common/elementary", "common/activation", "common/error", "mlp", "mlp/cells", "mlp/batch", "mlp/tiles", "mlp/rules"],
+    shared: [GROUP = crate::ops::GROUP]
+);
+
+pub(crate) static TRAIN: Kernel = Kernel {
+    runs_steps: true,
+    ..kernel!("mlp", "train", SHADER, [8, 1, 1], Params, inputs: 3, outputs: 5, step: true, train_reference, constants)
+};
+
+fn train_reference(call: Call<'_>) {
+    reference::train(call);
+}
+
+/// Trains R networks for the steps that the recording is run with: step s takes the mini-batch of rows `order[s * stride]`
+/// and those after it, and the rates of row s. A network's results don't depend on the others, nor on how many steps a
+/// dispatch runs. Nothing else may be in the recording that is to be run for many steps at a time.
+///
+/// # Errors
+/// What [`Plan::new`] refuses; tensors of other shapes.
+pub fn train(recording: &mut Recording, chain: &Chain, run: Run<'_>) -> Result<()> {
+    let members = run.values.rows();
+    let plan = Plan::new(chain, members, &recording.device().capabilities())?;
+    let data = check(chain, &run, members)?;
+    let device = recording.device().clone();
+    let scratch_cells = plan.scratch_cells(chain) * members;
+    let scratch = (scratch_cells > 0).then(|| Tensor::zeros(&device, scratch_cells, 4)).transpose()?;
+    let params = plan.params(chain, &run, members);
+    // A rule with state has scratch, too.
+    let outputs: Vec<_> = [run.values, run.losses].into_iter().chain(&scratch).chain(run.state).collect();
+    let inputs = [&data, run.order, run.rates];
+    recording.push(&TRAIN, [size(members), 1], params, &inputs, &outputs, plan.work)?;
+    recording.let_run(plan.steps);
+    Ok(())
+}
+
+/// The data as one tensor, if all shapes fit.
+fn check(chain: &Chain, run: &Run<'_>, members: usize) -> Result<Tensor> {
+    const NAME: &str = "mlp.train";
+    if members > MAX_WORKGROUPS {
+        let detail = format!("{members} networks; at most {MAX_WORKGROUPS} in one dispatch");
+        return Err(Error::input(NAME, detail));
+    }
+    let [inputs, targets] = run.data;
+    let samples = inputs.rows();
+    expect_shape(NAME, "inputs", inputs, [samples, chain.inputs], "as the first layer takes them")?;
+    let outputs = chain.outputs();
+    let target_cols = if chain.loss == Loss::CrossEntropy && targets.cols() == 1 { 1 } else { outputs };
+    expect_shape(NAME, "targets", targets, [samples, target_cols], "as the last layer's outputs")?;
+    let data = inputs.through(targets).ok_or_else(|| {
+        Error::input(NAME, "targets that are not behind the inputs in one buffer; make both views of one tensor")
+    })?;
+    let entries = run.order.cols();
+    expect_shape(NAME, "the order", run.order, [members, entries], "to have a row for each network")?;
+    if entries < chain.rows {
+        let detail =
+            format!("an order of {entries} entries for mini-batches of {} rows; give at least as many", chain.rows);
+        return Err(Error::shape(NAME, detail));
+    }
+    let steps = run.losses.cols();
+    expect_shape(NAME, "losses", run.losses, [members, steps], "to have a row for each network")?;
+    let rates = run.rates.rows() / members;
+    expect_shape(NAME, "rates", run.rates, [members * rates.max(1), 4], "to have the same rows for each network")?;
+    let len = chain.values_len();
+    expect_shape(NAME, "values", run.values, [members, len], "to hold the layers' parameters")?;
+    if run.state.len() != chain.rule.states() {
+        let detail = format!("{} states; {:?} keeps {}", run.state.len(), chain.rule, chain.rule.states());
+        return Err(Error::input(NAME, detail));
+    }
+    run.state.iter().try_for_each(|state| expect_shape(NAME, "a state", state, [members, len], "as the values"))?;
+    Ok(data)
+}
