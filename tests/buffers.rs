@@ -99,7 +99,7 @@ fn a_resumed_training_has_the_same_statistics(devices: &Devices) {
         // Without merging of calls it is the same training, up to rounding. (Adam would make steps of the rounding in the
         // gradient of the first bias, which a normalisation cancels.)
         let mut plain = trainer_by(device, Sgd::new(0.1));
-        plain.fit(&data, Fit::new(1, 16).fused(false)).unwrap();
+        plain.fit(&data, Fit::new(1, 16).path(wgrad::StepPath::Unmerged)).unwrap();
         let mut merged = trainer_by(device, Sgd::new(0.1));
         merged.fit(&data, Fit::new(1, 16)).unwrap();
         for (plain, merged) in statistics(&plain).iter().zip(statistics(&merged)) {
