@@ -18,7 +18,7 @@ use wgrad::data::Dataset;
 use wgrad::plot::{self, Curve};
 use wgrad::{Device, Error, ErrorKind, Fit, Metrics, Result, Trainer};
 
-use experiments::{EXPERIMENTS, Experiment, PYTORCH_RUNS};
+use experiments::{EXPERIMENTS, Experiment};
 
 /// How often the model is evaluated for the curves.
 const MEASUREMENTS: usize = 50;
@@ -194,8 +194,8 @@ impl Spread {
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1}", self.mean)?;
-        self.std.map_or(Ok(()), |std| write!(f, " ± {std:.1}"))
+        write!(f, "{:.2}", self.mean)?;
+        self.std.map_or(Ok(()), |std| write!(f, " ± {std:.2}"))
     }
 }
 
@@ -215,7 +215,7 @@ impl<'a> Summary<'a> {
         let [train, test] = [0, 1].map(|set| Spread::of(runs.iter().map(|run| run.accuracies()[set])));
         let seconds = runs.iter().map(|run| run.seconds).sum::<f64>() / runs.len() as f64;
         let (mean, std) = experiment.pytorch;
-        let pytorch_variance = std.powi(2) / PYTORCH_RUNS as f64;
+        let pytorch_variance = std.powi(2) / experiment.pytorch_runs as f64;
         // Fewer runs say too little about their own deviation.
         let own = test.std.filter(|_| runs.len() >= 5);
         let standard_errors =
@@ -231,12 +231,13 @@ impl<'a> Summary<'a> {
     }
 
     fn row(&self) -> String {
-        let Experiment { name, reported, pytorch: (mean, std), .. } = self.experiment;
+        let Experiment { name, reported, pytorch: (mean, std), pytorch_runs, .. } = self.experiment;
+        let fewer = if *pytorch_runs < 100 { format!(" ({pytorch_runs} runs)") } else { String::new() };
         let Self { train, test, seconds, steps_per_second, .. } = self;
         let difference = test.mean - mean;
         let errors = self.standard_errors.map_or(String::new(), |errors| format!(" ({errors:+.1} SE)"));
         format!(
-            "| {name} | {reported} | {mean:.1} ± {std:.1} | {test} | {difference:+.1}{errors} | {train} | \
+            "| {name} | {reported} | {mean:.2} ± {std:.2}{fewer} | {test} | {difference:+.2}{errors} | {train} | \
              {seconds:.1} | {steps_per_second:.0} |"
         )
     }
@@ -255,6 +256,7 @@ impl<'a> Summary<'a> {
             "reported": reported,
             "pytorch_test_accuracy": pytorch_mean,
             "pytorch_test_std": pytorch_std,
+            "pytorch_runs": self.experiment.pytorch_runs,
             "test_accuracy": rounded(self.test.mean),
             "test_std": self.test.std.map(rounded),
             "standard_errors_from_pytorch": self.standard_errors.map(rounded),
