@@ -36,6 +36,28 @@ impl Dataset {
         Ok(self)
     }
 
+    /// The same data with each sample's weight multiplied by that of its class, for class numbers [n, 1]: of a
+    /// [`BceWithLogits`](crate::nn::BceWithLogits), too, whose targets 0 and 1 are such numbers. The metrics, then, count
+    /// classes so; to have the loss alone do it, use
+    /// [`CrossEntropy::class_weights`](crate::nn::CrossEntropy::class_weights).
+    ///
+    /// ```
+    /// use wgrad::data::Dataset;
+    ///
+    /// let data = Dataset::from_rows(&[[0.0]; 4], &[[0.0], [0.0], [0.0], [1.0]])?;
+    /// let weights = data.balanced_class_weights(2)?;
+    /// assert_eq!(data.with_class_weights(&weights)?.weights(), Some(&[2.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0, 2.0][..]));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Targets that are not class numbers below the number of weights; what [`Dataset::with_weights`] refuses.
+    pub fn with_class_weights(self, weights: &[f32]) -> Result<Self> {
+        let classes = self.class_numbers("with_class_weights", weights.len())?.into_iter().enumerate();
+        let weights = classes.map(|(row, class)| (self.weight(row) * f64::from(weights[class])) as f32).collect();
+        self.with_weights(weights)
+    }
+
     /// The weights of the samples; None where all count alike.
     pub fn weights(&self) -> Option<&[f32]> {
         (!self.weights.is_empty()).then_some(&self.weights)

@@ -86,7 +86,7 @@ impl BatchNorm1d {
                           where a single sample is left over";
             return Err(Error::shape(OPERATION, detail));
         }
-        if !(0.0..=1.0).contains(&self.momentum) || !(self.eps > 0.0 && self.eps.is_finite()) {
+        if !((0.0..=1.0).contains(&self.momentum) && self.eps > 0.0 && self.eps.is_finite()) {
             let detail = format!("a momentum of {} and an eps of {}", self.momentum, self.eps);
             return Err(Error::input(OPERATION, detail + "; give a momentum from 0 to 1 and a positive eps"));
         }

@@ -58,6 +58,10 @@ fn weights_are_numbers_from_0_for_every_sample() {
     let classes = Dataset::new(vec![0.0; 7], 1, vec![0.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0], 1).unwrap();
     let balanced = [7.0 / 3.0, 7.0 / 6.0, 7.0 / 12.0].map(|weight: f64| weight as f32);
     assert_eq!(classes.balanced_class_weights(3).unwrap(), balanced);
+    let twice = classes.clone().with_weights(vec![2.0; 7]).unwrap().with_class_weights(&[0.5, 1.0, 0.0]).unwrap();
+    assert_eq!(twice.weights(), Some(&[1.0, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0][..]));
+    assert!(classes.clone().with_class_weights(&[1.0, 1.0]).unwrap_err().to_string().contains("row 3 has the class 2"));
+    assert!(classes.clone().with_class_weights(&[1.0, 1.0, -1.0]).is_err());
     assert!(classes.balanced_class_weights(4).unwrap_err().to_string().contains("class 3 of 4 has no samples"));
     assert!(classes.balanced_class_weights(2).is_err());
 }
