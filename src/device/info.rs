@@ -89,7 +89,7 @@ pub struct Capabilities {
     /// Whether tiles in workgroup memory are faster than loads from buffers. Not on software drivers, where both are the
     /// same memory and a barrier is dear. The CPU path records what hardware would.
     pub fast_workgroup_memory: bool,
-    /// The number of workgroups that keeps it busy; 1 on the CPU path, whose reference implementations run one by one.
+    /// The number of workgroups that keeps it busy; 1 on the CPU path, which shares out rows instead.
     pub busy_workgroups: usize,
     /// The overhead of a dispatch in microseconds; like the next field a pessimistic estimate, to a factor of a few.
     pub dispatch_microseconds: f64,

@@ -8,7 +8,7 @@ use super::pool::share;
 pub(crate) type Ranges = Vec<(usize, Range<usize>)>;
 
 /// The buffers of one set of pieces, at most.
-pub(crate) const MAX_BUFFERS: usize = 64;
+const MAX_BUFFERS: usize = 256;
 
 /// Pieces of work on buffers: what one piece writes no other touches, so that they can run at the same time. Each is a list of
 /// calls, in order, with what each reads and writes.
