@@ -98,6 +98,8 @@ fn train(here: Place) {
         for (var l = 0u; l < params.depth; l++) {
             forward_tiles(lane, layer(l));
             meet();
+            apply_function(lane, layer(l));
+            meet();
         }
         let sum = sum_lanes(lane, lanes, 1u, lane_loss(lane, layer(params.depth - 1u), first));
         if lane == 0u {

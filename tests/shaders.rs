@@ -182,7 +182,6 @@ fn descriptors_say_what_the_shaders_say() {
         assert_eq!(bindings, described, "{name}");
         let fields: Vec<_> = kernel.fields.iter().map(|f| (f.name.to_string(), f.ty, f.offset)).collect();
         assert_eq!(uniform(&module, &info, kernel.entry_point), fields, "{name}");
-        let entry = module.entry_points.iter().find(|entry| entry.name == kernel.entry_point).unwrap();
         // Where it is an `override`, the descriptor has the value that it has unless the host sets another.
         let (entry_size, _) = with_defaults(&module, &info, kernel.entry_point);
         assert_eq!(entry_size, kernel.workgroup_size, "{name}");

@@ -1,7 +1,7 @@
 // The products, in tiles that an invocation holds in registers: written out, as drivers that run on the CPU are slow where
 // a tile is an array. A tile has four units, and the rows of `high` cells.
 
-// y = function(weights x), and where its gradient will be, the derivative.
+// z = weights x, where the gradient of y will be.
 fn forward_tiles(lane: u32, here: Layer) {
     for (var t = lane; t < here.fours * (blocks / high); t += lanes) {
         let row = t % (blocks / high) * high;
@@ -33,22 +33,30 @@ fn forward_tiles(lane: u32, here: Layer) {
             x += blocks;
             w += here.fours;
         }
-        put_activation(here, 4u * four, row, c0);
-        put_activation(here, 4u * four + 1u, row, c1);
-        put_activation(here, 4u * four + 2u, row, c2);
-        put_activation(here, 4u * four + 3u, row, c3);
+        put_product(here, 4u * four, row, c0);
+        put_product(here, 4u * four + 1u, row, c1);
+        put_product(here, 4u * four + 2u, row, c2);
+        put_product(here, 4u * four + 3u, row, c3);
         if high == 2u {
-            put_activation(here, 4u * four, row + 1u, e0);
-            put_activation(here, 4u * four + 1u, row + 1u, e1);
-            put_activation(here, 4u * four + 2u, row + 1u, e2);
-            put_activation(here, 4u * four + 3u, row + 1u, e3);
+            put_product(here, 4u * four, row + 1u, e0);
+            put_product(here, 4u * four + 1u, row + 1u, e1);
+            put_product(here, 4u * four + 2u, row + 1u, e2);
+            put_product(here, 4u * four + 3u, row + 1u, e3);
         }
     }
 }
 
-fn put_activation(here: Layer, unit: u32, row: u32, z: vec4f) {
+fn put_product(here: Layer, unit: u32, row: u32, z: vec4f) {
     if unit < here.outputs {
-        let i = unit * blocks + row;
+        set_cell(here.dy + unit * blocks + row, z);
+    }
+}
+
+// y = function(z), and in the place of z the derivative, which the gradient will be multiplied by. Not within the tiles,
+// of which each would have the function's code many times.
+fn apply_function(lane: u32, here: Layer) {
+    for (var i = lane; i < here.outputs * blocks; i += lanes) {
+        let z = cell(here.dy + i);
         let y = activated(here.function, z);
         set_cell(here.y + i, y);
         set_cell(here.dy + i, derivatives(here.function, z, y));

@@ -217,46 +217,39 @@ impl Setup {
 }
 
 pub(crate) fn train() -> Vec<Case> {
-    let disk = |function| setup(&[2, 25, 25, 25, 2], &[function, function, function, Sigmoid], 32);
+    // Drivers compile each of them for seconds: so each has several things to show.
+    let disk = setup(&[2, 25, 25, 25, 2], &[ReLU, ReLU, ReLU, Sigmoid], 32);
+    let chain = |functions: [Activation; 3], error| {
+        setup(&[4, 9, 6, 3], &functions, 14).loss(Loss::Elementwise(error)).steps(4..7)
+    };
+    let everything = |update: &mut Update| {
+        (update.momentum, update.beta1, update.beta2, update.nesterov) = (0.5, 0.75, 0.875, 1);
+        (update.decay, update.decoupled_decay, update.shrink) = (0.1, 0.2, 0.05);
+        (update.rate_factor, update.clip_value) = (0.5, 0.01);
+    };
+    let betas = |update: &mut Update| (update.beta1, update.beta2) = (0.75, 0.875);
     let small = |function| setup(&[4, 16, 3], &[function, Identity], 16);
-    let mut setups = vec![
+    // A mini-batch that is smaller than the others, and an order that wraps around within one.
+    let mut short = small(ReLU).steps(0..4);
+    (short.chain.rows, short.chain.stride, short.entries) = (5, 9, 11);
+    let mut members = small(Tanh).rule(Rule::Momentum, |update| update.momentum = 0.5);
+    members.members = 3;
+    let setups = [
         setup(&[1, 1], &[Identity], 1),
         setup(&[3, 2], &[ReLU], 5).steps(0..5),
-        small(ReLU).steps(0..3),
-        small(Tanh).steps(4..7),
-        disk(ReLU),
-        disk(Tanh),
+        disk,
         setup(&[5, 1, 9, 4, 6, 7, 8, 3, 2], &[Tanh, Sigmoid, ReLU], 7),
         // Weights, then nothing fits in a workgroup's memory.
         setup(&[8, 64, 64, 1], &[ReLU, ReLU, Identity], 64),
         setup(&[64, 128, 128, 10], &[Tanh, Tanh, Identity], 64).classes().steps(0..1),
-        setup(&[4, 16, 3], &[ReLU, Identity], 17).rule(Rule::Adam, |_| {}),
+        chain([Sigmoid, GELU, GELUTanh], Elementwise::Absolute).rule(Rule::Momentum, everything),
+        chain([SiLU, Softplus, ELU { alpha: 0.5 }], Elementwise::Huber { delta: 0.5 }).rule(Rule::Adam, everything),
+        chain([LeakyReLU { slope: 0.5 }, LeakyReLU { slope: -0.25 }, Identity], Elementwise::BceWithLogits)
+            .rule(Rule::RmsProp, everything),
+        small(Tanh).loss(Loss::CrossEntropy).rule(Rule::Adam, betas),
+        small(ReLU).classes().rule(Rule::Sgd, everything),
+        short,
+        members,
     ];
-    for function in [Sigmoid, GELU, GELUTanh, SiLU, Softplus, ELU { alpha: 0.5 }, LeakyReLU { slope: 0.25 }] {
-        setups.push(small(function));
-    }
-    setups.push(small(LeakyReLU { slope: -0.25 }));
-    setups.push(setup(&[3, 4, 5, 6, 2], &[LeakyReLU { slope: 0.5 }, LeakyReLU { slope: 0.125 }, SiLU], 6));
-    for error in [Elementwise::Absolute, Elementwise::Huber { delta: 0.5 }, Elementwise::BceWithLogits] {
-        setups.push(small(Tanh).loss(Loss::Elementwise(error)));
-    }
-    setups.push(small(Tanh).loss(Loss::CrossEntropy));
-    setups.push(small(ReLU).classes());
-    for rule in [Rule::Sgd, Rule::Momentum, Rule::Adam, Rule::RmsProp] {
-        let betas = |update: &mut Update| (update.momentum, update.beta1, update.beta2) = (0.5, 0.75, 0.875);
-        setups.push(small(Tanh).rule(rule, betas));
-        setups.push(small(Tanh).rule(rule, |update| {
-            betas(update);
-            (update.decay, update.decoupled_decay, update.shrink) = (0.1, 0.2, 0.05);
-            (update.rate_factor, update.clip_value, update.nesterov) = (0.5, 0.01, 1);
-        }));
-    }
-    // A mini-batch that is smaller than the others, and an order that wraps around within one.
-    let mut short = small(ReLU).steps(0..4);
-    (short.chain.rows, short.chain.stride, short.entries) = (5, 9, 11);
-    setups.push(short);
-    let mut members = small(Tanh).rule(Rule::Momentum, |update| update.momentum = 0.5);
-    members.members = 3;
-    setups.push(members);
     setups.into_iter().map(Setup::case).collect()
 }

@@ -7,6 +7,7 @@ mod common;
 
 mod agreement;
 mod fused;
+mod members;
 #[path = "../oracle/trajectory.rs"]
 mod oracle;
 mod pytorch;

@@ -236,7 +236,7 @@ fn rounds(chain: &Chain, lanes: usize, blocks: usize, high: usize, other_cells: 
         once += share(blocks) + 1;
         // Loaded, and stored number by number.
         once += share((inputs + 1) * fours) + nested((inputs + 1) * fours, 6 * (1 + states)) + 2;
-        step += nested(fours * tiles, inputs + 1) + 1;
+        step += nested(fours * tiles, inputs + 1) + share(outputs * blocks) + 1;
         step += nested(inputs.div_ceil(4) * tiles, fours) + 1;
         step += nested((inputs / (4 * high) + 1) * fours, blocks);
     }
