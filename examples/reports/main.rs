@@ -18,7 +18,7 @@ use wgrad::data::Dataset;
 use wgrad::plot::{self, Curve};
 use wgrad::{Device, Error, ErrorKind, Fit, Metrics, Result, Trainer};
 
-use experiments::{EXPERIMENTS, Experiment};
+use experiments::{EXPERIMENTS, Experiment, PYTORCH_RUNS};
 
 /// How often the model is evaluated for the curves.
 const MEASUREMENTS: usize = 50;
@@ -215,7 +215,7 @@ impl<'a> Summary<'a> {
         let [train, test] = [0, 1].map(|set| Spread::of(runs.iter().map(|run| run.accuracies()[set])));
         let seconds = runs.iter().map(|run| run.seconds).sum::<f64>() / runs.len() as f64;
         let (mean, std) = experiment.pytorch;
-        let pytorch_variance = std.powi(2) / experiment.pytorch_runs as f64;
+        let pytorch_variance = std.powi(2) / PYTORCH_RUNS as f64;
         // Fewer runs say too little about their own deviation.
         let own = test.std.filter(|_| runs.len() >= 5);
         let standard_errors =
@@ -231,13 +231,12 @@ impl<'a> Summary<'a> {
     }
 
     fn row(&self) -> String {
-        let Experiment { name, reported, pytorch: (mean, std), pytorch_runs, .. } = self.experiment;
-        let fewer = if *pytorch_runs < 100 { format!(" ({pytorch_runs} runs)") } else { String::new() };
+        let Experiment { name, reported, pytorch: (mean, std), .. } = self.experiment;
         let Self { train, test, seconds, steps_per_second, .. } = self;
         let difference = test.mean - mean;
         let errors = self.standard_errors.map_or(String::new(), |errors| format!(" ({errors:+.1} SE)"));
         format!(
-            "| {name} | {reported} | {mean:.2} ± {std:.2}{fewer} | {test} | {difference:+.2}{errors} | {train} | \
+            "| {name} | {reported} | {mean:.2} ± {std:.2} | {test} | {difference:+.2}{errors} | {train} | \
              {seconds:.1} | {steps_per_second:.0} |"
         )
     }
@@ -256,7 +255,7 @@ impl<'a> Summary<'a> {
             "reported": reported,
             "pytorch_test_accuracy": pytorch_mean,
             "pytorch_test_std": pytorch_std,
-            "pytorch_runs": self.experiment.pytorch_runs,
+            "pytorch_runs": PYTORCH_RUNS,
             "test_accuracy": rounded(self.test.mean),
             "test_std": self.test.std.map(rounded),
             "standard_errors_from_pytorch": self.standard_errors.map(rounded),
