@@ -40,7 +40,7 @@ pub(crate) static FORWARD: Kernel = Kernel {
     ..kernel!("bias", "forward", SHADER, [GROUP, 1, 1], Params, inputs: 2, outputs: 1, step: false, forward_reference)
 };
 pub(crate) static BACKWARD: Kernel = Kernel {
-    cut: cut,
+    cut,
     ..kernel!("bias", "backward", SHADER, [COLS, SHARERS, 1], Params, inputs: 1, outputs: 1, step: false, backward_reference)
 };
 

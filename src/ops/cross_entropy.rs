@@ -26,11 +26,11 @@ params! {
 const SHADER: Shader = shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "common/class", "common/elementary", "cross_entropy"], shared: [GROUP, BLOCK]);
 
 pub(crate) static FORWARD: Kernel = Kernel {
-    cut: cut,
+    cut,
     ..kernel!("cross_entropy", "forward", SHADER, [BLOCK, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference)
 };
 pub(crate) static BOTH: Kernel = Kernel {
-    cut: cut,
+    cut,
     ..kernel!("cross_entropy", "both", SHADER, [BLOCK, 1, 1], Params, inputs: 3, outputs: 2, step: true, both_reference)
 };
 pub(crate) static BACKWARD: Kernel = Kernel {

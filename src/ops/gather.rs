@@ -31,7 +31,7 @@ fn cut(dispatch: &Dispatch) -> Option<Cut> {
 const SHADER: Shader = shader!(["common/grid", "common/step", "gather"], shared: [GROUP]);
 
 pub(crate) static ROWS: Kernel = Kernel {
-    cut: cut,
+    cut,
     ..kernel!("gather", "rows", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 2, step: true, reference)
 };
 

@@ -175,11 +175,11 @@ impl Params {
 const SHADER: Shader = shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "common/elementary", "common/activation", "loss"], shared: [GROUP, LANES]);
 
 pub(crate) static FORWARD: Kernel = Kernel {
-    cut: cut,
+    cut,
     ..kernel!("loss", "forward", SHADER, [LANES, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference, constants)
 };
 pub(crate) static BOTH: Kernel = Kernel {
-    cut: cut,
+    cut,
     ..kernel!("loss", "both", SHADER, [LANES, 1, 1], Params, inputs: 4, outputs: 2, step: true, both_reference, constants)
 };
 pub(crate) static BACKWARD: Kernel = Kernel {

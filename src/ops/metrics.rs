@@ -21,7 +21,7 @@ const SHADER: Shader =
     shader!(["common/grid", "common/lanes", "common/numbers", "common/class", "metrics"], shared: [GROUP, BLOCK]);
 
 pub(crate) static COUNT_CORRECT: Kernel = Kernel {
-    cut: cut,
+    cut,
     ..kernel!("metrics", "count_correct", SHADER, [BLOCK, 1, 1], Params, inputs: 2, outputs: 1, step: false, reference)
 };
 
