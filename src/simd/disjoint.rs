@@ -7,6 +7,10 @@ use super::pool::share;
 /// Ranges of buffers, by the buffers' numbers.
 pub(crate) type Ranges = Vec<(usize, Range<usize>)>;
 
+/// What runs a call: given the numbers of its piece and of the call within it, what it reads and what it writes.
+pub(crate) type Run<'a, const I: usize, const O: usize> =
+    dyn Fn(usize, usize, [&[f32]; I], [&mut [f32]; O]) + Sync + 'a;
+
 /// The buffers of one set of pieces, at most.
 const MAX_BUFFERS: usize = 256;
 
@@ -85,13 +89,12 @@ impl Disjoint {
         self.pieces.len()
     }
 
-    /// Runs `call(piece, number of the call, reads, writes)` for all calls of all pieces, those of a piece in order, on up to
-    /// this many threads. Where a call has fewer than `I` and `O` ranges the last are empty.
+    /// Runs all calls of all pieces, those of a piece in order, on up to this many threads. Where a call has fewer than `I` and `O` ranges the last are empty.
     pub(crate) fn run<const I: usize, const O: usize>(
         &self,
         threads: usize,
         buffers: &mut [Vec<f32>],
-        call: &(dyn Fn(usize, usize, [&[f32]; I], [&mut [f32]; O]) + Sync),
+        call: &Run<'_, I, O>,
     ) {
         let mut all = Buffers([std::ptr::null_mut(); MAX_BUFFERS]);
         for ((buffer, len), pointer) in self.buffers.iter().zip(&mut all.0) {

@@ -54,7 +54,7 @@ pub(crate) fn share(threads: usize, pieces: usize, work: &(dyn Fn(usize) + Sync)
     let job = unsafe {
         Job {
             work: std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(work),
-            next: &*(&raw const next),
+            next: std::mem::transmute::<&AtomicUsize, &'static AtomicUsize>(&next),
             pieces,
         }
     };

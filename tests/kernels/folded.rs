@@ -45,7 +45,8 @@ fn matmul_tiled(device: &Device) -> Result<Vec<f32>, String> {
 fn column_sums(device: &Device) -> Result<Vec<f32>, String> {
     let (rows, cols) = (37, 16 * 7 + 5);
     let x = Guarded::new(device, [rows, cols], &small_integers(9, rows * cols, 4));
-    run(device, "bias.backward", fold(8), [rows as u32, cols as u32, 0, 0], &[&x], [1, cols])
+    // In two parts.
+    run(device, "bias.backward", fold(2 * 8), [rows as u32, cols as u32, 0, 0, 20], &[&x], [2, cols])
 }
 
 fn reduce_sum(device: &Device) -> Result<Vec<f32>, String> {
@@ -59,7 +60,7 @@ fn squared_errors(device: &Device) -> Result<Vec<f32>, String> {
     let p = Guarded::new(device, [1, len], &small_integers(5, len, 2));
     let t = Guarded::new(device, [1, len], &small_integers(6, len, 2));
     // Squared errors, scaled by a quarter.
-    let params = [len as u32, 0, 0, 0.25f32.to_bits(), 0, 0, 0, 0, 0, 0];
+    let params = [len as u32, 0, 0, 0.25f32.to_bits(), 0, 0, 0, 0, 0, 0, 4096];
     run(device, "loss.forward", fold(8), params, &[&p, &t], [1, 8])
 }
 
