@@ -270,11 +270,45 @@ fn train_reference(call: Call<'_>) {
 /// and those after it, and the rates of row s. A network's results don't depend on the others, nor on how many steps a
 /// dispatch runs. Nothing else may be in the recording that is to be run for many steps at a time.
 ///
+/// ```
+/// use wgrad::ops::mlp::{Chain, Loss, Rule, Run, train};
+/// use wgrad::ops::optim::Update;
+/// use wgrad::ops::{Activation, loss::Elementwise};
+/// use wgrad::{Device, Recording, Tensor};
+///
+/// // y = w x + b, by steps of 0.1 along the gradient of (y - t)² for x = 1 and t = 3.
+/// let chain = Chain {
+///     inputs: 1,
+///     layers: vec![(1, Activation::Identity)],
+///     loss: Loss::Elementwise(Elementwise::Squared),
+///     scale: 1.0,
+///     rule: Rule::Sgd,
+///     update: Update::default(),
+///     rows: 1,
+///     stride: 1,
+/// };
+/// let device = Device::cpu();
+/// let data = Tensor::zeros(&device, 1, 65)?;
+/// let (x, t) = (data.view(0, 1, 1)?, data.view(64, 1, 1)?);
+/// x.write(&[1.0])?;
+/// t.write(&[3.0])?;
+/// let order = Tensor::zeros(&device, 1, 1)?;
+/// let rates = Tensor::new(&device, 1, 4, &[0.1, 1.0, 1.0, 0.0])?;
+/// let (values, losses) = (Tensor::zeros(&device, 1, chain.values_len())?, Tensor::zeros(&device, 1, 100)?);
+/// let mut recording = Recording::new(&device);
+/// let run = Run { data: [&x, &t], order: &order, rates: &rates, values: &values, state: &[], losses: &losses };
+/// train(&mut recording, &chain, run)?;
+/// recording.run_steps(0..100)?;
+/// assert_eq!(losses.read()?[0], 9.0);
+/// assert!((values.read()?[0] - 1.5).abs() < 1e-6);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
 /// # Errors
 /// What [`Plan::new`] refuses; tensors of other shapes.
 pub fn train(recording: &mut Recording, chain: &Chain, run: Run<'_>) -> Result<()> {
     let members = run.values.rows();
-    let plan = Plan::new(chain, members, &recording.device().capabilities())?;
+    let plan = Plan::new(chain, members, recording.device().capabilities())?;
     let data = check(chain, &run, members)?;
     let device = recording.device().clone();
     let scratch_cells = plan.scratch_cells(chain) * members;

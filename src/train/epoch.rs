@@ -94,20 +94,20 @@ mod tests {
     /// A mini-batch; four layers; the loss into the history, with its gradient through the last activation; then for each
     /// layer the gradients of weight and bias, and that of what it reads, through the activation before; the update.
     const STEP: &str = "
-        gather.rows [2, 1] (b0[1 x 64], b1[64 x 2], b2[64 x 2]) -> b3[32 x 2], b4[32 x 2]
-        matmul.small [16, 1] (b3[32 x 2], b5[25 x 2], b5+64[1 x 25]) -> b6[32 x 25]
-        matmul.small [16, 1] (b6[32 x 25], b5+128[25 x 25], b5+768[1 x 25]) -> b7[32 x 25]
-        matmul.small [16, 1] (b7[32 x 25], b5+832[25 x 25], b5+1472[1 x 25]) -> b8[32 x 25]
-        matmul.small [4, 1] (b8[32 x 25], b5+1536[2 x 25], b5+1600[1 x 2]) -> b9[32 x 2]
-        loss.both [1, 1] (b9[32 x 2], b4[32 x 2], b10[1 x 1]) -> b11[1 x 2], b12[32 x 2]
-        matmul.small [5, 1] (b12[32 x 2], b8[32 x 25]) -> b13+1536[1 x 66]
-        matmul.small [16, 1] (b12[32 x 2], b5+1536[2 x 25], b8[32 x 25]) -> b14[32 x 25]
-        matmul.small [17, 1] (b14[32 x 25], b7[32 x 25]) -> b13+832[1 x 665]
-        matmul.small [16, 1] (b14[32 x 25], b5+832[25 x 25], b7[32 x 25]) -> b15[32 x 25]
-        matmul.small [17, 1] (b15[32 x 25], b6[32 x 25]) -> b13+128[1 x 665]
-        matmul.small [16, 1] (b15[32 x 25], b5+128[25 x 25], b6[32 x 25]) -> b16[32 x 25]
-        matmul.small [5, 1] (b16[32 x 25], b3[32 x 2]) -> b13[1 x 89]
-        optim.sgd [26, 1] (b13[1 x 1664], b17[1 x 4]) -> b5[1 x 1664]
+        gather.rows [2, 1] (b0[1 x 64], b1[64 x 2], b1+128[64 x 2]) -> b2[32 x 2], b3[32 x 2]
+        matmul.small [16, 1] (b2[32 x 2], b4[25 x 2], b4+64[1 x 25]) -> b5[32 x 25]
+        matmul.small [16, 1] (b5[32 x 25], b4+128[25 x 25], b4+768[1 x 25]) -> b6[32 x 25]
+        matmul.small [16, 1] (b6[32 x 25], b4+832[25 x 25], b4+1472[1 x 25]) -> b7[32 x 25]
+        matmul.small [4, 1] (b7[32 x 25], b4+1536[2 x 25], b4+1600[1 x 2]) -> b8[32 x 2]
+        loss.both [1, 1] (b8[32 x 2], b3[32 x 2], b9[1 x 1]) -> b10[1 x 2], b11[32 x 2]
+        matmul.small [5, 1] (b11[32 x 2], b7[32 x 25]) -> b12+1536[1 x 66]
+        matmul.small [16, 1] (b11[32 x 2], b4+1536[2 x 25], b7[32 x 25]) -> b13[32 x 25]
+        matmul.small [17, 1] (b13[32 x 25], b6[32 x 25]) -> b12+832[1 x 665]
+        matmul.small [16, 1] (b13[32 x 25], b4+832[25 x 25], b6[32 x 25]) -> b14[32 x 25]
+        matmul.small [17, 1] (b14[32 x 25], b5[32 x 25]) -> b12+128[1 x 665]
+        matmul.small [16, 1] (b14[32 x 25], b4+128[25 x 25], b5[32 x 25]) -> b15[32 x 25]
+        matmul.small [5, 1] (b15[32 x 25], b2[32 x 2]) -> b12[1 x 89]
+        optim.sgd [26, 1] (b12[1 x 1664], b16[1 x 4]) -> b4[1 x 1664]
     ";
 
     /// A step's values take about half as much memory when what is merged away takes none.

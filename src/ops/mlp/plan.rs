@@ -16,9 +16,10 @@ const SUM_BYTES: usize = 1024;
 const SOFTWARE_LANES: usize = 8;
 /// The most invocations elsewhere.
 const MAX_LANES: usize = 256;
-/// Up to this much work in a step, a workgroup by itself is faster than one dispatch after the other on a whole GPU, or on
-/// all cores of a software driver.
-const MOST_WORK: [u64; 2] = [1_500_000, 6_000_000];
+/// Up to this much work in a step, a workgroup by itself is taken to be faster than one dispatch after the other on a whole
+/// GPU (an estimate), or on all cores of a software driver (where it depends on the processor: with AVX-512 it was faster up
+/// to ten times this much, with AVX2 it is up to about here).
+const MOST_WORK: [u64; 2] = [1_500_000, 300_000];
 
 /// How a chain is trained in one dispatch.
 #[derive(Clone, Debug, PartialEq)]

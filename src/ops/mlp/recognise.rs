@@ -30,7 +30,7 @@ impl Found {
     /// # Errors
     /// What [`Plan::new`] refuses.
     pub(crate) fn plan(&self) -> Result<Plan> {
-        Plan::new(&self.chain, 1, &self.values.device().capabilities())
+        Plan::new(&self.chain, 1, self.values.device().capabilities())
     }
 
     /// The one dispatch.
