@@ -257,7 +257,10 @@ mod tests {
             if in_stages {
                 run_step(&mut memory.buffers, &recording, step..step + 1).unwrap();
             } else {
-                recording.dispatches().iter().for_each(|dispatch| call(&mut memory.buffers, dispatch, &(step..step + 1)));
+                recording
+                    .dispatches()
+                    .iter()
+                    .for_each(|dispatch| call(&mut memory.buffers, dispatch, &(step..step + 1)));
             }
         }
         memory.buffers.iter().map(|buffer| buffer.iter().map(|x| x.to_bits()).collect()).collect()
