@@ -16,10 +16,10 @@ const SUM_BYTES: usize = 1024;
 const SOFTWARE_LANES: usize = 8;
 /// The most invocations elsewhere.
 const MAX_LANES: usize = 256;
-/// Up to this much work in a step, a workgroup by itself is taken to be faster than one dispatch after the other on a whole
-/// GPU (an estimate), or on all cores of a software driver (where it depends on the processor: with AVX-512 it was faster up
-/// to ten times this much, with AVX2 it is up to about here).
-const MOST_WORK: [u64; 2] = [1_500_000, 300_000];
+/// Up to this many multiplications in a step, a workgroup by itself is taken to be faster than one dispatch after the other: on
+/// a whole GPU (an estimate), and on all cores of a software driver. There it depends on the processor: see
+/// `benches/RESULTS.md` for two cores with AVX2; with AVX-512 it was faster up to ten times this much.
+const MOST_WORK: [u64; 2] = [1_500_000, 500_000];
 
 /// How a chain is trained in one dispatch.
 #[derive(Clone, Debug, PartialEq)]
