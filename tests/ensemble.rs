@@ -117,7 +117,8 @@ fn members_differ_in_rates_decay_and_rows(devices: &Devices) {
     for (name, device) in devices {
         let build = |member: usize| {
             let x = 0.01 * (1 + member) as f32;
-            let sgd = Sgd::new(0.1 + x).momentum(0.5 + x).nesterov(member % 2 == 0).weight_decay(x).clip_value(x);
+            let sgd =
+                Sgd::new(0.1 + x).momentum(0.5 + x).nesterov(member.is_multiple_of(2)).weight_decay(x).clip_value(x);
             Trainer::new(device, network(&[2, 10, 2]), Mse::new(), sgd, member as u64)
         };
         // Bootstrap samples; for the last two members fewer rows.

@@ -247,11 +247,8 @@ mod tests {
         ops::metrics::count_correct(&mut recording, &t, &t, [0.5; 2], &counts).unwrap();
 
         assert!(recording.stages().is_some_and(|stages| stages.iter().any(|stage| stage.dispatches.len() > 3)));
-        let cpu = match device.runner() {
-            Runner::Cpu(cpu) => cpu,
-            #[cfg(feature = "gpu")]
-            Runner::Gpu(_) => unreachable!("it was opened as the CPU path"),
-        };
+        #[cfg_attr(not(feature = "gpu"), expect(irrefutable_let_patterns, reason = "there is no other device"))]
+        let Runner::Cpu(cpu) = device.runner() else { panic!("it was opened as the CPU path") };
         let mut memory = cpu.memory.lock();
         for step in 0..2 {
             if in_stages {

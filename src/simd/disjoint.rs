@@ -135,10 +135,9 @@ mod tests {
 
     #[test]
     fn pieces_that_are_in_each_others_way_are_refused() {
-        let new = |pieces: &[&[[&[(usize, std::ops::Range<usize>)]; 2]]]| {
-            let calls = |calls: &&[[&[(usize, std::ops::Range<usize>)]; 2]]| {
-                calls.iter().map(|lists| lists.map(<[_]>::to_vec)).collect()
-            };
+        type Call<'a> = [&'a [(usize, std::ops::Range<usize>)]; 2];
+        let new = |pieces: &[&[Call<'_>]]| {
+            let calls = |calls: &&[Call<'_>]| calls.iter().map(|lists| lists.map(<[_]>::to_vec)).collect();
             Disjoint::new(pieces.iter().map(calls).collect()).is_some()
         };
         // Halves of a buffer, with the whole of another.

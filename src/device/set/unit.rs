@@ -54,10 +54,14 @@ enum Local {
     Shared { slot: usize, values: Arc<Vec<f32>> },
 }
 
-/// What two recordings must have in common to go side by side.
+/// What a dispatch must have in common with that of another recording for both to go side by side.
 #[derive(PartialEq, Eq, Hash)]
 struct Likeness<'a> {
-    dispatches: Vec<(*const Kernel, [u32; 2], Option<&'a [u8]>, Vec<Place>)>,
+    kernel: *const Kernel,
+    workgroups: [u32; 2],
+    /// Unless the members may have their own.
+    params: Option<&'a [u8]>,
+    places: Vec<Place>,
 }
 
 /// The buffers of a recording, numbered by first use, and where its dispatches find their tensors.
@@ -89,12 +93,14 @@ impl<'a> Numbered<'a> {
         places.into_iter().map(|place| place.range.len()).sum()
     }
 
-    fn likeness(&self, recording: &'a Recording) -> Likeness<'a> {
-        let dispatch = |(dispatch, places): (&'a Dispatch, &[Vec<Place>; 2])| {
-            let params = (!dispatch.kernel.own_params).then_some(&dispatch.params[..]);
-            (std::ptr::from_ref(dispatch.kernel), dispatch.workgroups, params, places.concat())
+    fn likeness(&self, recording: &'a Recording) -> Vec<Likeness<'a>> {
+        let dispatch = |(dispatch, places): (&'a Dispatch, &[Vec<Place>; 2])| Likeness {
+            kernel: dispatch.kernel,
+            workgroups: dispatch.workgroups,
+            params: (!dispatch.kernel.own_params).then_some(&dispatch.params[..]),
+            places: places.concat(),
         };
-        Likeness { dispatches: recording.dispatches().iter().zip(&self.places).map(dispatch).collect() }
+        recording.dispatches().iter().zip(&self.places).map(dispatch).collect()
     }
 }
 
@@ -106,7 +112,7 @@ fn slot(tensor: &Tensor) -> usize {
 impl Unit {
     pub(super) fn all(cpu: &Cpu, recordings: &[Recording]) -> Vec<Self> {
         let numbered: Vec<_> = recordings.iter().map(Numbered::new).collect();
-        let mut numbers: HashMap<Likeness<'_>, usize> = HashMap::new();
+        let mut numbers: HashMap<Vec<Likeness<'_>>, usize> = HashMap::new();
         let mut alike: Vec<Vec<usize>> = Vec::new();
         for (member, (numbered, recording)) in numbered.iter().zip(recordings).enumerate() {
             let number = *numbers.entry(numbered.likeness(recording)).or_insert(alike.len());

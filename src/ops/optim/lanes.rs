@@ -74,14 +74,14 @@ macro_rules! update {
                 #[inline(always)]
                 || {
                     // Copies, which stay in registers.
-                    let members = members;
+                    let constants = members;
                     $(let mut $state = $state.iter_mut();)*
                     for (value, gradient) in values.iter_mut().zip(gradients) {
                         $(let Some($state) = $state.next() else { return };)*
                         element();
                         let (mut new, $(mut $state,)* old) = (*value, $(*$state,)* ($($state,)*));
                         for i in 0..MEMBERS {
-                            members.member(i).$name(gradient[i], &mut new[i] $(, &mut $state[i])*);
+                            constants.member(i).$name(gradient[i], &mut new[i] $(, &mut $state[i])*);
                         }
                         *value = new;
                         update!(@store old: $($state),*);
