@@ -82,6 +82,10 @@ fn elementwise(device: &Device, [rows, cols]: [usize; 2]) -> Result<Vec<Record<'
         add!([x, classes, one, out, loss], move |r| cross_entropy::both(r, [&x, &classes, &one], 1.0, [&loss, &out]));
         add!([x, classes, one, out], move |r| cross_entropy::backward(r, [&x, &classes, &one], 1.0, &out, false));
         add!([x, classes, loss], move |r| metrics::count_correct(r, &x, &classes, [0.5; 2], &loss));
+        add!([classes, out], move |r| one_hot::one_hot(r, &classes, [1.0, 0.0], None, &out));
+        let table = new(32, cols)?;
+        add!([classes, table, out], move |r| embedding::forward(r, &classes, &table, &out));
+        add!([classes, table, out], move |r| embedding::backward(r, &classes, &out, &table));
     }
     add!([x, one, out], move |r| dropout::apply(r, [&x, &one], (0.5, 7), &out, false));
     add!([out], move |r| fill::fill(r, 1.0, &out));
@@ -105,6 +109,37 @@ fn elementwise(device: &Device, [rows, cols]: [usize; 2]) -> Result<Vec<Record<'
     add!([x, out], move |r| softmax::forward(r, &x, false, &out));
     add!([x, y, out], move |r| softmax::backward(r, [&x, &y], false, &out, false));
     Ok(list)
+}
+
+/// Steps of whole networks: inputs, outputs of each layer, rows of a mini-batch.
+const NETWORKS: [(usize, &[usize], usize); 3] = [(4, &[16, 3], 16), (2, &[25, 25, 25, 2], 32), (8, &[64, 64, 1], 64)];
+
+/// A training run in one dispatch.
+fn training(device: &Device, (inputs, outputs, rows): (usize, &[usize], usize)) -> Result<Record<'static>> {
+    let chain = mlp::Chain {
+        inputs,
+        layers: outputs.iter().map(|outputs| (*outputs, Activation::ReLU)).collect(),
+        loss: mlp::Loss::Elementwise(Squared),
+        scale: 1.0,
+        rule: mlp::Rule::Sgd,
+        update: Update::default(),
+        rows,
+        stride: rows,
+    };
+    let last = outputs[outputs.len() - 1];
+    let behind = (rows * inputs).next_multiple_of(64);
+    let both = Tensor::zeros(device, 1, behind + rows * last)?;
+    let (x, t) = (both.view(0, rows, inputs)?, both.view(behind, rows, last)?);
+    let (order, rates) = (Tensor::zeros(device, 1, rows)?, Tensor::zeros(device, 1, 4)?);
+    let (values, losses) = (Tensor::zeros(device, 1, chain.values_len())?, Tensor::zeros(device, 1, 1)?);
+    Ok(Box::new(move |r| {
+        let data = [&x, &t];
+        mlp::train(
+            r,
+            &chain,
+            mlp::Run { data, order: &order, rates: &rates, values: &values, state: &[], losses: &losses },
+        )
+    }))
 }
 
 /// A product by every kernel that takes it.
@@ -148,6 +183,9 @@ fn times_are_within_a_factor_of_their_estimates() -> Result<()> {
     }
     for shape in PRODUCTS {
         list.extend(products(&device, shape)?);
+    }
+    for network in NETWORKS {
+        list.push(training(&device, network)?);
     }
     for record in list {
         let mut recording = Recording::new(&device);
