@@ -168,6 +168,7 @@ struct Taken<'a> {
 }
 
 impl Drop for Taken<'_> {
+    #[inline]
     fn drop(&mut self) {
         for (taken, output) in self.taken.iter_mut().zip(self.outputs) {
             self.buffers[place(output).0] = std::mem::take(taken);
@@ -177,6 +178,7 @@ impl Drop for Taken<'_> {
 
 /// Calls the kernel's function on slices of the buffers. The outputs' buffers are taken out of the list meanwhile: a buffer
 /// that is written is bound only once, which `Recording::dispatch` checks.
+#[inline(always)]
 fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, steps: &Range<usize>) {
     let mut all = Taken { buffers, outputs: &dispatch.outputs, taken: Default::default() };
     for (taken, output) in all.taken.iter_mut().zip(all.outputs) {
