@@ -3,10 +3,7 @@
 use std::cell::Cell;
 
 use crate::device::kernel::{Call, MAX_INPUTS, MAX_OUTPUTS};
-
-/// Members that go side by side, on every processor: what AVX2 has, and half of what AVX-512 has, which is as fast on
-/// some processors and nearly so on others.
-pub(crate) const MEMBERS: usize = 8;
+pub(crate) use crate::simd::MEMBERS;
 
 /// An element of each member.
 pub(crate) type Lanes = [f32; MEMBERS];

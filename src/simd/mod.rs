@@ -20,7 +20,7 @@ mod vector;
 mod x86_64;
 
 pub(crate) use disjoint::{Disjoint, Ranges};
-pub(crate) use members::{element, interleave, multiply_members, take_lane};
+pub(crate) use members::{MEMBERS, element, interleave, multiply_members, take_lane};
 pub(crate) use pool::share;
 pub(crate) use product::{Activate, End, Matrix, multiply};
 pub(crate) use threads::{threads, worth};
