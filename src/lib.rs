@@ -64,6 +64,8 @@ mod random;
 #[cfg(feature = "safetensors")]
 mod save;
 mod simd;
+#[cfg(feature = "table")]
+pub mod table;
 mod train;
 
 pub use device::{

@@ -11,7 +11,9 @@ mod standardize;
 mod weights;
 
 #[cfg(feature = "csv")]
-pub use csv::{Column, Csv, Missing};
+pub(crate) use csv::Field;
+#[cfg(feature = "csv")]
+pub use csv::{Cells, Column, Csv, Missing, Table};
 pub use disk::{Labels, disk};
 pub use idx::idx;
 pub use standardize::Standardize;

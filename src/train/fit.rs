@@ -30,6 +30,7 @@ pub struct Fit<'a> {
     pub(super) drop_last: bool,
     pub(super) shuffle: bool,
     pub(super) evaluates: bool,
+    pub(super) evaluates_train: bool,
     pub(super) evaluate_every: usize,
     pub(super) resident_bytes: u64,
     pub(super) steps_per_submit: u32,
@@ -72,6 +73,7 @@ impl<'a> Fit<'a> {
             drop_last: false,
             shuffle: true,
             evaluates: true,
+            evaluates_train: true,
             evaluate_every: 1,
             resident_bytes: u64::MAX,
             steps_per_submit: u32::MAX,
@@ -143,6 +145,13 @@ impl<'a> Fit<'a> {
     /// ```
     pub fn evaluate(mut self, evaluate: bool) -> Self {
         self.evaluates = evaluate;
+        self
+    }
+
+    /// Whether an evaluation includes the training data (on by default). Without, it takes as long as a forward pass over
+    /// the validation data alone.
+    pub fn evaluate_train(mut self, evaluate: bool) -> Self {
+        self.evaluates_train = evaluate;
         self
     }
 
@@ -293,6 +302,11 @@ impl<'a> Fit<'a> {
             );
             return Err(Error::input("fit", detail));
         }
+        if self.looks_for_best() && !self.monitor.needs_validation() && !self.evaluates_train {
+            let detail =
+                format!("{:?} selects the best epoch, but evaluate_train(false) does not measure it", self.monitor);
+            return Err(Error::input("fit", detail));
+        }
         self.check_stopping()
     }
 
@@ -320,9 +334,9 @@ impl<'a> Fit<'a> {
         let shape = |fit: &Self| {
             let lens = [&fit.rows, &fit.validation_rows].map(|rows| rows.as_ref().map(Vec::len));
             let validation = fit.validation.map(|data| (data.len(), data.input_cols(), data.target_cols()));
-            let options =
-                (fit.drop_last, fit.evaluates, fit.evaluate_every, fit.resident_bytes, fit.steps_per_submit, fit.path);
-            (fit.batch_size, lens, validation, options)
+            let evaluates = (fit.evaluates, fit.evaluates_train, fit.evaluate_every);
+            let options = (fit.drop_last, fit.resident_bytes, fit.steps_per_submit, fit.path);
+            (fit.batch_size, lens, validation, evaluates, options)
         };
         shape(self) == shape(other)
     }

@@ -179,7 +179,7 @@ pub(super) async fn train(
             held_out.map(|sources| Evaluation::new(&sessions, sources)).transpose()?,
         )
     };
-    let steps_per_submit = first.steps_per_submit;
+    let (steps_per_submit, evaluates_train) = (first.steps_per_submit, first.evaluates_train);
     let mut results: Vec<Option<Result<History>>> = fits.iter().map(|_| None).collect();
     let mut running = Vec::new();
     for (number, (session, fit)) in sessions.into_iter().zip(fits).enumerate() {
@@ -212,7 +212,9 @@ pub(super) async fn train(
         let measures = running.iter().any(Running::measures);
         let (mut train, mut held_out) = (Vec::new(), Vec::new());
         if measures {
-            train = evaluation.start().await?;
+            if evaluates_train {
+                train = evaluation.start().await?;
+            }
             if let Some(validation) = &validation {
                 held_out = validation.start().await?;
             }
