@@ -17,7 +17,7 @@ use wgrad::plot::{self, Axes, Curve};
 use wgrad::table::{Classifier, Folds, Importance, Regressor, Settings, Unknown};
 use wgrad::{Device, Error, ErrorKind, History, Result};
 
-/// Fewer rows are too few to hold some out.
+/// Of fewer rows none are held out.
 const FEWEST_ROWS: usize = 10;
 
 /// Fits a model to a table, or predicts with one that was saved.
@@ -209,27 +209,28 @@ fn folds(options: &Options, k: usize) -> Folds {
     options.groups.iter().fold(folds, |folds, column| folds.grouped(column.as_str()))
 }
 
-fn enough_rows(table: &Table) -> Result<()> {
-    if table.len() >= FEWEST_ROWS {
-        return Ok(());
-    }
-    let detail =
-        format!("{} rows are too few to learn from some and score by others; give at least {FEWEST_ROWS}", table.len());
-    Err(Error::new(ErrorKind::InvalidInput, "table", detail))
+/// Fits to all rows of a table that is too small for more.
+fn fit_only(options: &Options, table: &Table, start: Instant, fit: impl Fn() -> Result<String>) -> Result<()> {
+    println!("{}", fit()?);
+    println!("{} rows are too few to hold some out, so there is no score; give at least {FEWEST_ROWS}", table.len());
+    println!("model: {}", options.model.display());
+    print_json(options, &[("score", f64::NAN), ("baseline", f64::NAN)], table, start);
+    Ok(())
 }
 
 fn classify(options: &Options, device: &Device, table: &Table, settings: &Settings) -> Result<()> {
-    enough_rows(table)?;
     let start = Instant::now();
     if let Some(k) = options.folds {
         let scores = Classifier::cross_validate(device, table, settings, folds(options, k))?;
         println!("accuracy {scores} over {k} parts, {:.2} s", start.elapsed().as_secs_f64());
-        return Ok(print_json(
-            options,
-            &[("score", scores.mean), ("standard_error", scores.standard_error)],
-            table,
-            start,
-        ));
+        print_json(options, &[("score", scores.mean), ("standard_error", scores.standard_error)], table, start);
+        return Ok(());
+    }
+    if table.len() < FEWEST_ROWS {
+        return fit_only(options, table, start, || {
+            let model = Classifier::fit(device, table, settings)?;
+            model.save(&options.model).map(|()| model.summary())
+        });
     }
     let label = options.label.as_deref().unwrap_or_default();
     let (train, test) = table.split_stratified(label, 0.8, options.seed)?;
@@ -248,21 +249,23 @@ fn classify(options: &Options, device: &Device, table: &Table, settings: &Settin
     }
     model.save(&options.model)?;
     finish(options, model.histories())?;
-    Ok(print_json(options, &[("score", score), ("baseline", baseline)], table, start))
+    print_json(options, &[("score", score), ("baseline", baseline)], table, start);
+    Ok(())
 }
 
 fn regress(options: &Options, device: &Device, table: &Table, settings: &Settings) -> Result<()> {
-    enough_rows(table)?;
     let start = Instant::now();
     if let Some(k) = options.folds {
         let scores = Regressor::cross_validate(device, table, settings, folds(options, k))?;
         println!("R² {scores} over {k} parts, {:.2} s", start.elapsed().as_secs_f64());
-        return Ok(print_json(
-            options,
-            &[("score", scores.mean), ("standard_error", scores.standard_error)],
-            table,
-            start,
-        ));
+        print_json(options, &[("score", scores.mean), ("standard_error", scores.standard_error)], table, start);
+        return Ok(());
+    }
+    if table.len() < FEWEST_ROWS {
+        return fit_only(options, table, start, || {
+            let model = Regressor::fit(device, table, settings)?;
+            model.save(&options.model).map(|()| model.summary())
+        });
     }
     let (train, test) = table.split(0.8, options.seed)?;
     let model = Regressor::fit(device, &train, settings)?;
@@ -286,7 +289,8 @@ fn regress(options: &Options, device: &Device, table: &Table, settings: &Setting
     }
     model.save(&options.model)?;
     finish(options, model.histories())?;
-    Ok(print_json(options, &[("score", score), ("baseline", baseline)], table, start))
+    print_json(options, &[("score", score), ("baseline", baseline)], table, start);
+    Ok(())
 }
 
 fn print_importance(importance: &[Importance]) {

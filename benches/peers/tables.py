@@ -34,7 +34,7 @@ def table(name):
     if name == "penguins":
         return pandas.read_csv(PENGUINS)
     if name == "friedman":
-        # As many rows and columns as California's houses, but for every error's sake by a formula: Friedman #1, whose noise
+        # As many rows and columns as the table of California's houses, but by a formula: Friedman #1, whose noise
         # has the standard deviation 1, and three columns that mean nothing.
         x, y = datasets.make_friedman1(20640, 8, noise=1.0, random_state=0)
         return pandas.DataFrame(x, columns=[f"x{i}" for i in range(8)]).assign(y=y)

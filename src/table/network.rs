@@ -30,7 +30,7 @@ impl Plan {
             // As many as the CPU path trains in the time of one.
             members: settings.members.unwrap_or(8),
             batch_size: settings.batch_size.unwrap_or((rows / 300).next_power_of_two().clamp(32, 256)),
-            epochs: settings.epochs.unwrap_or((800.0 / (rows as f64).sqrt()).ceil().clamp(15.0, 100.0) as usize),
+            epochs: settings.epochs.unwrap_or((700.0 / (rows as f64).sqrt()).ceil().clamp(15.0, 100.0) as usize),
         }
     }
 }

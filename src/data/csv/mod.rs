@@ -1,21 +1,24 @@
 //! Datasets from CSV files.
 
+mod cells;
 mod columns;
 mod labels;
 mod lines;
 mod number;
+mod read_table;
 mod source;
 mod table;
 
 use std::io::Read;
 use std::path::Path;
 
+pub use self::cells::Cells;
 use self::columns::{Columns, Values};
 use self::lines::{Delimiter, Fault, Row, Rows};
 pub(crate) use self::number::Field;
 use self::number::Format;
 use self::source::Source;
-pub use self::table::{Cells, Table};
+pub use self::table::Table;
 use super::Dataset;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;

@@ -5,13 +5,12 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::columns::{better_reading, check_len};
+use super::cells::Cells;
 use super::labels::Labels;
-use super::lines::{Fault, Row};
 use super::number::{Field, Format};
 use super::source::Source;
 use super::{Column, Csv, Dataset};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::files;
 
 /// A table with named columns of text or numbers: what [`table::Classifier`](crate::table::Classifier) and
@@ -32,156 +31,12 @@ use crate::files;
 /// ```
 #[derive(Clone)]
 pub struct Table {
-    path: Option<PathBuf>,
-    names: Vec<String>,
-    columns: Vec<Cells>,
+    pub(super) path: Option<PathBuf>,
+    pub(super) names: Vec<String>,
+    pub(super) columns: Vec<Cells>,
     /// The line that each row begins on; empty where the table comes from memory.
-    lines: Vec<usize>,
-    format: Format,
-}
-
-/// The values of a column, one for each row.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Cells {
-    /// Numbers; NaN where one is missing.
-    Numbers(Vec<f64>),
-    /// Text, which may be numbers, too.
-    Texts(Vec<String>),
-}
-
-impl From<Vec<f64>> for Cells {
-    fn from(numbers: Vec<f64>) -> Self {
-        Self::Numbers(numbers)
-    }
-}
-
-impl From<Vec<f32>> for Cells {
-    fn from(numbers: Vec<f32>) -> Self {
-        Self::Numbers(numbers.into_iter().map(f64::from).collect())
-    }
-}
-
-impl From<Vec<String>> for Cells {
-    fn from(texts: Vec<String>) -> Self {
-        Self::Texts(texts)
-    }
-}
-
-impl From<Vec<&str>> for Cells {
-    fn from(texts: Vec<&str>) -> Self {
-        Self::Texts(texts.into_iter().map(String::from).collect())
-    }
-}
-
-impl Cells {
-    fn len(&self) -> usize {
-        match self {
-            Self::Numbers(numbers) => numbers.len(),
-            Self::Texts(texts) => texts.len(),
-        }
-    }
-
-    fn text(&self, row: usize) -> Cow<'_, str> {
-        match self {
-            Self::Numbers(numbers) if numbers[row].is_nan() => Cow::Borrowed(""),
-            Self::Numbers(numbers) => Cow::Owned(numbers[row].to_string()),
-            Self::Texts(texts) => Cow::Borrowed(&texts[row]),
-        }
-    }
-
-    fn select(&self, rows: &[usize]) -> Self {
-        match self {
-            Self::Numbers(numbers) => Self::Numbers(rows.iter().map(|row| numbers[*row]).collect()),
-            Self::Texts(texts) => Self::Texts(rows.iter().map(|row| texts[*row].clone()).collect()),
-        }
-    }
-}
-
-impl Csv {
-    /// Reads a file as a [`Table`]: columns that are not ignored, as text. Without [`Csv::header`] the first line holds the
-    /// names, unless a number is among them; then it must be said.
-    ///
-    /// # Errors
-    /// A file that can't be read, is in another format than text in UTF-8, or has no rows; two columns of one name; a first
-    /// line that may be names or a sample; a quote that is not closed; rows of another length than the first.
-    pub fn table(&self, path: impl AsRef<Path>) -> Result<Table> {
-        let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|error| files::unreadable("csv", path, &error))?;
-        self.parse_table(&Source::new(Some(path)), &bytes, Some(path))
-    }
-
-    /// The same from anything else that gives text.
-    ///
-    /// # Errors
-    /// As [`Csv::table`].
-    pub fn table_from(&self, mut reader: impl Read) -> Result<Table> {
-        let mut bytes = Vec::new();
-        reader
-            .read_to_end(&mut bytes)
-            .map_err(|error| Error::new(ErrorKind::Io, "csv", format!("the table can't be read: {error}")))?;
-        self.parse_table(&Source::new(None), &bytes, None)
-    }
-
-    fn parse_table(&self, source: &Source<'_>, bytes: &[u8], path: Option<&Path>) -> Result<Table> {
-        let at = |(line, detail): Fault| source.error_at(line, &detail);
-        let (first, mut rows, delimiter) = self.open(source, bytes)?;
-        if let Some(hint) = better_reading(self, &first.fields, delimiter) {
-            return Err(source.error_at(first.line, &hint));
-        }
-        let has_header = match self.header {
-            Some(said) => said,
-            None => self.has_names(source, &first)?,
-        };
-        let cols = first.fields.len();
-        let mut table = Table {
-            path: path.map(Path::to_path_buf),
-            names: if has_header { names(&first) } else { (0..cols).map(|i| i.to_string()).collect() },
-            columns: Vec::new(),
-            lines: Vec::new(),
-            format: self.format.clone(),
-        };
-        table.check_names(source)?;
-        let mut columns = vec![Vec::new(); cols];
-        let mut take_in = |row: &Row<'_>| {
-            columns.iter_mut().zip(&row.fields).for_each(|(column, field)| column.push(field.to_string()));
-            table.lines.push(row.line);
-        };
-        if !has_header {
-            take_in(&first);
-        }
-        while let Some(row) = rows.next().map_err(at)? {
-            check_len(source, &row, cols, first.line, delimiter)?;
-            take_in(&row);
-        }
-        if table.lines.is_empty() {
-            return Err(source.error("there are no rows below the names of the columns; give at least one"));
-        }
-        table.columns = columns.into_iter().map(Cells::Texts).collect();
-        table.without(self.ignored.clone())
-    }
-
-    /// Whether the first line holds names, where nobody says.
-    fn has_names(&self, source: &Source<'_>, first: &Row<'_>) -> Result<bool> {
-        if first.fields.iter().all(|field| self.format.number(field).is_none()) {
-            return Ok(true);
-        }
-        let line: String = first.fields.join(", ").chars().take(60).collect();
-        let detail = format!(
-            "line {} ({line}) may be the names of the columns or the first sample; call header(true) or header(false)",
-            first.line
-        );
-        Err(source.error(&detail))
-    }
-}
-
-/// The names in the first line; columns without one are called as pandas calls them.
-fn names(first: &Row<'_>) -> Vec<String> {
-    let name = |(i, field): (usize, &Cow<'_, str>)| match &**field {
-        "" => format!("Unnamed: {i}"),
-        name => name.to_string(),
-    };
-    first.fields.iter().enumerate().map(name).collect()
+    pub(super) lines: Vec<usize>,
+    pub(super) format: Format,
 }
 
 impl Table {
@@ -467,7 +322,8 @@ impl Table {
         source.error(&format!("{place}, column '{}': {detail}", self.names[column]))
     }
 
-    fn check_names(&self, source: &Source<'_>) -> Result<()> {
+    /// An error where two columns have one name.
+    pub(super) fn check_names(&self, source: &Source<'_>) -> Result<()> {
         let twice = |(i, name): &(usize, &String)| self.names[..*i].contains(name);
         match self.names.iter().enumerate().find(twice) {
             Some((_, name)) => {
