@@ -256,7 +256,7 @@ mod tests {
         ops::activation::forward(&mut recording, Activation::SiLU, &x, &out).unwrap();
         ops::activation::backward(&mut recording, Activation::SiLU, [&x, &out, &x], &back, true).unwrap();
         ops::reduce::rows(&mut recording, &back, 0.5, &sums, false).unwrap();
-        ops::metrics::count_correct(&mut recording, &t, &t, [0.5; 2], &counts).unwrap();
+        ops::metrics::count_correct(&mut recording, &t, &t, Some(&sums), [0.5; 2], &counts).unwrap();
 
         assert!(recording.stages().is_some_and(|stages| stages.iter().any(|stage| stage.dispatches.len() > 3)));
         #[cfg_attr(not(feature = "gpu"), expect(irrefutable_let_patterns, reason = "there is no other device"))]
