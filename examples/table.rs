@@ -37,6 +37,9 @@ struct Options {
     /// These columns of numbers hold categories
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     categories: Vec<String>,
+    /// The column of the rows' weights in training
+    #[arg(long, value_name = "COLUMN")]
+    weights: Option<String>,
     /// Leave out rows without a value to predict
     #[arg(long)]
     drop_missing_targets: bool,
@@ -190,6 +193,7 @@ fn settings(options: &Options, target: &str) -> Settings {
         .balanced(options.balanced)
         .seed(options.seed)
         .progress(options.folds.is_none());
+    settings = options.weights.iter().cloned().fold(settings, Settings::weights);
     if options.tanh {
         settings = settings.activation(Activation::Tanh);
     }

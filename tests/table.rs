@@ -217,6 +217,29 @@ fn the_same_seed_gives_the_same_bits() {
 }
 
 #[test]
+fn rows_of_weight_0_do_not_count() {
+    let device = Device::cpu();
+    let x: Vec<f64> = (0..80).map(|i| f64::from(i % 40)).collect();
+    // Where the first half says x, the second says -x.
+    let y: Vec<f64> = (0..80).map(|i| if i < 40 { f64::from(i) } else { f64::from(40 - i) }).collect();
+    let weights: Vec<f64> = (0..80).map(|i| f64::from(u8::from(i < 40))).collect();
+    let rows = Table::new().with_column("x", x).unwrap().with_column("y", y).unwrap();
+    let weighed = rows.clone().with_column("weight", weights).unwrap();
+    let settings = Settings::new("y").hidden_layer_sizes([]).learning_rate(0.1).weight_decay(0.0);
+    let slope = |model: &Regressor| {
+        let at = |x: f64| model.predict(&Table::from_row([("x", x)]).unwrap()).unwrap()[0];
+        at(30.0) - at(10.0)
+    };
+    let model = Regressor::fit(&device, &weighed, settings.clone().weights("weight")).unwrap();
+    assert!((slope(&model) - 20.0).abs() < 1.0, "{}", slope(&model));
+    let model = Regressor::fit(&device, &rows, &settings).unwrap();
+    assert!(slope(&model).abs() < 4.0, "{}", slope(&model));
+    let error =
+        Regressor::fit(&device, &rows.with_column("weight", vec![-1.0; 80]).unwrap(), settings.weights("weight"));
+    assert!(error.unwrap_err().to_string().contains("row 0, column 'weight': this is no weight"));
+}
+
+#[test]
 fn scores_of_all_parts() {
     let device = Device::cpu();
     let table = penguins();

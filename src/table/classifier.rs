@@ -54,8 +54,7 @@ impl Classifier {
             return Err(Error::input("fit", detail));
         }
         let columns = Preprocessor::fit(table, target, &settings)?;
-        let inputs = columns.apply(table, Unknown::Refuse)?;
-        let data = Dataset::new(inputs, columns.input_cols(), targets, 1)?;
+        let data = columns.dataset(table, targets, settings.weights.as_ref())?;
         let (predictor, histories) = train(device, &data, Some(classes.len()), &settings)?;
         Ok(Self(Fitted {
             target: table.names()[target].clone(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::columns::{Column, Treatment};
 use super::settings::Settings;
-use crate::data::{Field, Table};
+use crate::data::{self, Dataset, Field, Table};
 use crate::error::{Error, Result};
 
 /// What a category that was not among those learnt from becomes.
@@ -27,11 +27,14 @@ pub(super) struct Preprocessor {
 impl Preprocessor {
     /// Tells the columns apart. `target` is the one to predict.
     pub(super) fn fit(table: &Table, target: usize, settings: &Settings) -> Result<Self> {
-        let found = |columns: &[crate::data::Column]| columns.iter().map(|c| table.find(c)).collect::<Result<Vec<_>>>();
+        let found = |columns: &[data::Column]| columns.iter().map(|c| table.find(c)).collect::<Result<Vec<_>>>();
         let (ignored, categories) = (found(&settings.ignored)?, found(&settings.categories)?);
+        let weights = settings.weights.as_ref().map(|column| table.find(column)).transpose()?;
         let mut columns = Vec::new();
         for (i, name) in table.names().iter().enumerate().filter(|(i, _)| *i != target) {
-            let treatment = if ignored.contains(&i) {
+            let treatment = if Some(i) == weights {
+                Treatment::LeftOut { why: "the weights of the rows".into() }
+            } else if ignored.contains(&i) {
                 Treatment::LeftOut { why: "ignored".into() }
             } else {
                 Treatment::fit(table, i, categories.contains(&i), settings)?
@@ -49,6 +52,18 @@ impl Preprocessor {
             return Err(Error::input("fit", detail));
         }
         Ok(fitted)
+    }
+
+    /// What the network is trained on: the table's inputs with these targets, and the rows' weights if a column has them.
+    pub(super) fn dataset(&self, table: &Table, targets: Vec<f32>, weights: Option<&data::Column>) -> Result<Dataset> {
+        let data = Dataset::new(self.apply(table, Unknown::Refuse)?, self.input_cols(), targets, 1)?;
+        let Some(column) = weights else { return Ok(data) };
+        let column = table.find(column)?;
+        let weight = |row| match table.number(column, row) {
+            Field::Number(weight) if weight >= 0.0 => Ok(weight as f32),
+            _ => Err(table.error_in(row, column, "this is no weight; give numbers from 0, or remove the row")),
+        };
+        data.with_weights((0..table.len()).map(weight).collect::<Result<_>>()?)
     }
 
     /// How many inputs the columns make.

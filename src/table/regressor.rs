@@ -62,9 +62,8 @@ impl Regressor {
             return Err(Error::input("fit", detail));
         }
         let columns = Preprocessor::fit(table, target, &settings)?;
-        let inputs = columns.apply(table, Unknown::Refuse)?;
         let targets = values.iter().map(|value| ((value - mean) / std) as f32).collect();
-        let data = Dataset::new(inputs, columns.input_cols(), targets, 1)?;
+        let data = columns.dataset(table, targets, settings.weights.as_ref())?;
         let (predictor, histories) = train(device, &data, None, &settings)?;
         Ok(Self(Fitted {
             target: table.names()[target].clone(),

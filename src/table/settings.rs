@@ -19,6 +19,7 @@ pub struct Settings {
     pub(super) target: Column,
     pub(super) ignored: Vec<Column>,
     pub(super) categories: Vec<Column>,
+    pub(super) weights: Option<Column>,
     pub(super) drops_missing_targets: bool,
     pub(super) impute: Impute,
     pub(super) min_frequency: Option<usize>,
@@ -75,6 +76,7 @@ impl Settings {
             target: target.into(),
             ignored: Vec::new(),
             categories: Vec::new(),
+            weights: None,
             drops_missing_targets: false,
             impute: Impute::Median,
             min_frequency: None,
@@ -105,6 +107,13 @@ impl Settings {
     /// These columns hold categories, though their values are numbers, or nearly each row has one of its own.
     pub fn categories(mut self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
         self.categories.extend(columns.into_iter().map(Into::into));
+        self
+    }
+
+    /// This column holds the rows' weights, from 0: a row of weight 2 counts as two in training (scikit-learn's
+    /// `sample_weight`). In scores all rows count alike.
+    pub fn weights(mut self, column: impl Into<Column>) -> Self {
+        self.weights = Some(column.into());
         self
     }
 

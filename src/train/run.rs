@@ -7,7 +7,8 @@ use rand::seq::SliceRandom;
 use super::clock::Clock;
 use super::epoch::Epoch;
 use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
-use super::pass::{Rows, Source};
+use super::metric::Samples;
+use super::pass::{Rows, Source, step_counts};
 use super::snapshot::Snapshots;
 use super::{Fit, History, Session};
 use crate::data::Dataset;
@@ -24,6 +25,8 @@ const MAX_AHEAD: usize = 1 << 20;
 pub(super) struct PendingEpoch {
     pub(super) epoch: usize,
     pub(super) losses: PendingRead,
+    /// How much each step counts in a mean, if not as much as it has rows.
+    pub(super) counts: Option<Vec<f64>>,
     pub(super) train: Option<PendingMetrics>,
     pub(super) validation: Option<PendingMetrics>,
 }
@@ -35,6 +38,8 @@ struct Running<'s, 'f> {
     fit: Fit<'f>,
     /// Its place among the sessions that began.
     number: usize,
+    /// How much each sample counts in a mean, if not all count alike.
+    counts: Option<Vec<f64>>,
     snapshots: Snapshots,
     /// Epochs and steps recorded before this call.
     already: [usize; 2],
@@ -48,13 +53,14 @@ struct Running<'s, 'f> {
 }
 
 impl<'s, 'f> Running<'s, 'f> {
-    async fn begin(session: &'s mut Session, fit: Fit<'f>, number: usize) -> Result<Self> {
+    async fn begin(session: &'s mut Session, fit: Fit<'f>, number: usize, rows: Rows<'_>) -> Result<Self> {
         let already = [session.history.epochs.len(), session.history.step_losses.len()];
         let goes_on = fit.until && fit.looks_for_best();
-        session.best = session.best.take().filter(|best| goes_on && best.monitor == fit.monitor);
+        session.best = session.best.take().filter(|best| goes_on && best.monitor == format!("{:?}", fit.monitored()));
         let slots = if session.parameters.count() <= MAX_AHEAD { 2 } else { 1 };
         Ok(Self {
             number,
+            counts: rows.counts(&*session.loss),
             snapshots: Snapshots::new(&session.parameters, &session.optimizer, slots).await?,
             already,
             last: if fit.until { fit.epochs } else { already[0].saturating_add(fit.epochs) },
@@ -91,13 +97,13 @@ impl<'s, 'f> Running<'s, 'f> {
     }
 
     /// Takes in the results of all epochs but the last one, which the device may still work on, or of that, too.
-    async fn take_in(&mut self, step_rows: &[usize], clock: &Clock) -> Result<()> {
+    async fn take_in(&mut self, step_rows: &[f64], samples: &[Samples<'_>; 2], clock: &Clock) -> Result<()> {
         let epoch = self.queued;
         let runs_ahead = self.session.parameters.count() <= MAX_AHEAD;
         let ahead = usize::from(runs_ahead && epoch < self.last && !self.fit.waits_for(epoch));
         while self.pending.len() > ahead {
             let Some(oldest) = self.pending.pop_front() else { break };
-            self.stop = self.session.take_in(oldest, step_rows, clock, &mut self.fit).await?;
+            self.stop = self.session.take_in(oldest, step_rows, samples, clock, &mut self.fit).await?;
         }
         #[cfg(feature = "safetensors")]
         if let Some((path, every)) = &self.fit.checkpoint
@@ -160,6 +166,14 @@ pub(super) async fn train(
             all
         });
     }
+    let has_metrics: Vec<bool> = fits.iter().map(|fit| !fit.metrics.is_empty()).collect();
+    let mut samples: Vec<[Samples<'_>; 2]> = Vec::new();
+    for (member, wanted) in has_metrics.iter().enumerate() {
+        let own = [rows.get(member), held_out.as_ref().and_then(|rows| rows.get(member))]
+            .map(|rows| rows.filter(|_| *wanted));
+        let [train, validation] = own.map(|rows| rows.map(Rows::samples).transpose());
+        samples.push([train?, validation?]);
+    }
     let (device, resident) = (sessions[0].device.clone(), first.resident_bytes);
     let sources = sources(&device, &rows, first.batch_size, resident, &[])?;
     let measured = self::sources(&device, &rows, chunk_rows(&device, data[0]), resident, &sources)?;
@@ -175,15 +189,16 @@ pub(super) async fn train(
         let sessions: Vec<&Session> = sessions.iter().map(|session| &**session).collect();
         (
             Epoch::new(&sessions, sources, first)?,
-            Evaluation::new(&sessions, measured)?,
-            held_out.map(|sources| Evaluation::new(&sessions, sources)).transpose()?,
+            Evaluation::new(&sessions, measured, &has_metrics)?,
+            held_out.map(|sources| Evaluation::new(&sessions, sources, &has_metrics)).transpose()?,
         )
     };
     let (steps_per_submit, evaluates_train) = (first.steps_per_submit, first.evaluates_train);
+    let step_rows: Vec<f64> = plan.pass.step_rows.iter().map(|rows| *rows as f64).collect();
     let mut results: Vec<Option<Result<History>>> = fits.iter().map(|_| None).collect();
     let mut running = Vec::new();
     for (number, (session, fit)) in sessions.into_iter().zip(fits).enumerate() {
-        running.push(Running::begin(session, fit, number).await?);
+        running.push(Running::begin(session, fit, number, rows[number]).await?);
     }
     loop {
         // Who is done, or has failed, leaves.
@@ -220,14 +235,15 @@ pub(super) async fn train(
             }
         }
         let (mut train, mut held_out) = (train.into_iter(), held_out.into_iter());
-        for (member, losses) in running.iter_mut().zip(losses) {
+        for ((member, losses), order) in running.iter_mut().zip(losses).zip(&orders) {
             let (train, validation) = (train.next(), held_out.next());
             let (epoch, measures) = (member.queued, member.measures());
             let [train, validation] = [train, validation].map(|pending| pending.filter(|_| measures));
-            member.pending.push_back(PendingEpoch { epoch, losses, train, validation });
+            let counts = member.counts.as_ref().map(|counts| step_counts(counts, order, &plan.pass.step_rows));
+            member.pending.push_back(PendingEpoch { epoch, losses, counts, train, validation });
         }
         for member in &mut running {
-            if let Err(error) = member.take_in(&plan.pass.step_rows, &clock).await {
+            if let Err(error) = member.take_in(&step_rows, &samples[member.number], &clock).await {
                 results[member.number] = Some(Err(error));
             }
         }
