@@ -171,7 +171,7 @@ fn rows_that_do_not_fit_the_model_say_why() {
     let other = reversed.iter().try_fold(Table::new(), |table, name| table.with_column(name, values(name))).unwrap();
     let other = other.with_column("more", vec![1.0]).unwrap();
     let both = [row("Dream", "40"), other].map(|row| lenient.predict_proba(&row).unwrap());
-    assert_same_bits(&both[0], &both[1], "rows in another order");
+    assert_same_bits("columns in another order", &both[0], &both[1]);
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn the_same_seed_gives_the_same_bits() {
         let settings = Settings::new("species").epochs(3).seed(seed);
         Classifier::fit(&Device::cpu(), &table, settings).unwrap().predict_proba(&table).unwrap()
     };
-    assert_same_bits(&fit(1), &fit(1), "twice");
+    assert_same_bits("twice", &fit(1), &fit(1));
     assert_ne!(fit(1), fit(2));
 }
 
@@ -268,7 +268,7 @@ fn a_file_holds_all_that_predictions_need() {
     let classifier = Classifier::fit(&device, &table, quick("species").members(3)).unwrap();
     classifier.save(&classes).unwrap();
     let loaded = Classifier::load(&device, &classes).unwrap();
-    assert_same_bits(&loaded.predict_proba(&table).unwrap(), &classifier.predict_proba(&table).unwrap(), "loaded");
+    assert_same_bits("loaded", &loaded.predict_proba(&table).unwrap(), &classifier.predict_proba(&table).unwrap());
     assert_eq!((loaded.summary(), loaded.classes()), (classifier.summary(), classifier.classes()));
     let bytes = std::fs::read(&classes).unwrap();
     let embedded = Classifier::from_bytes(&device, &bytes).unwrap();

@@ -10,7 +10,7 @@ mod resample;
 mod standardize;
 mod weights;
 
-#[cfg(feature = "csv")]
+#[cfg(feature = "table")]
 pub(crate) use csv::Field;
 #[cfg(feature = "csv")]
 pub use csv::{Cells, Column, Csv, Missing, Table};

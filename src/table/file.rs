@@ -21,7 +21,7 @@ const VERSION: u64 = 1;
 impl Fitted {
     pub(super) fn save(&self, path: &Path) -> Result<()> {
         let parameters = self.predictor.parameters();
-        let mut contents = parameters.device().block_on("save", "Predictor::predict_async", parameters.contents())?;
+        let mut contents = parameters.device().block_on("save", "Session::save_checkpoint", parameters.contents())?;
         contents.push_text(TABLE, self.to_json());
         contents.write(path)
     }

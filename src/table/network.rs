@@ -84,7 +84,10 @@ pub(super) fn train(
                 sound.push(member.into_model());
                 histories.push(history);
             }
-            Err(error) => failure = Some(error),
+            Err(error) => {
+                log::warn!("a network of several is left out: {error}");
+                failure = Some(error);
+            }
         }
     }
     if let (true, Some(error)) = (sound.is_empty(), failure) {

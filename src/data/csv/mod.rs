@@ -8,6 +8,8 @@ mod number;
 mod read_table;
 mod source;
 mod table;
+#[cfg(feature = "table")]
+mod values;
 
 use std::io::Read;
 use std::path::Path;
@@ -15,6 +17,7 @@ use std::path::Path;
 pub use self::cells::Cells;
 use self::columns::{Columns, Values};
 use self::lines::{Delimiter, Fault, Row, Rows};
+#[cfg(feature = "table")]
 pub(crate) use self::number::Field;
 use self::number::Format;
 use self::source::Source;

@@ -114,6 +114,7 @@ impl Format {
     }
 
     /// Whether the field is a number that is written in another way than this one, an amount of money or a percentage.
+    #[cfg(feature = "table")]
     pub(super) fn is_nearly_number(&self, field: &str) -> bool {
         let as_if = |decimal, thousands| Self { decimal, thousands, missing: Vec::new() }.number(field).is_some();
         let bare = field.trim_start_matches(['$', '€', '£', '¥']).trim_end_matches(['%', '$', '€', '£', '¥']).trim();
