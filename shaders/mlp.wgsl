@@ -26,16 +26,8 @@ struct Params {
     last_slot: u32,             // of a member's losses: step s writes number min(s, last_slot)
     last_rate: u32,             // of a member's rates: step s takes row min(s, last_rate)
     len: u32,                   // of a member's values
-    rate_factor: f32,           // these and the next as in optim.wgsl
-    decay: f32,
-    decoupled_decay: f32,
-    shrink: f32,
-    clip_value: f32,
-    momentum: f32,
-    nesterov: u32,
-    beta1: f32,
-    beta2: f32,
-    epsilon: f32,
+    data_len: u32,              // of a member's data, if each has its own
+    own_cells: u32,             // of a member's scratch
     functions: u32,             // compiled in: the functions that end layers, eight bits each
     how: u32,                   // compiled in: see `Params::how` in src/ops/mlp.rs
     lanes: u32,                 // compiled in
@@ -68,6 +60,10 @@ override from_input: u32 = 0u;  // a bit for each: its derivative is computed fr
 
 // Which of the networks this workgroup trains.
 var<private> member: u32;
+// Where the member's data begins.
+var<private> data_at: u32;
+// The constants of the member's updates.
+var<private> update: Update;
 // The member's row of rates in this step, and what is left of a value after its decay.
 var<private> rate: vec4f;
 var<private> kept: f32;
@@ -84,14 +80,17 @@ fn meet() {
 fn train(here: Place) {
     let lane = here.lane;
     member = here.group.x;
+    // Data as long as one member's is that of all.
+    data_at = select(0u, member * params.data_len, arrayLength(&data) > params.data_len);
+    update = own_update();
     clear(lane);
     meet();
     load_values(lane);
     storageBarrier();
     for (var step = now.step; step <= last.step; step++) {
         rate = rates[member * (params.last_rate + 1u) + min(step, params.last_rate)];
-        rate.x *= params.rate_factor;
-        kept = 1.0 - rate.x * params.decoupled_decay - params.shrink;
+        rate.x *= update.rate_factor;
+        kept = 1.0 - rate.x * update.decoupled_decay - update.shrink;
         let first = step * params.stride % params.entries;
         gather_inputs(lane, first);
         meet();

@@ -9,14 +9,14 @@ fn four_rows(first: u32, row: u32) -> vec4u {
 
 fn gather_inputs(lane: u32, first: u32) {
     for (var i = lane; i < params.inputs * blocks; i += lanes) {
-        let at = four_rows(first, i % blocks * 4u) * params.inputs + i / blocks;
+        let at = data_at + four_rows(first, i % blocks * 4u) * params.inputs + i / blocks;
         set_cell(params.inputs_at + i, vec4f(data[at.x], data[at.y], data[at.z], data[at.w]));
     }
 }
 
 // A column of the targets of four rows.
 fn four_targets(rows: vec4u, col: u32) -> vec4f {
-    let at = params.targets_at + rows * params.target_cols + col;
+    let at = data_at + params.targets_at + rows * params.target_cols + col;
     return vec4f(data[at.x], data[at.y], data[at.z], data[at.w]);
 }
 

@@ -63,6 +63,12 @@ pub trait Loss: Send + Sync {
     /// How the loss is reduced over samples: whether the loss of a dataset is the sum or the mean over its parts.
     fn reduction(&self) -> Reduction;
 
+    /// How much a sample with this target counts in a mean, besides its own weight: 1, unless classes have weights or are
+    /// ignored. It says how the means of mini-batches make that of an epoch.
+    fn target_weight(&self, _target: &[f32]) -> f32 {
+        1.0
+    }
+
     /// How a prediction is read as a class: accuracy, monitors and early stopping use it. By default it is
     /// [`Decision::Regression`]: predictions are numbers, none of which is right or wrong, and there is no accuracy.
     fn decision(&self) -> Decision {

@@ -5,7 +5,7 @@ mod operation;
 use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::ops::{GROUP, expect_shape, grid, put, size};
-pub(crate) use operation::{AddTo, Flat};
+pub(crate) use operation::{AddTo, Flat, SliceCols};
 
 params! {
     struct Params {

@@ -18,6 +18,8 @@ pub(crate) use recognise::recognise;
 pub const MAX_LAYERS: usize = 8;
 /// The most different functions that end its layers.
 const MAX_FUNCTIONS: usize = 3;
+/// Cells of a member's scratch that hold the constants of its updates.
+const UPDATE_CELLS: usize = 3;
 /// The number of no function.
 const NO_FUNCTION: u32 = 15;
 
@@ -181,16 +183,8 @@ params! {
         last_slot: u32,
         last_rate: u32,
         len: u32,
-        rate_factor: f32,
-        decay: f32,
-        decoupled_decay: f32,
-        shrink: f32,
-        clip_value: f32,
-        momentum: f32,
-        nesterov: u32,
-        beta1: f32,
-        beta2: f32,
-        epsilon: f32,
+        data_len: u32,
+        own_cells: u32,
         functions: u32,
         how: u32,
         lanes: u32,
@@ -208,23 +202,32 @@ struct How {
     rule: u32,
     /// 3 bits.
     loss: u32,
+    /// 1 bit: whether gradients are clamped.
+    clips: u32,
     /// The rest.
     blocks: u32,
 }
 
 impl How {
     fn pack(self) -> u32 {
-        self.placement | self.high << 2 | self.rule << 4 | self.loss << 6 | self.blocks << 9
+        self.placement | self.high << 2 | self.rule << 4 | self.loss << 6 | self.clips << 9 | self.blocks << 10
     }
 
     fn unpack(how: u32) -> Self {
-        Self { placement: how & 3, high: how >> 2 & 3, rule: how >> 4 & 3, loss: how >> 6 & 7, blocks: how >> 9 }
+        Self {
+            placement: how & 3,
+            high: how >> 2 & 3,
+            rule: how >> 4 & 3,
+            loss: how >> 6 & 7,
+            clips: how >> 9 & 1,
+            blocks: how >> 10,
+        }
     }
 }
 
 fn constants(params: &[u8]) -> Constants {
     let params: Params = bytemuck::pod_read_unaligned(params);
-    let How { placement, high, rule, loss, blocks } = How::unpack(params.how);
+    let How { placement, high, rule, loss, clips, blocks } = How::unpack(params.how);
     let functions = [0, 1, 2].map(|i| params.functions >> (8 * i) & 15);
     let from_input: u32 = (0..3).map(|i| (params.functions >> (8 * i + 7) & 1) << i).sum();
     let memory = match placement {
@@ -241,7 +244,7 @@ fn constants(params: &[u8]) -> Constants {
         ("memory", memory),
         ("states", states),
         ("rule", rule),
-        ("clips", u32::from(params.clip_value < f32::INFINITY)),
+        ("clips", clips),
         ("loss", loss),
         ("function0", functions[0]),
         ("function1", functions[1]),
@@ -254,11 +257,12 @@ fn constants(params: &[u8]) -> Constants {
 
 const SHADER: Shader = shader!(
     ["common/grid", "common/step", "common/lanes", "common/numbers", "common/class", "common/elementary", "common/activation", "common/error", "mlp", "mlp/cells", "mlp/batch", "mlp/tiles", "mlp/rules"],
-    shared: [GROUP = crate::ops::GROUP]
+    shared: [GROUP = crate::ops::GROUP, UPDATE_CELLS]
 );
 
 pub(crate) static TRAIN: Kernel = Kernel {
     runs_steps: true,
+    stacks: true,
     ..kernel!("mlp", "train", SHADER, [8, 1, 1], Params, inputs: 3, outputs: 5, step: true, train_reference, constants)
 };
 
@@ -311,15 +315,36 @@ pub fn train(recording: &mut Recording, chain: &Chain, run: Run<'_>) -> Result<(
     let plan = Plan::new(chain, members, recording.device().capabilities())?;
     let data = check(chain, &run, members)?;
     let device = recording.device().clone();
-    let scratch_cells = plan.scratch_cells(chain) * members;
-    let scratch = (scratch_cells > 0).then(|| Tensor::zeros(&device, scratch_cells, 4)).transpose()?;
+    let own = 4 * plan.scratch_cells(chain);
+    let scratch = Tensor::zeros(&device, 1, members * own)?;
+    for member in 0..members {
+        scratch.view(member * own, 1, 4 * UPDATE_CELLS)?.write(&own_update(&chain.update))?;
+    }
     let params = plan.params(chain, &run, members);
-    // A rule with state has scratch, too.
-    let outputs: Vec<_> = [run.values, run.losses].into_iter().chain(&scratch).chain(run.state).collect();
+    let outputs: Vec<_> = [run.values, run.losses, &scratch].into_iter().chain(run.state).collect();
     let inputs = [&data, run.order, run.rates];
     recording.push(&TRAIN, [size(members), 1], params, &inputs, &outputs, plan.work)?;
     recording.let_run(plan.steps);
     Ok(())
+}
+
+/// The constants as the kernel reads them. They lie in each member's scratch, as each may have its own.
+fn own_update(update: &Update) -> [f32; 4 * UPDATE_CELLS] {
+    let &Update {
+        rate_factor,
+        decay,
+        decoupled_decay,
+        shrink,
+        clip_value,
+        momentum,
+        nesterov,
+        beta1,
+        beta2,
+        epsilon,
+        ..
+    } = update;
+    let nesterov = if nesterov > 0 { 1.0 } else { 0.0 };
+    [rate_factor, decay, decoupled_decay, shrink, clip_value, momentum, nesterov, beta1, beta2, epsilon, 0.0, 0.0]
 }
 
 /// The data as one tensor, if all shapes fit.

@@ -70,9 +70,9 @@ impl Session {
     /// wanted of it.
     fn step_graph(&self, source: &Source<'_>, rows: usize, losses: &Tensor) -> Result<(Graph, Vec<Var>)> {
         let mut graph = Graph::new(&self.device).seed(crate::random::fold(self.seed)).with_clock(&self.clock)?;
-        let [x, t] = source.gather(&mut graph, rows)?;
-        let y = self.model.forward(&mut graph, x)?;
-        let loss = self.loss.forward(&mut graph, y, t)?;
+        let batch = source.gather(&mut graph, rows)?;
+        let y = self.model.forward(&mut graph, batch.x)?;
+        let loss = batch.loss(&mut graph, &*self.loss, y)?;
         let losses = graph.input(losses)?;
         let mut wanted = vec![graph.call1(IntoHistory, &[losses, loss])?];
         wanted.extend(self.optimizer.train(&mut graph, loss)?);

@@ -1,7 +1,7 @@
 //! The loss and accuracy of a model on a dataset, measured on the device, in chunks.
 
 use super::history::combine;
-use super::pass::{Pass, Rows, Source, retain};
+use super::pass::{Pass, Rows, Source, device_target_cols, retain, step_counts};
 use super::{Metrics, Session};
 use crate::data::Dataset;
 use crate::device::{ALIGNMENT, Device, PendingRead, Tensor};
@@ -19,7 +19,7 @@ const CHUNK_ROWS: usize = 4096;
 /// Samples of this data that go through the model at once: sums follow from it, so it depends on nothing but the
 /// shapes and the device.
 pub(super) fn chunk_rows(device: &Device, data: &Dataset) -> usize {
-    let row_bytes = 4 * data.input_cols().max(data.target_cols()) as u64;
+    let row_bytes = 4 * data.input_cols().max(device_target_cols(data)) as u64;
     ((device.capabilities().max_tensor_bytes / row_bytes) as usize).clamp(1, CHUNK_ROWS)
 }
 
@@ -34,16 +34,18 @@ struct Measured {
     /// The loss of each chunk, then the right answers of each chunk.
     results: Tensor,
     reduction: Reduction,
-    /// How many answers a sample has.
-    answers: usize,
+    /// How much each chunk counts in a mean.
+    counts: Vec<f64>,
+    /// How many answers there are, each with its sample's weight.
+    answers: f64,
 }
 
 /// Measurements on their way back from the device.
 pub(super) struct PendingMetrics {
     results: PendingRead,
-    chunk_rows: Vec<usize>,
     reduction: Reduction,
-    answers: usize,
+    counts: Vec<f64>,
+    answers: f64,
 }
 
 /// Where the counts begin in `results`.
@@ -55,11 +57,16 @@ impl<'a> Evaluation<'a> {
     /// Of each session's model, on data in steps of [`chunk_rows`].
     pub(super) fn new(sessions: &[&Session], sources: Vec<Source<'a>>) -> Result<Self> {
         let measured = |(session, source): (&&Session, &Source<'_>)| {
-            let chunks = source.steps(false).len();
+            let (rows, steps) = (source.rows(), source.steps(false));
+            let answers = session.loss.decision().answers(source.data().target_cols());
             Ok(Measured {
-                results: Tensor::zeros(source.device(), 1, counts_start(chunks) + chunks)?,
+                results: Tensor::zeros(source.device(), 1, counts_start(steps.len()) + steps.len())?,
                 reduction: session.loss.reduction(),
-                answers: session.loss.decision().answers(source.data().target_cols()),
+                counts: match rows.counts(&*session.loss) {
+                    None => steps.iter().map(|rows| *rows as f64).collect(),
+                    Some(counts) => step_counts(&counts, &rows.numbers(), &steps),
+                },
+                answers: answers as f64 * rows.total_weight(),
             })
         };
         let measured = sessions.iter().zip(&sources).map(measured).collect::<Result<Vec<_>>>()?;
@@ -69,14 +76,15 @@ impl<'a> Evaluation<'a> {
             let losses = results.view(0, 1, chunks)?;
             let counts = results.view(counts_start(chunks), 1, chunks)?;
             let mut graph = Graph::for_evaluation(&session.device);
-            let [x, t] = source.gather(&mut graph, rows)?;
-            let prediction = session.model.forward(&mut graph, x)?;
-            let loss = session.loss.forward(&mut graph, prediction, t)?;
+            let batch = source.gather(&mut graph, rows)?;
+            let prediction = session.model.forward(&mut graph, batch.x)?;
+            let loss = batch.loss(&mut graph, &*session.loss, prediction)?;
             let losses = graph.input(&losses)?;
             let mut wanted = vec![graph.call1(IntoHistory, &[losses, loss])?];
             if let Some(count) = count_right(session.loss.decision()) {
                 let counts = graph.input(&counts)?;
-                wanted.push(graph.call1(count, &[counts, prediction, t])?);
+                let operands: Vec<_> = [counts, prediction, batch.t].into_iter().chain(batch.weights).collect();
+                wanted.push(graph.call1(count, &operands)?);
             }
             Ok(lower(&graph, &wanted)?.into_recording())
         })?;
@@ -94,8 +102,8 @@ impl<'a> Evaluation<'a> {
         let pending = |measured: &Measured| {
             Ok(PendingMetrics {
                 results: measured.results.read_async()?,
-                chunk_rows: self.pass.step_rows.clone(),
                 reduction: measured.reduction,
+                counts: measured.counts.clone(),
                 answers: measured.answers,
             })
         };
@@ -119,6 +127,7 @@ impl Session {
     /// See [`Trainer::evaluate`](crate::Trainer::evaluate).
     pub async fn evaluate(&self, data: &Dataset) -> Result<Metrics> {
         self.loss.check_targets(data, self.output_cols(data)?)?;
+        data.check_weights("evaluate")?;
         let source = Source::new(&self.device, Rows::all(data), chunk_rows(&self.device, data), u64::MAX)?;
         let [pending] = <[_; 1]>::try_from(Evaluation::new(&[self], vec![source])?.start().await?)
             .map_err(|_| Error::input("evaluate", "other than one model was measured"))?;
@@ -129,12 +138,12 @@ impl Session {
 impl PendingMetrics {
     pub(super) async fn metrics(self) -> Result<Metrics> {
         let results = self.results.await?;
-        let (losses, counts) = results.split_at(counts_start(self.chunk_rows.len()));
-        let answers = self.answers * self.chunk_rows.iter().sum::<usize>();
-        let right: f64 = counts.iter().map(|count| f64::from(*count)).sum();
+        let (losses, right) = results.split_at(counts_start(self.counts.len()));
+        let right: f64 = right.iter().map(|right| f64::from(*right)).sum();
         Ok(Metrics {
-            loss: combine(self.reduction, &losses[..self.chunk_rows.len()], &self.chunk_rows) as f32,
-            accuracy: (answers > 0).then(|| (right / answers as f64) as f32),
+            loss: combine(self.reduction, &losses[..self.counts.len()], &self.counts) as f32,
+            // The device's sums of weights are rounded: not to more than all of them.
+            accuracy: (self.answers > 0.0).then(|| (right / self.answers).min(1.0) as f32),
         })
     }
 }

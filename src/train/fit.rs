@@ -4,6 +4,7 @@ use std::fmt;
 #[cfg(feature = "safetensors")]
 use std::path::PathBuf;
 
+use super::pass::Rows;
 use super::{EarlyStopping, EpochRecord, Monitor, StepPath};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -18,6 +19,12 @@ type Controller<'a> = Box<dyn FnMut(&EpochRecord) -> Control + Send + 'a>;
 ///
 /// On a GPU an epoch's results come back while the next one runs. If something depends on them ([`Fit::control`],
 /// [`Fit::early_stopping`], `Fit::checkpoint_best`), the next epoch waits, which costs time on small datasets.
+///
+/// Samples with weights ([`Dataset::with_weights`]) count so in the loss of each mini-batch, in that of the epoch and in all
+/// measurements: a mean is the sum of weight * loss divided by the sum of the weights, as in PyTorch's
+/// `CrossEntropyLoss(weight)` and scikit-learn's `sample_weight`. So a sample of weight 2 counts as two in its mini-batch, one of
+/// weight 0 not at all, and weights that are all alike count as none (up to rounding). Mini-batches take steps of the same
+/// length, whatever the sum of their weights is; with [`Reduction::Sum`](crate::nn::Reduction::Sum) it matters.
 pub struct Fit<'a> {
     pub(super) epochs: usize,
     /// Whether `epochs` includes those that the trainer has already completed.
@@ -153,7 +160,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Keeps a dataset on the device if it has at most `bytes` (4 for each value of its inputs and targets) and fits;
+    /// Keeps a dataset on the device if it has at most `bytes` (4 for each value of its inputs, targets and weights) and fits;
     /// the default is to keep all that fits. Other data is uploaded in every epoch, in the epoch's order, and again
     /// for a measurement: in chunks of whole mini-batches, of `bytes` or 64 MiB, whichever is less, but at least one
     /// mini-batch (in a measurement, 4096 samples). The results are the same bits either way.
@@ -260,6 +267,11 @@ impl<'a> Fit<'a> {
                 return Err(Error::input("fit", format!("{name} has no rows; give at least one")));
             }
         }
+        let held_out = self.validation.map(|data| (data, &None)).into_iter();
+        let held_out = held_out.chain(self.validation_rows.is_some().then_some((train, &self.validation_rows)));
+        for (data, rows) in std::iter::once((train, &self.rows)).chain(held_out) {
+            Rows { data, chosen: rows.as_deref() }.check_weights()?;
+        }
         if self.validation.is_some() && self.validation_rows.is_some() {
             let detail = "validation data and validation_rows: give one of both";
             return Err(Error::input("fit", detail));
@@ -319,7 +331,7 @@ impl<'a> Fit<'a> {
     pub(super) fn runs_beside(&self, other: &Self) -> bool {
         let shape = |fit: &Self| {
             let lens = [&fit.rows, &fit.validation_rows].map(|rows| rows.as_ref().map(Vec::len));
-            let validation = fit.validation.map(|data| (data.len(), data.input_cols(), data.target_cols()));
+            let validation = fit.validation.map(|data| (data.shape(), data.weights().is_some()));
             let options =
                 (fit.drop_last, fit.evaluates, fit.evaluate_every, fit.resident_bytes, fit.steps_per_submit, fit.path);
             (fit.batch_size, lens, validation, options)

@@ -107,13 +107,15 @@ impl History {
     }
 }
 
-/// The loss of a whole from those of its parts, which have these numbers of rows.
-pub(super) fn combine(reduction: Reduction, losses: &[f32], rows: &[usize]) -> f64 {
+/// The loss of a whole from those of its parts, which count so much: their numbers of rows, or sums of weights.
+pub(super) fn combine(reduction: Reduction, losses: &[f32], counts: &[f64]) -> f64 {
     let losses = losses.iter().map(|loss| f64::from(*loss));
     match reduction {
         Reduction::Mean | Reduction::SampleMean => {
-            let weighted: f64 = losses.zip(rows).map(|(loss, rows)| loss * *rows as f64).sum();
-            weighted / rows.iter().sum::<usize>() as f64
+            let total: f64 = counts.iter().sum();
+            let sum: f64 = losses.zip(counts).map(|(loss, count)| loss * count).sum();
+            // Where nothing counts, nothing is lost.
+            if total > 0.0 { sum / total } else { 0.0 }
         }
         _ => losses.sum(),
     }

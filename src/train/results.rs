@@ -12,7 +12,7 @@ impl Session {
     pub(super) async fn take_in(
         &mut self,
         pending: PendingEpoch,
-        step_rows: &[usize],
+        step_counts: &[f64],
         clock: &Clock,
         fit: &mut Fit<'_>,
     ) -> Result<bool> {
@@ -40,7 +40,7 @@ impl Session {
         let record = EpochRecord {
             epoch: pending.epoch,
             steps: losses.len(),
-            loss: combine(self.loss.reduction(), &losses, step_rows) as f32,
+            loss: combine(self.loss.reduction(), &losses, pending.counts.as_deref().unwrap_or(step_counts)) as f32,
             train,
             validation,
             seconds: clock.seconds(),

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use super::clock::Clock;
 use super::epoch::Epoch;
 use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
-use super::pass::{Rows, Source};
+use super::pass::{Rows, Source, step_counts};
 use super::snapshot::Snapshots;
 use super::{Fit, History, Session};
 use crate::data::Dataset;
@@ -24,6 +24,8 @@ const MAX_AHEAD: usize = 1 << 20;
 pub(super) struct PendingEpoch {
     pub(super) epoch: usize,
     pub(super) losses: PendingRead,
+    /// How much each step counts in a mean, if not as much as it has rows.
+    pub(super) counts: Option<Vec<f64>>,
     pub(super) train: Option<PendingMetrics>,
     pub(super) validation: Option<PendingMetrics>,
 }
@@ -35,6 +37,8 @@ struct Running<'s, 'f> {
     fit: Fit<'f>,
     /// Its place among the sessions that began.
     number: usize,
+    /// How much each sample counts in a mean, if not all count alike.
+    counts: Option<Vec<f64>>,
     snapshots: Snapshots,
     /// Epochs and steps recorded before this call.
     already: [usize; 2],
@@ -48,13 +52,14 @@ struct Running<'s, 'f> {
 }
 
 impl<'s, 'f> Running<'s, 'f> {
-    async fn begin(session: &'s mut Session, fit: Fit<'f>, number: usize) -> Result<Self> {
+    async fn begin(session: &'s mut Session, fit: Fit<'f>, number: usize, rows: Rows<'_>) -> Result<Self> {
         let already = [session.history.epochs.len(), session.history.step_losses.len()];
         let goes_on = fit.until && fit.looks_for_best();
         session.best = session.best.take().filter(|best| goes_on && best.monitor == fit.monitor);
         let slots = if session.parameters.count() <= MAX_AHEAD { 2 } else { 1 };
         Ok(Self {
             number,
+            counts: rows.counts(&*session.loss),
             snapshots: Snapshots::new(&session.parameters, &session.optimizer, slots).await?,
             already,
             last: if fit.until { fit.epochs } else { already[0].saturating_add(fit.epochs) },
@@ -91,7 +96,7 @@ impl<'s, 'f> Running<'s, 'f> {
     }
 
     /// Takes in the results of all epochs but the last one, which the device may still work on, or of that, too.
-    async fn take_in(&mut self, step_rows: &[usize], clock: &Clock) -> Result<()> {
+    async fn take_in(&mut self, step_rows: &[f64], clock: &Clock) -> Result<()> {
         let epoch = self.queued;
         let runs_ahead = self.session.parameters.count() <= MAX_AHEAD;
         let ahead = usize::from(runs_ahead && epoch < self.last && !self.fit.waits_for(epoch));
@@ -180,10 +185,11 @@ pub(super) async fn train(
         )
     };
     let steps_per_submit = first.steps_per_submit;
+    let step_rows: Vec<f64> = plan.pass.step_rows.iter().map(|rows| *rows as f64).collect();
     let mut results: Vec<Option<Result<History>>> = fits.iter().map(|_| None).collect();
     let mut running = Vec::new();
     for (number, (session, fit)) in sessions.into_iter().zip(fits).enumerate() {
-        running.push(Running::begin(session, fit, number).await?);
+        running.push(Running::begin(session, fit, number, rows[number]).await?);
     }
     loop {
         // Who is done, or has failed, leaves.
@@ -218,14 +224,15 @@ pub(super) async fn train(
             }
         }
         let (mut train, mut held_out) = (train.into_iter(), held_out.into_iter());
-        for (member, losses) in running.iter_mut().zip(losses) {
+        for ((member, losses), order) in running.iter_mut().zip(losses).zip(&orders) {
             let (train, validation) = (train.next(), held_out.next());
             let (epoch, measures) = (member.queued, member.measures());
             let [train, validation] = [train, validation].map(|pending| pending.filter(|_| measures));
-            member.pending.push_back(PendingEpoch { epoch, losses, train, validation });
+            let counts = member.counts.as_ref().map(|counts| step_counts(counts, order, &plan.pass.step_rows));
+            member.pending.push_back(PendingEpoch { epoch, losses, counts, train, validation });
         }
         for member in &mut running {
-            if let Err(error) = member.take_in(&plan.pass.step_rows, &clock).await {
+            if let Err(error) = member.take_in(&step_rows, &clock).await {
                 results[member.number] = Some(Err(error));
             }
         }

@@ -5,7 +5,7 @@ use crate::device::{Kernel, Recording, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Program, Source, Var};
 use crate::ops::activation::{Apply, Slope};
-use crate::ops::copy::Flat;
+use crate::ops::copy::{Flat, SliceCols};
 use crate::ops::gather::Gather;
 use crate::ops::matmul::Product;
 use crate::ops::optim::{self, Update};
@@ -78,6 +78,9 @@ pub(crate) fn recognise(graph: &Graph, wanted: &[Var]) -> Result<Found> {
     let (&[history], &[update]) = (&histories[..], &updates[..]) else {
         return no("other than one loss and one update: parameters in groups, shared, or frozen ones");
     };
+    if program.nodes().iter().any(|node| takes_weights(program, node)) {
+        return no("samples with weights");
+    }
     let (losses, loss) = (given(program, history.inputs[0])?, history.inputs[1]);
     let loss_node = writer(program, loss).ok_or_else(|| other("a loss that is not computed"))?;
     let (kind, scale) = match (loss::called(loss_node), cross_entropy::called(loss_node)) {
@@ -140,6 +143,13 @@ fn other(what: &str) -> Error {
 
 fn no<T>(what: &str) -> Result<T> {
     Err(other(what))
+}
+
+/// Whether a call takes apart what a mini-batch has behind its targets.
+fn takes_weights(program: &Program<'_>, node: &Node) -> bool {
+    node.is::<SliceCols>().is_some()
+        && writer(program, node.inputs[0])
+            .is_some_and(|batch| batch.is::<Gather>().is_some() && batch.outputs.get(1) == Some(&node.inputs[0]))
 }
 
 fn writer<'p>(program: &'p Program<'_>, var: Var) -> Option<&'p Node> {
