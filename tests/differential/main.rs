@@ -9,10 +9,11 @@
 //! run on the CPU path with its parameters and data moved by as much as its rounding may come to, relatively: results may
 //! lie as far apart as those do, times four, as the worst direction is not among them, and as often as there are steps.
 //! Where a gradient is a difference of two that nearly cancel, or an input lies at a kink, this makes the bound wide; a
-//! case whose bound is a tenth of what it learns says nothing, and few may be like that.
+//! case whose bound is a tenth of what it learns, or that diverges, says nothing, and few may be like that.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at the first fault")]
 
+mod bits;
 mod case;
 #[path = "../common/mod.rs"]
 mod common;
@@ -45,14 +46,14 @@ struct Said {
 }
 
 impl Said {
-    fn add(&mut self, bound: &Bound) {
+    fn add(&mut self, bound: Option<&Bound>) {
         self.cases += 1;
-        self.nothing += usize::from(!bound.says_something());
+        self.nothing += usize::from(!bound.is_some_and(Bound::says_something));
     }
 
     fn assert(&self) {
         println!("{} cases, of which {} say nothing", self.cases, self.nothing);
-        assert!(10 * self.nothing <= self.cases, "{} of {} cases say nothing", self.nothing, self.cases);
+        assert!(5 * self.nothing <= self.cases, "{} of {} cases say nothing", self.nothing, self.cases);
     }
 }
 
@@ -61,9 +62,12 @@ fn every_path_of_the_cpu_gives_the_same() {
     let (device, mut said) = (Device::cpu(), Said::default());
     for seed in seeds() {
         let case = Case::draw(seed);
-        let layered = Outcome::of(&device, &case, Way::default()).unwrap();
+        let Some(layered) = Outcome::of(&device, &case, Way::default()) else {
+            said.add(None);
+            continue;
+        };
         let bound = Bound::new(&case, &layered, 0.0);
-        said.add(&bound);
+        said.add(Some(&bound));
         let unmerged = Outcome::of(&device, &case, Way::by(StepPath::Unmerged)).unwrap();
         bound.check("unmerged", &unmerged);
         if let Some(fused) = Outcome::of(&device, &case, Way::by(StepPath::Fused)) {
@@ -81,9 +85,12 @@ fn every_gpu_gives_what_the_cpu_gives() {
     let mut said = Said::default();
     for (seed, gpu) in seeds().zip(gpus().iter().cycle()) {
         let case = Case::draw(seed);
-        let expected = Outcome::of(&Device::cpu(), &case, Way::default()).unwrap();
+        let Some(expected) = Outcome::of(&Device::cpu(), &case, Way::default()) else {
+            said.add(None);
+            continue;
+        };
         let bound = Bound::new(&case, &expected, run::FUNCTIONS);
-        said.add(&bound);
+        said.add(Some(&bound));
         // Every adapter gets every path in turn; each compiles pipelines, so a case has one.
         let paths = [StepPath::Layered, StepPath::Fused, StepPath::Unmerged];
         let path = paths[seed as usize / gpus().len() % 3];
@@ -107,8 +114,8 @@ fn a_wrong_kernel_is_found() {
     let wrong = |fault: Fault, seed: u64| {
         let case = Case::draw(seed).plant(fault);
         let expected = Outcome::of(&Device::cpu(), &case, Way::default()).unwrap();
-        let found = Outcome::of(device, &case, Way::default()).unwrap();
-        Bound::new(&case, &expected, run::FUNCTIONS).compare(&found).is_err()
+        let bound = Bound::new(&case, &expected, run::FUNCTIONS);
+        Outcome::of(device, &case, Way::default()).is_none_or(|found| bound.compare(&found).is_err())
     };
     for fault in [Fault::Scaled, Fault::LastLeftOut, Fault::WrongIndex] {
         let cases = (0..200).position(|seed| wrong(fault, seed));

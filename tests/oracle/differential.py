@@ -70,24 +70,22 @@ def network(inputs, words):
     return torch.nn.Sequential(*layers), cols
 
 
-def quantile(prediction, target, reduction):
-    error = target - prediction
-    losses = torch.maximum(0.75 * error, -0.25 * error)
-    return losses.sum() if reduction == "sum" else losses.mean()
-
-
-def loss_of(name, prediction, target, reduction):
+def samples(name, prediction, target):
+    """The loss of each sample; an elementwise one's mean over its columns."""
     functional = torch.nn.functional
     if name.startswith("ce"):
         smoothing = 0.125 if name.endswith("smooth") else 0.0
         target = target if "onehot" in name else target.long().flatten()
-        return functional.cross_entropy(prediction, target, label_smoothing=smoothing, reduction=reduction)
-    if name == "quantile":
-        return quantile(prediction, target, reduction)
-    if name == "huber":
-        return functional.huber_loss(prediction, target, delta=0.5, reduction=reduction)
-    function = {"mse": functional.mse_loss, "mae": functional.l1_loss, "bce": functional.binary_cross_entropy_with_logits}
-    return function[name](prediction, target, reduction=reduction)
+        return functional.cross_entropy(prediction, target, label_smoothing=smoothing, reduction="none")
+    error = target - prediction
+    losses = {
+        "mse": lambda: functional.mse_loss(prediction, target, reduction="none"),
+        "mae": lambda: functional.l1_loss(prediction, target, reduction="none"),
+        "huber": lambda: functional.huber_loss(prediction, target, delta=0.5, reduction="none"),
+        "quantile": lambda: torch.maximum(0.75 * error, -0.25 * error),
+        "bce": lambda: functional.binary_cross_entropy_with_logits(prediction, target, reduction="none"),
+    }
+    return losses[name]().mean(dim=1)
 
 
 def train(line):
@@ -96,18 +94,13 @@ def train(line):
     model, outputs = network(inputs, case["layers"])
     named = dict(model.named_parameters())
     with torch.no_grad():
-        count = 0
-        for name, value in model.state_dict().items():
-            if name in named:
-                cols = value.shape[-1] if value.dim() == 2 else value.numel()
-                drawn = numbers(seed, 10 + count, value.numel()).view_as(value)
-                scale = 2.0 ** -math.ceil(math.log2(math.sqrt(cols)))
-                is_scale = value.numel() == cols and name.endswith("weight")
-                value.copy_(1 + drawn / 4 if is_scale else drawn * scale)
-            if "num_batches" not in name:
-                if count == int(case["frozen"]) and name in named:
-                    named[name].requires_grad_(False)
-                count += 1
+        for count, (name, value) in enumerate(named.items()):
+            cols = value.shape[-1] if value.dim() == 2 else value.numel()
+            drawn = numbers(seed, 10 + count, value.numel()).view_as(value)
+            scale = 2.0 ** -math.ceil(math.log2(math.sqrt(cols)))
+            is_scale = value.numel() == cols and name.endswith("weight")
+            value.copy_(1 + drawn / 4 if is_scale else drawn * scale)
+            value.requires_grad_(count != int(case["frozen"]))
     x = numbers(seed, 1, rows * inputs).view(rows, inputs)
     if case["loss"].startswith("ce"):
         target = ((numbers(seed, 2, rows) + 1) * 1024).long() % outputs
@@ -115,6 +108,7 @@ def train(line):
     else:
         target = numbers(seed, 2, rows * outputs).view(rows, outputs)
         target = (target > 0).double() if case["loss"] == "bce" else target
+    weights = 1 + numbers(seed, 3, rows) if case["weights"] == "1" else torch.ones(rows)
 
     rate, decay, decoupled = (float(case[name]) for name in ("rate", "decay", "decoupled"))
     groups = [{"params": [p for name, p in named.items() if not (case["group"] == "1" and name == "0.weight")]}]
@@ -141,8 +135,12 @@ def train(line):
             if case["drop_last"] == "1" and first + batch > rows:
                 continue
             optimizer.zero_grad()
-            reduction = "sum" if case["sum"] == "1" else "mean"
-            loss = loss_of(case["loss"], model(x[first : first + batch]), target[first : first + batch], reduction)
+            rows_of = slice(first, first + batch)
+            loss = (samples(case["loss"], model(x[rows_of]), target[rows_of]) * weights[rows_of]).sum()
+            if case["sum"] == "0":
+                loss = loss / weights[rows_of].sum()
+            elif not case["loss"].startswith("ce"):
+                loss = loss * outputs
             loss.backward()
             losses.append(loss.item())
             if float(case["clip_value"]) > 0:
@@ -161,7 +159,7 @@ def train(line):
             optimizer.step()
         schedule.step()
     model.eval()
-    values = [v for name, v in model.state_dict().items() if "num_batches" not in name]
+    values = list(named.values()) + [value for name, value in model.named_buffers() if "num_batches" not in name]
     return {
         "case": line,
         "losses": [float(f"{v:.9g}") for v in losses],
