@@ -20,7 +20,7 @@ struct Params {
     entries: u32,               // of a member's order, which wraps around; at least as many as rows
     last_row: u32,              // of the data; row numbers beyond it read this one
     targets_at: u32,            // where the targets begin in the data
-    target_cols: u32,
+    target_cols: u32,           // without the weights of samples
     scale: f32,                 // of the loss
     constant: f32,                 // of Huber's error
     last_slot: u32,             // of a member's losses: step s writes number min(s, last_slot)
@@ -53,6 +53,7 @@ override states: u32 = 0u;      // numbers that the optimizer keeps for each wei
 override rule: u32 = 0u;        // 0: SGD, 1: momentum, 2: Adam, 3: RMSProp
 override clips: bool = false;
 override loss: u32 = 0u;        // 0 to 3: `error`, 4: cross-entropy
+override weighted: u32 = 0u;    // 1: behind a row's targets is its weight, 2: and the loss is divided by the sum of those
 override function0: u32 = 0u;   // the functions that end layers; 15: none
 override function1: u32 = 15u;
 override function2: u32 = 15u;
@@ -64,6 +65,8 @@ var<private> member: u32;
 var<private> data_at: u32;
 // The constants of the member's updates.
 var<private> update: Update;
+// What the loss's sum is multiplied by in this step.
+var<private> scale: f32;
 // The member's row of rates in this step, and what is left of a value after its decay.
 var<private> rate: vec4f;
 var<private> kept: f32;
@@ -93,6 +96,11 @@ fn train(here: Place) {
         kept = 1.0 - rate.x * update.decoupled_decay - update.shrink;
         let first = step * params.stride % params.entries;
         gather_inputs(lane, first);
+        scale = params.scale;
+        if weighted == 2u {
+            // Where nothing counts, the mean is 0, not NaN.
+            scale /= max(sum_lanes(lane, lanes, 1u, lane_weights(lane, first)), 1e-30);
+        }
         meet();
         for (var l = 0u; l < params.depth; l++) {
             forward_tiles(lane, layer(l));
@@ -102,7 +110,7 @@ fn train(here: Place) {
         }
         let sum = sum_lanes(lane, lanes, 1u, lane_loss(lane, layer(params.depth - 1u), first));
         if lane == 0u {
-            losses[member * (params.last_slot + 1u) + min(step, params.last_slot)] = params.scale * sum;
+            losses[member * (params.last_slot + 1u) + min(step, params.last_slot)] = scale * sum;
         }
         meet();
         for (var l = params.depth; l > 0u; l--) {

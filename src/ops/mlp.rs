@@ -46,6 +46,28 @@ impl Loss {
     }
 }
 
+/// The weights of samples, in a column behind the targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Weights {
+    /// There are none.
+    #[default]
+    None,
+    /// A sample's error counts as many times as its weight says.
+    Sum,
+    /// The same, divided by the sum of the mini-batch's weights.
+    Mean,
+}
+
+impl Weights {
+    const ALL: [Self; 3] = [Self::None, Self::Sum, Self::Mean];
+
+    /// Columns that they take.
+    fn cols(self) -> usize {
+        usize::from(self != Self::None)
+    }
+}
+
 /// An optimizer's rule: see the function of its name in [`optim`](crate::ops::optim).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -92,6 +114,8 @@ pub struct Chain {
     pub loss: Loss,
     /// What the loss's sum over a mini-batch is multiplied by.
     pub scale: f32,
+    /// How much samples count.
+    pub weights: Weights,
     /// The optimizer's rule.
     pub rule: Rule,
     /// The rule's constants. Its `clip_norm` must be 0.
@@ -204,13 +228,21 @@ struct How {
     loss: u32,
     /// 1 bit: whether gradients are clamped.
     clips: u32,
+    /// 2 bits.
+    weights: u32,
     /// The rest.
     blocks: u32,
 }
 
 impl How {
     fn pack(self) -> u32 {
-        self.placement | self.high << 2 | self.rule << 4 | self.loss << 6 | self.clips << 9 | self.blocks << 10
+        self.placement
+            | self.high << 2
+            | self.rule << 4
+            | self.loss << 6
+            | self.clips << 9
+            | self.weights << 10
+            | self.blocks << 12
     }
 
     fn unpack(how: u32) -> Self {
@@ -220,14 +252,15 @@ impl How {
             rule: how >> 4 & 3,
             loss: how >> 6 & 7,
             clips: how >> 9 & 1,
-            blocks: how >> 10,
+            weights: how >> 10 & 3,
+            blocks: how >> 12,
         }
     }
 }
 
 fn constants(params: &[u8]) -> Constants {
     let params: Params = bytemuck::pod_read_unaligned(params);
-    let How { placement, high, rule, loss, clips, blocks } = How::unpack(params.how);
+    let How { placement, high, rule, loss, clips, weights, blocks } = How::unpack(params.how);
     let functions = [0, 1, 2].map(|i| params.functions >> (8 * i) & 15);
     let from_input: u32 = (0..3).map(|i| (params.functions >> (8 * i + 7) & 1) << i).sum();
     let memory = match placement {
@@ -246,6 +279,7 @@ fn constants(params: &[u8]) -> Constants {
         ("rule", rule),
         ("clips", clips),
         ("loss", loss),
+        ("weighted", weights),
         ("function0", functions[0]),
         ("function1", functions[1]),
         ("function2", functions[2]),
@@ -275,7 +309,7 @@ fn train_reference(call: Call<'_>) {
 /// dispatch runs. Nothing else may be in the recording that is to be run for many steps at a time.
 ///
 /// ```
-/// use wgrad::ops::mlp::{Chain, Loss, Rule, Run, train};
+/// use wgrad::ops::mlp::{Chain, Loss, Rule, Run, Weights, train};
 /// use wgrad::ops::optim::Update;
 /// use wgrad::ops::{Activation, loss::Elementwise};
 /// use wgrad::{Device, Recording, Tensor};
@@ -286,6 +320,7 @@ fn train_reference(call: Call<'_>) {
 ///     layers: vec![(1, Activation::Identity)],
 ///     loss: Loss::Elementwise(Elementwise::Squared),
 ///     scale: 1.0,
+///     weights: Weights::None,
 ///     rule: Rule::Sgd,
 ///     update: Update::default(),
 ///     rows: 1,
@@ -358,8 +393,11 @@ fn check(chain: &Chain, run: &Run<'_>, members: usize) -> Result<Tensor> {
     let samples = inputs.rows();
     expect_shape(NAME, "inputs", inputs, [samples, chain.inputs], "as the first layer takes them")?;
     let outputs = chain.outputs();
-    let target_cols = if chain.loss == Loss::CrossEntropy && targets.cols() == 1 { 1 } else { outputs };
-    expect_shape(NAME, "targets", targets, [samples, target_cols], "as the last layer's outputs")?;
+    let weights = chain.weights.cols();
+    let has_classes = chain.loss == Loss::CrossEntropy && targets.cols() == 1 + weights;
+    let target_cols = if has_classes { 1 } else { outputs } + weights;
+    let why = if weights > 0 { "as the last layer's outputs, and a weight" } else { "as the last layer's outputs" };
+    expect_shape(NAME, "targets", targets, [samples, target_cols], why)?;
     let data = inputs.through(targets).ok_or_else(|| {
         Error::input(NAME, "targets that are not behind the inputs in one buffer; make both views of one tensor")
     })?;

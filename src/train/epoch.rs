@@ -1,9 +1,9 @@
 //! An epoch of mini-batches, as dispatches.
 
 use super::pass::{Pass, Rows, Source, retain};
-use super::{Fit, Session};
+use super::{Fit, Session, StepPath};
 use crate::data::Dataset;
-use crate::device::Tensor;
+use crate::device::{Recording, Tensor};
 use crate::error::Result;
 use crate::graph::{Graph, Var};
 use crate::ops::reduce::IntoHistory;
@@ -23,8 +23,7 @@ impl<'a> Epoch<'a> {
         };
         let losses = sessions.iter().zip(&sources).map(history).collect::<Result<Vec<_>>>()?;
         let pass = Pass::new(sources, fit.drop_last, |member, source, rows| {
-            let (graph, wanted) = sessions[member].step_graph(source, rows, &losses[member])?;
-            let (recording, how) = fit.path.record(&graph, &wanted)?;
+            let (recording, how) = sessions[member].record_step(source, rows, &losses[member], fit.path)?;
             log::debug!("mini-batches of {rows}: {how}");
             Ok(recording)
         })?;
@@ -62,15 +61,39 @@ impl Session {
         // Room for a single mini-batch will do.
         let source = Source::new(&self.device, Rows::all(train), fit.batch_size, 0)?;
         let losses = Tensor::zeros(&self.device, 1, source.steps(fit.drop_last).len())?;
-        let (graph, wanted) = self.step_graph(&source, fit.batch_size, &losses)?;
-        Ok(fit.path.record(&graph, &wanted)?.1)
+        Ok(self.record_step(&source, fit.batch_size, &losses, fit.path)?.1)
     }
 
-    /// One step on a mini-batch of `rows` samples: gather, forward, loss into the history, backward, update. With what is
-    /// wanted of it.
-    fn step_graph(&self, source: &Source<'_>, rows: usize, losses: &Tensor) -> Result<(Graph, Vec<Var>)> {
+    /// The dispatches of a step on `rows` samples, and how and why they came about.
+    fn record_step(
+        &self,
+        source: &Source<'_>,
+        rows: usize,
+        losses: &Tensor,
+        path: StepPath,
+    ) -> Result<(Recording, String)> {
+        let step = self.step_graph(source, rows, losses, true)?;
+        let unweighted = if source.data().weights().is_some() && self.loss.weighs_errors() {
+            let (graph, wanted) = self.step_graph(source, rows, losses, false)?;
+            Some((graph, wanted, self.loss.reduction()))
+        } else {
+            None
+        };
+        path.record(&step, unweighted)
+    }
+
+    /// One step on a mini-batch of `rows` samples, with their weights if they have some and `weighted` says so: gather,
+    /// forward, loss into the history, backward, update. With what is wanted of it.
+    fn step_graph(
+        &self,
+        source: &Source<'_>,
+        rows: usize,
+        losses: &Tensor,
+        weighted: bool,
+    ) -> Result<(Graph, Vec<Var>)> {
         let mut graph = Graph::new(&self.device).seed(crate::random::fold(self.seed)).with_clock(&self.clock)?;
-        let batch = source.gather(&mut graph, rows)?;
+        let mut batch = source.gather(&mut graph, rows)?;
+        batch.weights = batch.weights.filter(|_| weighted);
         let y = self.model.forward(&mut graph, batch.x)?;
         let loss = batch.loss(&mut graph, &*self.loss, y)?;
         let losses = graph.input(losses)?;
@@ -122,7 +145,7 @@ mod tests {
         let session = Session::new(&device, model, Mse::new(), Sgd::new(0.1), 0).unwrap();
         let source = Source::new(&device, Rows::all(&data), 32, u64::MAX).unwrap();
         let losses = Tensor::zeros(&device, 1, 2).unwrap();
-        let (graph, wanted) = session.step_graph(&source, 32, &losses).unwrap();
+        let (graph, wanted) = session.step_graph(&source, 32, &losses, true).unwrap();
         let step = |rules: &[Rule]| Lowering::default().rules(rules).lower(&graph, &wanted).unwrap();
         let (plain, merged) = (step(&[]), step(RULES));
         assert_eq!([plain.recording().len(), merged.recording().len()], [28, 14], "{plain:?}{merged:?}");

@@ -4,6 +4,7 @@ use std::fmt;
 #[cfg(feature = "safetensors")]
 use std::path::PathBuf;
 
+use super::metric::OwnMetric;
 use super::pass::Rows;
 use super::{EarlyStopping, EpochRecord, Monitor, StepPath};
 use crate::data::Dataset;
@@ -43,7 +44,9 @@ pub struct Fit<'a> {
     pub(super) path: StepPath,
     pub(super) on_epoch: Vec<OnEpoch<'a>>,
     pub(super) control: Option<Controller<'a>>,
-    pub(super) monitor: Monitor,
+    /// Given for what selects the best epoch.
+    pub(super) monitor: Option<Monitor>,
+    pub(super) metrics: Vec<OwnMetric<'a>>,
     pub(super) early_stopping: Option<EarlyStopping>,
     #[cfg(feature = "safetensors")]
     pub(super) checkpoint: Option<(PathBuf, usize)>,
@@ -85,7 +88,8 @@ impl<'a> Fit<'a> {
             path: StepPath::Auto,
             on_epoch: Vec::new(),
             control: None,
-            monitor: Monitor::default(),
+            monitor: None,
+            metrics: Vec::new(),
             early_stopping: None,
             #[cfg(feature = "safetensors")]
             checkpoint: None,
@@ -220,9 +224,10 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// The metric that selects the best epoch: by default the loss on the validation data.
+    /// The metric that selects the best epoch, for [`Fit::early_stopping`] and `Fit::checkpoint_best`: by default the loss on
+    /// the validation data.
     pub fn monitor(mut self, monitor: Monitor) -> Self {
-        self.monitor = monitor;
+        self.monitor = Some(monitor);
         self
     }
 
@@ -242,8 +247,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Shows a progress bar on the terminal: epochs, loss, accuracy, steps per second, time left. Where the standard
-    /// error stream is no terminal, nothing is shown.
+    /// Shows a progress bar on the terminal: epochs, the loss, accuracy (or loss) and metrics of one's own on the validation
+    /// data if there is any, steps per second, time left. Where the standard error stream is no terminal, nothing is shown.
     #[cfg(feature = "progress")]
     pub fn progress(self, show: bool) -> Self {
         if !show {
@@ -285,27 +290,37 @@ impl<'a> Fit<'a> {
         for path in self.checkpoint.iter().map(|(path, _)| path).chain(&self.checkpoint_best) {
             files::check("fit", path)?;
         }
-        if self.looks_for_best() && self.monitor.needs_accuracy() && decision == Decision::Regression {
-            let detail = format!(
-                "{:?} selects the best epoch, but the loss has no accuracy; say how predictions are read as classes with its \
-                 `decision`, or choose with Fit::monitor",
-                self.monitor
-            );
-            return Err(Error::input("fit", detail));
-        }
-        if self.looks_for_best()
-            && self.monitor.needs_validation()
-            && self.validation.is_none()
-            && self.validation_rows.is_none()
-        {
-            let detail = format!(
-                "{:?} selects the best epoch, but there is no validation data; give it with Fit::validation, or choose \
-                 with Fit::monitor",
-                self.monitor
-            );
-            return Err(Error::input("fit", detail));
-        }
+        self.check_metrics()?;
+        self.check_monitor(decision)?;
         self.check_stopping()
+    }
+
+    /// Whether what selects the best epoch is there.
+    fn check_monitor(&self, decision: Decision) -> Result<()> {
+        let monitor = self.monitored();
+        if !self.looks_for_best() {
+            let detail = format!(
+                "Fit::monitor({monitor:?}) selects the best epoch, for which nothing looks; add Fit::early_stopping or \
+                 Fit::checkpoint_best, or call History::best afterwards"
+            );
+            return if self.monitor.is_some() { Err(Error::input("fit", detail)) } else { Ok(()) };
+        }
+        let missing = if monitor.needs_accuracy() && decision == Decision::Regression {
+            "the loss has no accuracy; say how predictions are read as classes with its `decision`"
+        } else if monitor.metric().is_some_and(|name| self.metrics.iter().all(|metric| metric.name != name)) {
+            "there is no such metric; give it with Fit::metric"
+        } else if monitor.needs_validation() && self.validation.is_none() && self.validation_rows.is_none() {
+            "there is no validation data; give it with Fit::validation"
+        } else {
+            return Ok(());
+        };
+        let detail = format!("{monitor:?} selects the best epoch, but {missing}, or choose with Fit::monitor");
+        Err(Error::input("fit", detail))
+    }
+
+    /// The metric that selects the best epoch.
+    pub(super) fn monitored(&self) -> Monitor {
+        self.monitor.unwrap_or_default()
     }
 
     /// Whether early stopping can tell a better epoch.

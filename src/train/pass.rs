@@ -182,6 +182,11 @@ impl<'a> Source<'a> {
         self.rows.data
     }
 
+    /// Rows of a full step.
+    pub(super) fn step_rows(&self) -> usize {
+        self.step_rows
+    }
+
     pub(super) fn rows(&self) -> Rows<'a> {
         self.rows
     }

@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use super::clock::Clock;
 use super::epoch::Epoch;
 use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
+use super::metric::Samples;
 use super::pass::{Rows, Source, step_counts};
 use super::snapshot::Snapshots;
 use super::{Fit, History, Session};
@@ -55,7 +56,7 @@ impl<'s, 'f> Running<'s, 'f> {
     async fn begin(session: &'s mut Session, fit: Fit<'f>, number: usize, rows: Rows<'_>) -> Result<Self> {
         let already = [session.history.epochs.len(), session.history.step_losses.len()];
         let goes_on = fit.until && fit.looks_for_best();
-        session.best = session.best.take().filter(|best| goes_on && best.monitor == fit.monitor);
+        session.best = session.best.take().filter(|best| goes_on && best.monitor == format!("{:?}", fit.monitored()));
         let slots = if session.parameters.count() <= MAX_AHEAD { 2 } else { 1 };
         Ok(Self {
             number,
@@ -96,13 +97,13 @@ impl<'s, 'f> Running<'s, 'f> {
     }
 
     /// Takes in the results of all epochs but the last one, which the device may still work on, or of that, too.
-    async fn take_in(&mut self, step_rows: &[f64], clock: &Clock) -> Result<()> {
+    async fn take_in(&mut self, step_rows: &[f64], samples: &[Samples<'_>; 2], clock: &Clock) -> Result<()> {
         let epoch = self.queued;
         let runs_ahead = self.session.parameters.count() <= MAX_AHEAD;
         let ahead = usize::from(runs_ahead && epoch < self.last && !self.fit.waits_for(epoch));
         while self.pending.len() > ahead {
             let Some(oldest) = self.pending.pop_front() else { break };
-            self.stop = self.session.take_in(oldest, step_rows, clock, &mut self.fit).await?;
+            self.stop = self.session.take_in(oldest, step_rows, samples, clock, &mut self.fit).await?;
         }
         #[cfg(feature = "safetensors")]
         if let Some((path, every)) = &self.fit.checkpoint
@@ -165,6 +166,14 @@ pub(super) async fn train(
             all
         });
     }
+    let has_metrics: Vec<bool> = fits.iter().map(|fit| !fit.metrics.is_empty()).collect();
+    let mut samples: Vec<[Samples<'_>; 2]> = Vec::new();
+    for (member, wanted) in has_metrics.iter().enumerate() {
+        let own = [rows.get(member), held_out.as_ref().and_then(|rows| rows.get(member))]
+            .map(|rows| rows.filter(|_| *wanted));
+        let [train, validation] = own.map(|rows| rows.map(Rows::samples).transpose());
+        samples.push([train?, validation?]);
+    }
     let (device, resident) = (sessions[0].device.clone(), first.resident_bytes);
     let sources = sources(&device, &rows, first.batch_size, resident, &[])?;
     let measured = self::sources(&device, &rows, chunk_rows(&device, data[0]), resident, &sources)?;
@@ -180,8 +189,8 @@ pub(super) async fn train(
         let sessions: Vec<&Session> = sessions.iter().map(|session| &**session).collect();
         (
             Epoch::new(&sessions, sources, first)?,
-            Evaluation::new(&sessions, measured)?,
-            held_out.map(|sources| Evaluation::new(&sessions, sources)).transpose()?,
+            Evaluation::new(&sessions, measured, &has_metrics)?,
+            held_out.map(|sources| Evaluation::new(&sessions, sources, &has_metrics)).transpose()?,
         )
     };
     let steps_per_submit = first.steps_per_submit;
@@ -232,7 +241,7 @@ pub(super) async fn train(
             member.pending.push_back(PendingEpoch { epoch, losses, counts, train, validation });
         }
         for member in &mut running {
-            if let Err(error) = member.take_in(&step_rows, &clock).await {
+            if let Err(error) = member.take_in(&step_rows, &samples[member.number], &clock).await {
                 results[member.number] = Some(Err(error));
             }
         }

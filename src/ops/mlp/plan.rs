@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Chain, How, Loss, MAX_FUNCTIONS, MAX_LAYERS, NO_FUNCTION, Params, Run, UPDATE_CELLS};
+use super::{Chain, How, Loss, MAX_FUNCTIONS, MAX_LAYERS, NO_FUNCTION, Params, Run, UPDATE_CELLS, Weights};
 use crate::device::{ALIGNMENT, Capabilities};
 use crate::error::{Error, Result};
 use crate::ops::{MAX_ROUNDS, size};
@@ -85,6 +85,7 @@ impl Plan {
             rule: chain.rule.kind(),
             loss: chain.loss.kind(),
             clips: u32::from(chain.update.clip_value < f32::INFINITY),
+            weights: chain.weights as u32,
             blocks: size(blocks),
         };
         let layers = (0..=last).map(|l| [chain.layers[l].0, weights[l], y[l], dy[l]].map(size)).collect();
@@ -154,7 +155,7 @@ impl Plan {
             entries: size(run.order.cols()),
             last_row: size(inputs.rows() - 1),
             targets_at: size(targets.offset - inputs.offset),
-            target_cols: size(targets.cols()),
+            target_cols: size(targets.cols() - chain.weights.cols()),
             scale: chain.scale,
             constant: match chain.loss {
                 Loss::Elementwise(error) => error.constant(),
@@ -231,6 +232,9 @@ fn rounds(chain: &Chain, lanes: usize, blocks: usize, high: usize, other_cells: 
         step += nested(fours * tiles, inputs + 1) + share(outputs * blocks) + 1;
         step += nested(inputs.div_ceil(4) * tiles, fours) + 1;
         step += nested((inputs / (4 * high) + 1) * fours, blocks);
+    }
+    if chain.weights == Weights::Mean {
+        step += share(blocks) + lanes.ilog2() as usize + 1;
     }
     step += match chain.loss {
         Loss::Elementwise(_) => share(chain.outputs() * blocks),

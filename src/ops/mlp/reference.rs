@@ -1,6 +1,6 @@
 //! The kernel as plain loops over the same steps.
 
-use super::{Chain, How, Loss, Params, Rule, UPDATE_CELLS, padded};
+use super::{Chain, How, Loss, Params, Rule, UPDATE_CELLS, Weights, padded};
 use crate::device::Call;
 use crate::ops::Activation;
 use crate::ops::cross_entropy::row_loss;
@@ -26,6 +26,7 @@ impl Shape {
             layers: layers.collect(),
             loss: Loss::from_kind(how.loss, params.constant),
             scale: params.scale,
+            weights: Weights::ALL.get(how.weights as usize).copied().unwrap_or_default(),
             rule: Rule::from_kind(how.rule),
             // Each member's is in its scratch.
             update: Update::default(),
@@ -119,24 +120,30 @@ impl Shape {
     /// The loss, and its gradient with respect to the last layer's outputs.
     fn loss(&self, y: &[f32], data: &[f32], rows: &[usize]) -> (f32, Vec<f32>) {
         let outputs = self.chain.outputs();
-        let target_cols = self.params.target_cols as usize;
-        let targets =
-            rows.iter().map(|row| &data[self.params.targets_at as usize + row * target_cols..][..target_cols]);
+        let weights = self.chain.weights;
+        let cols = self.params.target_cols as usize;
+        let row_cols = cols + weights.cols();
+        let targets = || rows.iter().map(|row| &data[self.params.targets_at as usize + row * row_cols..][..row_cols]);
+        let scale = match weights {
+            Weights::Mean => self.chain.scale / targets().map(|row| row[cols]).sum::<f32>().max(1e-30),
+            Weights::None | Weights::Sum => self.chain.scale,
+        };
         let (mut total, mut dy) = (0.0, Vec::new());
-        for (p, t) in y.chunks_exact(outputs).zip(targets) {
+        for (p, t) in y.chunks_exact(outputs).zip(targets()) {
+            let weight = t.get(cols).copied().unwrap_or(1.0);
             match self.chain.loss {
-                Loss::Elementwise(error) => p.iter().zip(t).for_each(|(p, t)| {
-                    total += error.error(*p, *t);
-                    dy.push(self.chain.scale * error.derivative(*p, *t));
+                Loss::Elementwise(error) => p.iter().zip(&t[..cols]).for_each(|(p, t)| {
+                    total += weight * error.error(*p, *t);
+                    dy.push(scale * weight * error.derivative(*p, *t));
                 }),
                 Loss::CrossEntropy => {
-                    let (loss, slopes) = row_loss(p, t);
-                    total += loss;
-                    dy.extend(slopes.iter().map(|slope| self.chain.scale * slope));
+                    let (loss, slopes) = row_loss(p, &t[..cols]);
+                    total += weight * loss;
+                    dy.extend(slopes.iter().map(|slope| scale * weight * slope));
                 }
             }
         }
-        (self.chain.scale * total, dy)
+        (scale * total, dy)
     }
 }
 
