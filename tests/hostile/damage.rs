@@ -6,12 +6,68 @@ use rand::seq::IndexedRandom;
 
 /// What readers look for, or stumble over.
 const WORDS: &[&[u8]] = &[
-    b"\"", b"\"\"", b",", b";", b"\t", b"\n", b"\r\n", b"\r", b"\0", b"#", b"'", b"\xef\xbb\xbf", b"\xff\xfe", b"\xff",
-    b"nan", b"NaN", b"inf", b"-inf", b"null", b"NA", b"1e999", b"-1e-999", b"1e38", b"0x10", b"1_000", b"1.000,5",
-    b"--1", b"-", b"+", b".", b"99999999999999999999999", b"18446744073709551615", b"9223372036854775807",
-    b"4294967295", b"-1", b"{", b"}", b"[", b"]", b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", b":", b"{\"a\":", b"data_offsets",
-    b"shape", b"dtype", b"F64", b"F16", b"BF16", b"I64", b"__metadata__", b"\\u0000", b"\\", b"(", b")", b"Linear(",
-    b"Sequential(", b"\xf0\x9f\x98\x80", b"caf\xc3\xa9", b"\xe2\x88\x92", b"\xc2\xa0", b"mean", b"scale",
+    b"\"",
+    b"\"\"",
+    b",",
+    b";",
+    b"\t",
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b"\0",
+    b"#",
+    b"'",
+    b"\xef\xbb\xbf",
+    b"\xff\xfe",
+    b"\xff",
+    b"nan",
+    b"NaN",
+    b"inf",
+    b"-inf",
+    b"null",
+    b"NA",
+    b"1e999",
+    b"-1e-999",
+    b"1e38",
+    b"0x10",
+    b"1_000",
+    b"1.000,5",
+    b"--1",
+    b"-",
+    b"+",
+    b".",
+    b"99999999999999999999999",
+    b"18446744073709551615",
+    b"9223372036854775807",
+    b"4294967295",
+    b"-1",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+    b":",
+    b"{\"a\":",
+    b"data_offsets",
+    b"shape",
+    b"dtype",
+    b"F64",
+    b"F16",
+    b"BF16",
+    b"I64",
+    b"__metadata__",
+    b"\\u0000",
+    b"\\",
+    b"(",
+    b")",
+    b"Linear(",
+    b"Sequential(",
+    b"\xf0\x9f\x98\x80",
+    b"caf\xc3\xa9",
+    b"\xe2\x88\x92",
+    b"\xc2\xa0",
+    b"mean",
+    b"scale",
 ];
 
 /// One to six of them, one after the other.
@@ -53,7 +109,8 @@ fn damage(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) {
             bytes.splice(at..end, word.iter().copied());
         }
         8 => {
-            let number: u64 = *[0, 1, u64::MAX, 1 << 31, 1 << 32, 1 << 40, 1 << 62, 0xffff_ffff].choose(random).unwrap();
+            let number: u64 =
+                *[0, 1, u64::MAX, 1 << 31, 1 << 32, 1 << 40, 1 << 62, 0xffff_ffff].choose(random).unwrap();
             let number = if random.random() { number.to_le_bytes() } else { (number << 32).to_be_bytes() };
             let len = *[4, 8].choose(random).unwrap();
             let end = (at + len).min(bytes.len());

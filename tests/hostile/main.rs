@@ -71,7 +71,8 @@ fn run(format: &'static Format) {
             match read(format, seed, &bytes) {
                 Ok(is_read) => accepted += u64::from(is_read),
                 Err(fault) => {
-                    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{}", format.name));
+                    let path =
+                        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{}", format.name));
                     std::fs::write(&path, &bytes).unwrap();
                     panic!("{fault}; the file is {}", path.display());
                 }
