@@ -69,7 +69,7 @@ fn columns_are_told_apart() {
         "regressor of y, fitted to 60 rows",
         "id            0  left out: the numbers of the rows",
         "class         4  categories 0, 1, 2, 3",
-        "square        1  number, mean 1170.2, standard deviation 1057.8",
+        "square        1  number, mean 1170.2, standard deviation 1056.4",
         "day           0  left out: dates or times",
         "note          0  left out: most rows have a text of their own",
         "five          0  left out: all values are 5",
@@ -310,23 +310,20 @@ fn damaged_and_hostile_files_are_errors() {
             }
         }
     }
-    // Texts of the same length, so that the header still fits.
-    let text = String::from_utf8_lossy(&bytes[..8 + header]).into_owned();
+    // Texts of the same length, so that the header's length and the tensors' places still hold.
+    let text = std::str::from_utf8(&bytes[8..8 + header]).unwrap();
     for (from, to, part) in [
         ("\\\"version\\\":1", "\\\"version\\\":2", "version 2"),
         ("\\\"kind\\\":\\\"number\\\"", "\\\"kind\\\":\\\"nomber\\\"", "of the kind"),
-        ("\\\"Dream\\\"", "\\\"Cream\\\"", ""),
         ("\\\"Gentoo\\\"", "\\\"Adelie\\\"", "classes has 'Adelie' twice"),
         ("\\\"missing\\\":2", "\\\"missing\\\":0", "does not fit its columns"),
         ("\\\"missing\\\":2", "\\\"missing\\\":-", "no JSON"),
         ("Linear(15, 4)", "Linear(99, 4)", "weight"),
     ] {
         assert!(text.contains(from), "{from}\n{text}");
-        let damaged = [text.replacen(from, to, 1).as_bytes(), &bytes[8 + header..]].concat();
-        match Classifier::from_bytes(&device, &damaged) {
-            Ok(_) => assert_eq!(part, ""),
-            Err(error) => assert!(!part.is_empty() && error.to_string().contains(part), "{part}: {error}"),
-        }
+        let damaged = [&bytes[..8], text.replacen(from, to, 1).as_bytes(), &bytes[8 + header..]].concat();
+        let error = Classifier::from_bytes(&device, &damaged).unwrap_err().to_string();
+        assert!(error.contains(part), "{part}: {error}");
     }
 }
 

@@ -43,12 +43,16 @@ impl Classifier {
     /// A column that is not there, settings that make no sense; a class that is missing, fewer than two; no column to predict
     /// from; with line and column, a value that is no number among numbers; a loss that becomes NaN; a lost device.
     pub fn fit(device: &Device, table: &Table, settings: impl Into<Settings>) -> Result<Self> {
-        let settings = settings.into();
+        Self::fit_to(device, table, settings.into(), &[])
+    }
+
+    /// The same with these classes, some of which the table may lack; with those that it has if there are none.
+    fn fit_to(device: &Device, table: &Table, settings: Settings, classes: &[String]) -> Result<Self> {
         settings.check()?;
         let target = table.find(&settings.target)?;
         let known = known(table, target, &settings)?;
         let table = known.as_ref().unwrap_or(table);
-        let (targets, classes) = table.labels(target, &[])?;
+        let (targets, classes) = table.labels(target, classes)?;
         if classes.len() < 2 {
             let detail = format!("all rows are of the class {}; give rows of another one", classes.join(""));
             return Err(Error::input("fit", detail));
@@ -94,11 +98,11 @@ impl Classifier {
         let known = known(table, target, &settings)?;
         let table = known.as_ref().unwrap_or(table);
         let settings = Settings { target: table.names()[target].as_str().into(), ..settings };
-        let (classes, _) = table.labels(target, &[])?;
+        let (numbers, classes) = table.labels(target, &[])?;
         let score = |(train, test): (Table, Table)| {
-            Self::fit(device, &train, &settings)?.unknown_categories(Unknown::Rare).score(&test)
+            Self::fit_to(device, &train, settings.clone(), &classes)?.unknown_categories(Unknown::Rare).score(&test)
         };
-        CrossValidation::new(folds.of(table, Some(classes))?.into_iter().map(score).collect::<Result<_>>()?)
+        CrossValidation::new(folds.of(table, Some(numbers))?.into_iter().map(score).collect::<Result<_>>()?)
     }
 
     /// What becomes of categories that were not among those it was fitted to; by default an error.
