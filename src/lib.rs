@@ -50,6 +50,8 @@
 pub mod data;
 mod device;
 mod error;
+#[cfg(feature = "export")]
+pub mod export;
 mod files;
 mod gradient;
 mod graph;
@@ -93,7 +95,7 @@ mod pages {
     mod readme {}
     #[doc = include_str!("../ARCHITECTURE.md")]
     mod architecture {}
-    #[cfg(all(feature = "csv", feature = "ndarray", feature = "safetensors"))]
+    #[cfg(all(feature = "csv", feature = "export", feature = "ndarray", feature = "safetensors"))]
     #[doc = include_str!("../docs/GUIDE.md")]
     mod guide {}
     #[cfg(feature = "csv")]
