@@ -50,8 +50,15 @@ mod tests {
     #[test]
     fn losses_are_those_that_were_measured_with_the_best_marked() {
         let metrics = |loss| Some(Metrics { loss, ..Metrics::default() });
-        let epoch =
-            |epoch, loss, train, validation| EpochRecord { epoch, steps: 1, loss, train, validation, seconds: 0.0 };
+        let epoch = |epoch, loss, train, validation| EpochRecord {
+            epoch,
+            steps: 1,
+            loss,
+            train,
+            validation,
+            metrics: Vec::new(),
+            seconds: 0.0,
+        };
         let history = |epochs| History { epochs, ..History::default() };
         assert_eq!(history(vec![]).loss_curves(), []);
         let unmeasured = history(vec![epoch(1, 3.0, None, None), epoch(2, f32::INFINITY, None, None)]);

@@ -1,43 +1,86 @@
 //! An epoch of mini-batches, as dispatches.
 
+use rand::seq::SliceRandom;
+
 use super::pass::{Pass, Rows, Source, retain};
-use super::{Fit, Session};
+use super::{Fit, Session, StepPath};
 use crate::data::Dataset;
-use crate::device::Tensor;
+use crate::device::{ALIGNMENT, PendingRead, Recording, Tensor};
 use crate::error::Result;
 use crate::graph::{Graph, Var};
-use crate::ops::reduce::IntoHistory;
+use crate::ops::reduce::{IntoHistory, sum};
+use crate::random;
 
 /// An epoch's dispatches, of one session or of several side by side.
 pub(super) struct Epoch<'a> {
     /// Through the mini-batches, in an order that is reshuffled every epoch.
     pub(super) pass: Pass<'a>,
-    /// The loss of each step, for each session.
-    pub(super) losses: Vec<Tensor>,
+    /// What it leaves of each session.
+    pub(super) traces: Vec<Traces>,
+}
+
+/// What an epoch leaves to be read: the loss of each step, and behind them sums of the parameters, which are finite as long
+/// as these are.
+pub(super) struct Traces {
+    all: Tensor,
+    pub(super) losses: Tensor,
+    sums: Recording,
+}
+
+impl Traces {
+    fn new(session: &Session, steps: usize) -> Result<Self> {
+        let stretches = session.parameters.all();
+        let end = steps.next_multiple_of(ALIGNMENT);
+        let all = Tensor::zeros(&session.device, 1, end + stretches.len() * ALIGNMENT)?;
+        let mut sums = Recording::new(&session.device);
+        for (number, stretch) in stretches.iter().enumerate() {
+            sum(&mut sums, &stretch.values()?, 1.0, &all.view(end + number * ALIGNMENT, 1, 1)?)?;
+        }
+        Ok(Self { losses: all.view(0, 1, steps)?, all, sums })
+    }
+
+    /// Begins to read them, when the epoch's steps have been queued.
+    pub(super) async fn read(&self) -> Result<PendingRead> {
+        self.sums.run_steps_async(0..1).await?;
+        self.all.read_async()
+    }
 }
 
 impl<'a> Epoch<'a> {
     pub(super) fn new(sessions: &[&Session], sources: Vec<Source<'a>>, fit: &Fit<'_>) -> Result<Self> {
-        let history = |(session, source): (&&Session, &Source<'_>)| {
-            Tensor::zeros(&session.device, 1, source.steps(fit.drop_last).len())
-        };
-        let losses = sessions.iter().zip(&sources).map(history).collect::<Result<Vec<_>>>()?;
+        let traces =
+            |(session, source): (&&Session, &Source<'_>)| Traces::new(session, source.steps(fit.drop_last).len());
+        let traces = sessions.iter().zip(&sources).map(traces).collect::<Result<Vec<_>>>()?;
         let pass = Pass::new(sources, fit.drop_last, |member, source, rows| {
-            let (graph, wanted) = sessions[member].step_graph(source, rows, &losses[member])?;
-            let (recording, how) = fit.path.record(&graph, &wanted)?;
+            let (recording, how) = sessions[member].record_step(source, rows, &traces[member].losses, fit.path)?;
             log::debug!("mini-batches of {rows}: {how}");
             Ok(recording)
         })?;
-        Ok(Self { pass, losses })
+        Ok(Self { pass, traces })
     }
 
     pub(super) fn retain(&mut self, keep: &[bool]) -> Result<()> {
-        retain(&mut self.losses, keep);
+        retain(&mut self.traces, keep);
         self.pass.retain(keep)
     }
 }
 
+/// The order in which an epoch goes through the rows.
+pub(super) fn epoch_order(rows: Rows<'_>, fit: &Fit<'_>, seed: u64, epoch: usize) -> Vec<u32> {
+    let mut order = rows.numbers();
+    if fit.shuffle {
+        order.shuffle(&mut random::epoch_order(seed, epoch));
+    }
+    order
+}
+
 impl Session {
+    /// Tells the device and the optimizer that an epoch of this many steps follows.
+    pub(super) fn begin_epoch(&mut self, steps: usize) -> Result<()> {
+        self.clock.write(&[f32::from_bits(self.optimizer.steps() as u32)])?;
+        self.optimizer.begin_epoch(steps)
+    }
+
     /// How [`Session::fit`] would run its steps on this data, and why: a line of text.
     ///
     /// ```
@@ -62,17 +105,41 @@ impl Session {
         // Room for a single mini-batch will do.
         let source = Source::new(&self.device, Rows::all(train), fit.batch_size, 0)?;
         let losses = Tensor::zeros(&self.device, 1, source.steps(fit.drop_last).len())?;
-        let (graph, wanted) = self.step_graph(&source, fit.batch_size, &losses)?;
-        Ok(fit.path.record(&graph, &wanted)?.1)
+        Ok(self.record_step(&source, fit.batch_size, &losses, fit.path)?.1)
     }
 
-    /// One step on a mini-batch of `rows` samples: gather, forward, loss into the history, backward, update. With what is
-    /// wanted of it.
-    fn step_graph(&self, source: &Source<'_>, rows: usize, losses: &Tensor) -> Result<(Graph, Vec<Var>)> {
-        let mut graph = Graph::new(&self.device).seed(crate::random::fold(self.seed)).with_clock(&self.clock)?;
-        let [x, t] = source.gather(&mut graph, rows)?;
-        let y = self.model.forward(&mut graph, x)?;
-        let loss = self.loss.forward(&mut graph, y, t)?;
+    /// The dispatches of a step on `rows` samples, and how and why they came about.
+    fn record_step(
+        &self,
+        source: &Source<'_>,
+        rows: usize,
+        losses: &Tensor,
+        path: StepPath,
+    ) -> Result<(Recording, String)> {
+        let step = self.step_graph(source, rows, losses, true)?;
+        let unweighted = if source.data().weights().is_some() && self.loss.weighs_errors() {
+            let (graph, wanted) = self.step_graph(source, rows, losses, false)?;
+            Some((graph, wanted, self.loss.reduction()))
+        } else {
+            None
+        };
+        path.record(&step, unweighted)
+    }
+
+    /// One step on a mini-batch of `rows` samples, with their weights if they have some and `weighted` says so: gather,
+    /// forward, loss into the history, backward, update. With what is wanted of it.
+    pub(super) fn step_graph(
+        &self,
+        source: &Source<'_>,
+        rows: usize,
+        losses: &Tensor,
+        weighted: bool,
+    ) -> Result<(Graph, Vec<Var>)> {
+        let mut graph = Graph::new(&self.device).seed(random::fold(self.seed)).with_clock(&self.clock)?;
+        let mut batch = source.gather(&mut graph, rows)?;
+        batch.weights = batch.weights.filter(|_| weighted);
+        let y = self.model.forward(&mut graph, batch.x)?;
+        let loss = batch.loss(&mut graph, &*self.loss, y)?;
         let losses = graph.input(losses)?;
         let mut wanted = vec![graph.call1(IntoHistory, &[losses, loss])?];
         wanted.extend(self.optimizer.train(&mut graph, loss)?);
@@ -122,7 +189,7 @@ mod tests {
         let session = Session::new(&device, model, Mse::new(), Sgd::new(0.1), 0).unwrap();
         let source = Source::new(&device, Rows::all(&data), 32, u64::MAX).unwrap();
         let losses = Tensor::zeros(&device, 1, 2).unwrap();
-        let (graph, wanted) = session.step_graph(&source, 32, &losses).unwrap();
+        let (graph, wanted) = session.step_graph(&source, 32, &losses, true).unwrap();
         let step = |rules: &[Rule]| Lowering::default().rules(rules).lower(&graph, &wanted).unwrap();
         let (plain, merged) = (step(&[]), step(RULES));
         assert_eq!([plain.recording().len(), merged.recording().len()], [28, 14], "{plain:?}{merged:?}");

@@ -4,6 +4,8 @@ use std::fmt;
 #[cfg(feature = "safetensors")]
 use std::path::PathBuf;
 
+use super::metric::OwnMetric;
+use super::pass::Rows;
 use super::{EarlyStopping, EpochRecord, Monitor, StepPath};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -18,6 +20,12 @@ type Controller<'a> = Box<dyn FnMut(&EpochRecord) -> Control + Send + 'a>;
 ///
 /// On a GPU an epoch's results come back while the next one runs. If something depends on them ([`Fit::control`],
 /// [`Fit::early_stopping`], `Fit::checkpoint_best`), the next epoch waits, which costs time on small datasets.
+///
+/// Samples with weights ([`Dataset::with_weights`]) count so in the loss of each mini-batch, in that of the epoch and in all
+/// measurements: a mean is the sum of weight * loss divided by the sum of the weights, as in PyTorch's
+/// `CrossEntropyLoss(weight)` and scikit-learn's `sample_weight`. So a sample of weight 2 counts as two in its mini-batch, one of
+/// weight 0 not at all, and weights that are all alike count as none (up to rounding). Mini-batches take steps of the same
+/// length, whatever the sum of their weights is; with [`Reduction::Sum`](crate::nn::Reduction::Sum) it matters.
 pub struct Fit<'a> {
     pub(super) epochs: usize,
     /// Whether `epochs` includes those that the trainer has already completed.
@@ -36,7 +44,9 @@ pub struct Fit<'a> {
     pub(super) path: StepPath,
     pub(super) on_epoch: Vec<OnEpoch<'a>>,
     pub(super) control: Option<Controller<'a>>,
-    pub(super) monitor: Monitor,
+    /// Given for what selects the best epoch.
+    pub(super) monitor: Option<Monitor>,
+    pub(super) metrics: Vec<OwnMetric<'a>>,
     pub(super) early_stopping: Option<EarlyStopping>,
     #[cfg(feature = "safetensors")]
     pub(super) checkpoint: Option<(PathBuf, usize)>,
@@ -78,7 +88,8 @@ impl<'a> Fit<'a> {
             path: StepPath::Auto,
             on_epoch: Vec::new(),
             control: None,
-            monitor: Monitor::default(),
+            monitor: None,
+            metrics: Vec::new(),
             early_stopping: None,
             #[cfg(feature = "safetensors")]
             checkpoint: None,
@@ -153,7 +164,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Keeps a dataset on the device if it has at most `bytes` (4 for each value of its inputs and targets) and fits;
+    /// Keeps a dataset on the device if it has at most `bytes` (4 for each value of its inputs, targets and weights) and fits;
     /// the default is to keep all that fits. Other data is uploaded in every epoch, in the epoch's order, and again
     /// for a measurement: in chunks of whole mini-batches, of `bytes` or 64 MiB, whichever is less, but at least one
     /// mini-batch (in a measurement, 4096 samples). The results are the same bits either way.
@@ -213,9 +224,10 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// The metric that selects the best epoch: by default the loss on the validation data.
+    /// The metric that selects the best epoch, for [`Fit::early_stopping`] and `Fit::checkpoint_best`: by default the loss on
+    /// the validation data.
     pub fn monitor(mut self, monitor: Monitor) -> Self {
-        self.monitor = monitor;
+        self.monitor = Some(monitor);
         self
     }
 
@@ -235,8 +247,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Shows a progress bar on the terminal: epochs, loss, accuracy, steps per second, time left. Where the standard
-    /// error stream is no terminal, nothing is shown.
+    /// Shows a progress bar on the terminal: epochs, the loss, accuracy (or loss) and metrics of one's own on the validation
+    /// data if there is any, steps per second, time left. Where the standard error stream is no terminal, nothing is shown.
     #[cfg(feature = "progress")]
     pub fn progress(self, show: bool) -> Self {
         if !show {
@@ -260,6 +272,11 @@ impl<'a> Fit<'a> {
                 return Err(Error::input("fit", format!("{name} has no rows; give at least one")));
             }
         }
+        let held_out = self.validation.map(|data| (data, &None)).into_iter();
+        let held_out = held_out.chain(self.validation_rows.is_some().then_some((train, &self.validation_rows)));
+        for (data, rows) in std::iter::once((train, &self.rows)).chain(held_out) {
+            Rows { data, chosen: rows.as_deref() }.check_weights()?;
+        }
         if self.validation.is_some() && self.validation_rows.is_some() {
             let detail = "validation data and validation_rows: give one of both";
             return Err(Error::input("fit", detail));
@@ -273,27 +290,37 @@ impl<'a> Fit<'a> {
         for path in self.checkpoint.iter().map(|(path, _)| path).chain(&self.checkpoint_best) {
             files::check("fit", path)?;
         }
-        if self.looks_for_best() && self.monitor.needs_accuracy() && decision == Decision::Regression {
-            let detail = format!(
-                "{:?} selects the best epoch, but the loss has no accuracy; say how predictions are read as classes with its \
-                 `decision`, or choose with Fit::monitor",
-                self.monitor
-            );
-            return Err(Error::input("fit", detail));
-        }
-        if self.looks_for_best()
-            && self.monitor.needs_validation()
-            && self.validation.is_none()
-            && self.validation_rows.is_none()
-        {
-            let detail = format!(
-                "{:?} selects the best epoch, but there is no validation data; give it with Fit::validation, or choose \
-                 with Fit::monitor",
-                self.monitor
-            );
-            return Err(Error::input("fit", detail));
-        }
+        self.check_metrics()?;
+        self.check_monitor(decision)?;
         self.check_stopping()
+    }
+
+    /// Whether what selects the best epoch is there.
+    fn check_monitor(&self, decision: Decision) -> Result<()> {
+        let monitor = self.monitored();
+        if !self.looks_for_best() {
+            let detail = format!(
+                "Fit::monitor({monitor:?}) selects the best epoch, for which nothing looks; add Fit::early_stopping or \
+                 Fit::checkpoint_best, or call History::best afterwards"
+            );
+            return if self.monitor.is_some() { Err(Error::input("fit", detail)) } else { Ok(()) };
+        }
+        let missing = if monitor.needs_accuracy() && decision == Decision::Regression {
+            "the loss has no accuracy; say how predictions are read as classes with its `decision`"
+        } else if monitor.metric().is_some_and(|name| self.metrics.iter().all(|metric| metric.name != name)) {
+            "there is no such metric; give it with Fit::metric"
+        } else if monitor.needs_validation() && self.validation.is_none() && self.validation_rows.is_none() {
+            "there is no validation data; give it with Fit::validation"
+        } else {
+            return Ok(());
+        };
+        let detail = format!("{monitor:?} selects the best epoch, but {missing}, or choose with Fit::monitor");
+        Err(Error::input("fit", detail))
+    }
+
+    /// The metric that selects the best epoch.
+    pub(super) fn monitored(&self) -> Monitor {
+        self.monitor.unwrap_or_default()
     }
 
     /// Whether early stopping can tell a better epoch.
@@ -319,7 +346,7 @@ impl<'a> Fit<'a> {
     pub(super) fn runs_beside(&self, other: &Self) -> bool {
         let shape = |fit: &Self| {
             let lens = [&fit.rows, &fit.validation_rows].map(|rows| rows.as_ref().map(Vec::len));
-            let validation = fit.validation.map(|data| (data.len(), data.input_cols(), data.target_cols()));
+            let validation = fit.validation.map(|data| (data.shape(), data.weights().is_some()));
             let options =
                 (fit.drop_last, fit.evaluates, fit.evaluate_every, fit.resident_bytes, fit.steps_per_submit, fit.path);
             (fit.batch_size, lens, validation, options)

@@ -5,11 +5,14 @@ mod checkpoint;
 mod clock;
 #[cfg(feature = "plot")]
 mod curves;
+mod diverged;
 mod ensemble;
 mod epoch;
 mod evaluation;
 mod fit;
 mod history;
+mod members;
+mod metric;
 mod monitor;
 mod pass;
 mod path;
@@ -34,6 +37,7 @@ use crate::optim::{Algorithm, Optimizer};
 pub use ensemble::{Ensemble, EnsemblePrediction, Statistics};
 pub use fit::{Control, Fit};
 pub use history::{EpochRecord, History, Metrics};
+pub use metric::MetricRecord;
 pub use monitor::{EarlyStopping, Monitor};
 pub use path::StepPath;
 pub use session::Session;
@@ -120,6 +124,29 @@ impl Trainer {
     pub fn step(&mut self, inputs: &[f32], targets: &[f32], rows: usize) -> Result<f32> {
         let device = self.device().clone();
         device.block_on("step", "Session::step", self.0.step(inputs, targets, rows))
+    }
+
+    /// [`Trainer::step`] on rows with weights, one each, from 0: see [`Fit`] for how they count.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Mse};
+    /// use wgrad::optim::Sgd;
+    /// use wgrad::{Device, Trainer};
+    ///
+    /// let mut trainer = Trainer::new(&Device::cpu(), Linear::new(1, 1), Mse::new(), Sgd::new(0.1), 0)?;
+    /// for _ in 0..200 {
+    ///     // Two measurements of one point: the first is three times as reliable.
+    ///     trainer.step_weighted(&[1.0, 1.0], &[2.0, 6.0], &[3.0, 1.0])?;
+    /// }
+    /// assert!((trainer.predict(&[1.0], 1)?[0] - 3.0).abs() < 1e-3); // (3 * 2 + 1 * 6) / (3 + 1)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What [`Trainer::step`] refuses; weights that are negative, not finite or all 0; a loss that takes none.
+    pub fn step_weighted(&mut self, inputs: &[f32], targets: &[f32], weights: &[f32]) -> Result<f32> {
+        let device = self.device().clone();
+        device.block_on("step", "Session::step_weighted", self.0.step_weighted(inputs, targets, weights))
     }
 
     /// The device it trains on.

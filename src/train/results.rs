@@ -1,54 +1,52 @@
 //! An epoch's results: into the history, to the callbacks, and whether training stops.
 
 use super::clock::Clock;
+use super::diverged::{Diverged, Stopped};
 use super::history::combine;
+use super::metric::Samples;
 use super::monitor::Best;
 use super::run::PendingEpoch;
 use super::{Control, EpochRecord, Fit, Session};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 impl Session {
     /// Records an epoch's results. Whether training stops here.
     pub(super) async fn take_in(
         &mut self,
         pending: PendingEpoch,
-        step_rows: &[usize],
+        step_counts: &[f64],
+        samples: &[Samples<'_>; 2],
         clock: &Clock,
         fit: &mut Fit<'_>,
-    ) -> Result<bool> {
-        let losses = pending.losses.await?;
-        if let Some(step) = losses.iter().position(|loss| !loss.is_finite()) {
-            return Err(Error::new(
-                ErrorKind::NotFinite,
-                "fit",
-                format!(
-                    "the loss became {} in epoch {}, step {}; try a smaller learning rate",
-                    losses[step],
-                    pending.epoch,
-                    step + 1
-                ),
-            ));
+    ) -> Result<bool, Stopped> {
+        let mut losses = pending.traces.await?;
+        let sums = losses.split_off(step_counts.len());
+        let step = losses.iter().position(|loss| !loss.is_finite());
+        if step.is_some() || sums.iter().any(|sum| !sum.is_finite()) {
+            let loss = step.map(|step| losses[step]);
+            return Err(Stopped::Diverged(Diverged { epoch: pending.epoch, step: step.unwrap_or(losses.len()), loss }));
         }
-        let train = match pending.train {
-            Some(pending) => Some(pending.metrics().await?),
-            None => None,
-        };
-        let validation = match pending.validation {
-            Some(pending) => Some(pending.metrics().await?),
-            None => None,
-        };
+        let (mut measured, mut outputs) = ([None; 2], [None, None]);
+        for (part, pending) in [pending.train, pending.validation].into_iter().enumerate() {
+            if let Some(pending) = pending {
+                let (metrics, predictions) = pending.metrics().await?;
+                (measured[part], outputs[part]) = (Some(metrics), predictions);
+            }
+        }
+        let [train, validation] = measured;
         let record = EpochRecord {
             epoch: pending.epoch,
             steps: losses.len(),
-            loss: combine(self.loss.reduction(), &losses, step_rows) as f32,
+            loss: combine(self.loss.reduction(), &losses, pending.counts.as_deref().unwrap_or(step_counts)) as f32,
             train,
             validation,
+            metrics: fit.measure(outputs, samples)?,
             seconds: clock.seconds(),
         };
         let best = match self.is_best(&record, fit) {
             Some(value) => {
                 let values = self.parameters.read_async().await?;
-                Some(Best { monitor: fit.monitor, epoch: record.epoch, value, values })
+                Some(Best { monitor: format!("{:?}", fit.monitored()), epoch: record.epoch, value, values })
             }
             None => None,
         };
@@ -81,14 +79,14 @@ impl Session {
     /// What the record's epoch was measured to be, if that is the best so far. Not a future, which would hold on to `fit`,
     /// whose callbacks no two threads may share.
     fn is_best(&self, record: &EpochRecord, fit: &Fit<'_>) -> Option<f32> {
-        let value = fit.monitor.of(record).filter(|_| fit.looks_for_best())?;
+        let value = fit.monitored().of(record).filter(|_| fit.looks_for_best())?;
         let min_delta = fit.early_stopping.map_or(0.0, |stopping| stopping.min_delta);
-        self.best.as_ref().is_none_or(|best| best.is_beaten_by(value, min_delta)).then_some(value)
+        self.best.as_ref().is_none_or(|best| best.is_beaten_by(value, fit.monitored(), min_delta)).then_some(value)
     }
 
     pub(super) fn is_patience_out(&self, fit: &Fit<'_>) -> bool {
         let (Some(stopping), Some(best)) = (fit.early_stopping, &self.best) else { return false };
-        let since = self.history.epochs.iter().filter(|r| r.epoch > best.epoch && fit.monitor.of(r).is_some());
+        let since = self.history.epochs.iter().filter(|r| r.epoch > best.epoch && fit.monitored().of(r).is_some());
         since.count() >= stopping.patience.max(1)
     }
 }

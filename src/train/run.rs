@@ -2,19 +2,18 @@
 
 use std::collections::VecDeque;
 
-use rand::seq::SliceRandom;
-
 use super::clock::Clock;
-use super::epoch::Epoch;
+use super::diverged::Stopped;
+use super::epoch::{Epoch, epoch_order};
 use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
-use super::pass::{Rows, Source};
+use super::metric::Samples;
+use super::pass::{Rows, Source, step_counts};
 use super::snapshot::Snapshots;
 use super::{Fit, History, Session};
 use crate::data::Dataset;
 use crate::device::{Device, PendingRead};
 use crate::error::{Error, Result};
 use crate::nn::Claim;
-use crate::random;
 
 /// Of a larger model no second epoch is queued before the first one's results are there: its epochs are long, and a second
 /// snapshot of it would take memory.
@@ -23,7 +22,9 @@ const MAX_AHEAD: usize = 1 << 20;
 /// An epoch whose results are on their way.
 pub(super) struct PendingEpoch {
     pub(super) epoch: usize,
-    pub(super) losses: PendingRead,
+    pub(super) traces: PendingRead,
+    /// How much each step counts in a mean, if not as much as it has rows.
+    pub(super) counts: Option<Vec<f64>>,
     pub(super) train: Option<PendingMetrics>,
     pub(super) validation: Option<PendingMetrics>,
 }
@@ -35,6 +36,8 @@ struct Running<'s, 'f> {
     fit: Fit<'f>,
     /// Its place among the sessions that began.
     number: usize,
+    /// How much each sample counts in a mean, if not all count alike.
+    counts: Option<Vec<f64>>,
     snapshots: Snapshots,
     /// Epochs and steps recorded before this call.
     already: [usize; 2],
@@ -48,13 +51,14 @@ struct Running<'s, 'f> {
 }
 
 impl<'s, 'f> Running<'s, 'f> {
-    async fn begin(session: &'s mut Session, fit: Fit<'f>, number: usize) -> Result<Self> {
+    async fn begin(session: &'s mut Session, fit: Fit<'f>, number: usize, rows: Rows<'_>) -> Result<Self> {
         let already = [session.history.epochs.len(), session.history.step_losses.len()];
         let goes_on = fit.until && fit.looks_for_best();
-        session.best = session.best.take().filter(|best| goes_on && best.monitor == fit.monitor);
+        session.best = session.best.take().filter(|best| goes_on && best.monitor == format!("{:?}", fit.monitored()));
         let slots = if session.parameters.count() <= MAX_AHEAD { 2 } else { 1 };
         Ok(Self {
             number,
+            counts: rows.counts(&*session.loss),
             snapshots: Snapshots::new(&session.parameters, &session.optimizer, slots).await?,
             already,
             last: if fit.until { fit.epochs } else { already[0].saturating_add(fit.epochs) },
@@ -75,13 +79,8 @@ impl<'s, 'f> Running<'s, 'f> {
         let session = &mut *self.session;
         self.snapshots.save(&session.optimizer, self.queued).await?;
         self.queued += 1;
-        session.clock.write(&[f32::from_bits(session.optimizer.steps() as u32)])?;
-        session.optimizer.begin_epoch(steps)?;
-        let mut order = rows.numbers();
-        if self.fit.shuffle {
-            order.shuffle(&mut random::epoch_order(session.seed, self.queued));
-        }
-        Ok(order)
+        session.begin_epoch(steps)?;
+        Ok(epoch_order(rows, &self.fit, session.seed, self.queued))
     }
 
     /// Whether the epoch that is queued is measured.
@@ -91,13 +90,26 @@ impl<'s, 'f> Running<'s, 'f> {
     }
 
     /// Takes in the results of all epochs but the last one, which the device may still work on, or of that, too.
-    async fn take_in(&mut self, step_rows: &[usize], clock: &Clock) -> Result<()> {
+    async fn take_in(
+        &mut self,
+        rows: Rows<'_>,
+        step_rows: &[f64],
+        samples: &[Samples<'_>; 2],
+        clock: &Clock,
+    ) -> Result<()> {
         let epoch = self.queued;
         let runs_ahead = self.session.parameters.count() <= MAX_AHEAD;
         let ahead = usize::from(runs_ahead && epoch < self.last && !self.fit.waits_for(epoch));
         while self.pending.len() > ahead {
             let Some(oldest) = self.pending.pop_front() else { break };
-            self.stop = self.session.take_in(oldest, step_rows, clock, &mut self.fit).await?;
+            let Self { session, snapshots, fit, .. } = self;
+            self.stop = match session.take_in(oldest, step_rows, samples, clock, fit).await {
+                Ok(stop) => stop,
+                Err(Stopped::Diverged(diverged)) => {
+                    return Err(diverged.explained(session, snapshots, fit, rows).await);
+                }
+                Err(Stopped::Failed(error)) => return Err(error),
+            };
         }
         #[cfg(feature = "safetensors")]
         if let Some((path, every)) = &self.fit.checkpoint
@@ -160,6 +172,14 @@ pub(super) async fn train(
             all
         });
     }
+    let has_metrics: Vec<bool> = fits.iter().map(|fit| !fit.metrics.is_empty()).collect();
+    let mut samples: Vec<[Samples<'_>; 2]> = Vec::new();
+    for (member, wanted) in has_metrics.iter().enumerate() {
+        let own = [rows.get(member), held_out.as_ref().and_then(|rows| rows.get(member))]
+            .map(|rows| rows.filter(|_| *wanted));
+        let [train, validation] = own.map(|rows| rows.map(Rows::samples).transpose());
+        samples.push([train?, validation?]);
+    }
     let (device, resident) = (sessions[0].device.clone(), first.resident_bytes);
     let sources = sources(&device, &rows, first.batch_size, resident, &[])?;
     let measured = self::sources(&device, &rows, chunk_rows(&device, data[0]), resident, &sources)?;
@@ -175,15 +195,16 @@ pub(super) async fn train(
         let sessions: Vec<&Session> = sessions.iter().map(|session| &**session).collect();
         (
             Epoch::new(&sessions, sources, first)?,
-            Evaluation::new(&sessions, measured)?,
-            held_out.map(|sources| Evaluation::new(&sessions, sources)).transpose()?,
+            Evaluation::new(&sessions, measured, &has_metrics)?,
+            held_out.map(|sources| Evaluation::new(&sessions, sources, &has_metrics)).transpose()?,
         )
     };
     let steps_per_submit = first.steps_per_submit;
+    let step_rows: Vec<f64> = plan.pass.step_rows.iter().map(|rows| *rows as f64).collect();
     let mut results: Vec<Option<Result<History>>> = fits.iter().map(|_| None).collect();
     let mut running = Vec::new();
     for (number, (session, fit)) in sessions.into_iter().zip(fits).enumerate() {
-        running.push(Running::begin(session, fit, number).await?);
+        running.push(Running::begin(session, fit, number, rows[number]).await?);
     }
     loop {
         // Who is done, or has failed, leaves.
@@ -207,8 +228,11 @@ pub(super) async fn train(
         for member in &mut running {
             orders.push(member.begin_epoch(rows[member.number], plan.pass.step_rows.len()).await?);
         }
-        plan.pass.run(Some(&orders), steps_per_submit).await?;
-        let losses = plan.losses.iter().map(|losses| losses.read_async()).collect::<Result<Vec<_>>>()?;
+        plan.pass.run(Some(&orders), plan.pass.step_rows.len(), steps_per_submit).await?;
+        let mut all_traces = Vec::new();
+        for traces in &plan.traces {
+            all_traces.push(traces.read().await?);
+        }
         let measures = running.iter().any(Running::measures);
         let (mut train, mut held_out) = (Vec::new(), Vec::new());
         if measures {
@@ -218,14 +242,15 @@ pub(super) async fn train(
             }
         }
         let (mut train, mut held_out) = (train.into_iter(), held_out.into_iter());
-        for (member, losses) in running.iter_mut().zip(losses) {
+        for ((member, traces), order) in running.iter_mut().zip(all_traces).zip(&orders) {
             let (train, validation) = (train.next(), held_out.next());
             let (epoch, measures) = (member.queued, member.measures());
             let [train, validation] = [train, validation].map(|pending| pending.filter(|_| measures));
-            member.pending.push_back(PendingEpoch { epoch, losses, train, validation });
+            let counts = member.counts.as_ref().map(|counts| step_counts(counts, order, &plan.pass.step_rows));
+            member.pending.push_back(PendingEpoch { epoch, traces, counts, train, validation });
         }
         for member in &mut running {
-            if let Err(error) = member.take_in(&plan.pass.step_rows, &clock).await {
+            if let Err(error) = member.take_in(rows[member.number], &step_rows, &samples[member.number], &clock).await {
                 results[member.number] = Some(Err(error));
             }
         }

@@ -48,7 +48,8 @@ pub struct Session {
 
 /// The dispatches of a step, for batches of one shape.
 pub(super) struct BatchStep {
-    pub(super) shape: [usize; 3],
+    /// Rows, columns of inputs and of targets, and whether the rows have weights.
+    pub(super) shape: ([usize; 3], bool),
     /// Columns of the model's output.
     pub(super) outputs: usize,
     /// Which parameters were frozen when it was recorded.

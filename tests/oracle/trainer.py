@@ -1,0 +1,133 @@
+"""Whole trainings by mini-batches in a fixed order, by PyTorch in float64: samples with weights.
+
+The model is y = tanh(x W1' + b1) W2' + b2, updated by SGD with momentum. Data, weights of samples and initial parameters are
+multiples of 1/64, and hyper-parameters are the float32 nearest to what the file prints. Batches are 8 rows, the last one 6.
+
+`losses` holds the loss of each step before its update: sum of weight * loss over the batch, divided by the sum of the weights
+(times those of the classes) for a mean. `epochs` has, for each epoch, the loss over its steps, each sample with its weight;
+`train` and `validation` are the loss of the trained model on all rows, and scikit-learn's `accuracy_score` with
+`sample_weight`. Parameters are listed flat, row-major, in the order w1 [5, 3], b1 [5], w2 [c, 5], b2 [c]. `float32_error` says
+how far PyTorch's own float32 run strays: the largest absolute difference of a parameter or loss.
+"""
+
+import torch
+from sklearn.metrics import accuracy_score
+from torch.nn import functional as F
+from torch.optim import SGD
+
+from common import f32, write
+
+EPOCHS, BATCH, ROWS, HELD_OUT = 3, 8, 22, 9
+LR, MOMENTUM = 0.1, 0.5
+
+random = torch.Generator().manual_seed(13)
+
+
+def sixty_fourths(*shape, bound):
+    return torch.randint(-bound, bound + 1, shape, generator=random, dtype=torch.float32) / 64
+
+
+def weights(rows):
+    found = sixty_fourths(rows, bound=160).abs()
+    found[::7] = 0.0
+    return found
+
+
+X, VALIDATION = sixty_fourths(ROWS, 3, bound=128), sixty_fourths(HELD_OUT, 3, bound=128)
+WEIGHTS, VALIDATION_WEIGHTS = weights(ROWS), weights(HELD_OUT)
+INITIAL = {2: [sixty_fourths(*s, bound=48) for s in ((5, 3), (5,), (2, 5), (2,))],
+           3: [sixty_fourths(*s, bound=48) for s in ((5, 3), (5,), (3, 5), (3,))]}
+VALUES = [sixty_fourths(rows, 2, bound=96) for rows in (ROWS, HELD_OUT)]
+LABELS = [torch.randint(0, 2, (rows, 2), generator=random).float() for rows in (ROWS, HELD_OUT)]
+CLASSES = [torch.randint(0, 3, (rows,), generator=random) for rows in (ROWS, HELD_OUT)]
+CLASS_WEIGHTS = torch.tensor([0.5, 2.0, 1.25])
+
+
+def elementwise(function):
+    return lambda y, t: (function(y, t, reduction="none").mean(1), torch.ones(len(t), dtype=y.dtype))
+
+
+def cross_entropy(class_weights=None, ignored=-100):
+    def errors(y, t):
+        own = torch.ones(3, dtype=y.dtype) if class_weights is None else class_weights.to(y.dtype)
+        counts = torch.where(t == ignored, 0.0, own[t])
+        weight = None if class_weights is None else own
+        return F.cross_entropy(y, t, weight, ignore_index=ignored, reduction="none"), counts
+    return errors
+
+
+by_threshold = lambda y: (y > 0).long().flatten()
+by_largest = lambda y: y.argmax(1)
+
+# Each: outputs, targets, errors and counts of the samples, how classes are read (per output or per row), options.
+CASES = {
+    "mse": (2, VALUES, elementwise(F.mse_loss), None, {}),
+    "bce_with_logits": (2, LABELS, elementwise(F.binary_cross_entropy_with_logits), by_threshold, {}),
+    "cross_entropy": (3, CLASSES, cross_entropy(), by_largest, {}),
+    "cross_entropy, class weights": (3, CLASSES, cross_entropy(CLASS_WEIGHTS), by_largest,
+                                     {"class_weights": CLASS_WEIGHTS}),
+    "cross_entropy, ignored class": (3, CLASSES, cross_entropy(ignored=2), by_largest, {"ignore_index": 2}),
+}
+
+
+def run(case, dtype, weighted=True):
+    outputs, (targets, held_out), errors, classes, _ = CASES[case]
+    convert = lambda t: t.to(dtype) if t.is_floating_point() else t
+    x, t = X.to(dtype), convert(targets)
+    w = WEIGHTS.to(dtype) if weighted else torch.ones(ROWS, dtype=dtype)
+    parameters = [p.to(dtype).clone().requires_grad_() for p in INITIAL[outputs]]
+    forward = lambda x: torch.tanh(x @ parameters[0].T + parameters[1]) @ parameters[2].T + parameters[3]
+    optimizer = SGD(parameters, lr=f32(LR), momentum=f32(MOMENTUM))
+    losses, epochs = [], []
+    for _ in range(EPOCHS):
+        total, count = 0.0, 0.0
+        for rows in torch.arange(ROWS).split(BATCH):
+            optimizer.zero_grad()
+            error, counts = errors(forward(x[rows]), t[rows])
+            # An error has its class's weight already.
+            loss = (w[rows] * error).sum() / (w[rows] * counts).sum()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            total += (w[rows] * error).sum().item()
+            count += (w[rows] * counts).sum().item()
+        epochs.append(total / count)
+
+    def measured(x, t, w):
+        w = w.to(dtype)
+        with torch.no_grad():
+            y = forward(x.to(dtype))
+            error, counts = errors(y, convert(t))
+            found = {"loss": ((w * error).sum() / (w * counts).sum()).item()}
+            if classes is not None:
+                each = w.repeat_interleave(2) if t.dim() == 2 else w
+                found["accuracy"] = float(accuracy_score(t.long().flatten(), classes(y), sample_weight=each))
+        return found
+
+    return {"losses": losses, "epochs": epochs, "parameters": torch.cat([p.detach().flatten() for p in parameters]),
+            "train": measured(X, targets, w), "validation": measured(
+                VALIDATION, held_out, VALIDATION_WEIGHTS if weighted else torch.ones(HELD_OUT))}
+
+
+def strays(one, other):
+    """The largest absolute difference of a loss or a parameter."""
+    found = [abs(a - b) for a, b in zip(one["losses"] + one["epochs"], other["losses"] + other["epochs"])]
+    found += [abs(one[part]["loss"] - other[part]["loss"]) for part in ("train", "validation")]
+    return max(found + [float((one["parameters"] - other["parameters"]).abs().max())])
+
+
+def described(case):
+    outputs, (targets, held_out), _, _, options = CASES[case]
+    found = run(case, torch.float64)
+    error = strays(found, run(case, torch.float32))
+    return {"name": case, "outputs": outputs, "target": targets.float(), "validation_target": held_out.float(), **options,
+            "initial": torch.cat([p.flatten() for p in INITIAL[outputs]]), "results": found,
+            "float32_error": float(f"{error:.1e}")}
+
+
+if __name__ == "__main__":
+    write("trainer.json", {
+        "epochs": EPOCHS, "batch": BATCH, "rows": ROWS, "lr": LR, "momentum": MOMENTUM, "x": X, "weights": WEIGHTS,
+        "validation": VALIDATION, "validation_weights": VALIDATION_WEIGHTS,
+        "weighted": [described(case) for case in CASES],
+    })
