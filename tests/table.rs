@@ -124,6 +124,7 @@ fn what_can_not_be_learnt_says_where_and_what_to_do() {
         (quick("y").members(0), "0 members"),
         (quick("y").hidden_layer_sizes([8, 0]), "hidden layer of 0"),
         (quick("y").epochs(0), "0 epochs"),
+        (quick("y").batch_size(0), "batch size of 0"),
         (quick("y").dropout(1.5), "dropout"),
         (quick("y").learning_rate(-1.0), "learning rate"),
         (quick("y").balanced(true), "balanced"),

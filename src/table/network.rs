@@ -66,7 +66,7 @@ pub(super) fn train(
     let mut ensemble = Ensemble::new((0..plan.members).map(trainer))?;
     let fit = |member: usize| {
         let (train, held_out) = &parts[member];
-        let fit = Fit::new(plan.epochs, plan.batch_size.clamp(1, train.len())).rows(train.iter().copied());
+        let fit = Fit::new(plan.epochs, plan.batch_size.min(train.len())).rows(train.iter().copied());
         #[cfg(feature = "progress")]
         let fit = fit.progress(settings.progress && member == 0);
         if held_out.is_empty() {

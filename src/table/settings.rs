@@ -141,7 +141,7 @@ impl Settings {
         self
     }
 
-    /// The widths of the hidden layers; none for a linear model.
+    /// The widths of the hidden layers, by default one of 64; none for a linear model.
     pub fn hidden_layer_sizes(mut self, sizes: impl Into<Vec<usize>>) -> Self {
         self.hidden_layer_sizes = Some(sizes.into());
         self
@@ -160,7 +160,7 @@ impl Settings {
     }
 
     /// How many networks are trained, each with another part held out and other initial weights; their mean is what is
-    /// predicted.
+    /// predicted. By default 8, which the CPU path trains side by side.
     pub fn members(mut self, n: usize) -> Self {
         self.members = Some(n);
         self
@@ -178,20 +178,20 @@ impl Settings {
         self
     }
 
-    /// Rows in a mini-batch.
+    /// Rows in a mini-batch; by default 32 to 256, the more rows there are.
     pub fn batch_size(mut self, rows: usize) -> Self {
         self.batch_size = Some(rows);
         self
     }
 
-    /// How often training goes through all rows, at most.
+    /// How often training goes through all rows, at most; by default 15 to 100 times, the fewer rows there are.
     pub fn epochs(mut self, n: usize) -> Self {
         self.epochs = Some(n);
         self
     }
 
     /// The share of the rows that is held out: each network is that of the epoch which is best on them. With 0, all rows
-    /// are for training, and the last epoch's network is taken. By default 0.1.
+    /// are for training, and the last epoch's network is taken; so it is where the part would have fewer than 5 rows. By default 0.1.
     pub fn validation_fraction(mut self, fraction: f64) -> Self {
         self.validation_fraction = fraction;
         self
