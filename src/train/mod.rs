@@ -1,5 +1,7 @@
 //! Training: epochs of shuffled mini-batches, measured after each.
 
+mod average;
+mod check;
 #[cfg(feature = "safetensors")]
 mod checkpoint;
 mod clock;
@@ -10,6 +12,7 @@ mod epoch;
 mod evaluation;
 mod fit;
 mod history;
+mod measure;
 mod members;
 mod metric;
 mod monitor;
@@ -22,6 +25,7 @@ mod run;
 mod session;
 mod snapshot;
 mod step;
+mod table;
 
 use std::fmt;
 #[cfg(feature = "safetensors")]

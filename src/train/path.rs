@@ -1,7 +1,7 @@
 //! How an epoch's steps become dispatches.
 
 use crate::device::Recording;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Var};
 use crate::lower::Lowering;
 use crate::ops::RULES;
@@ -31,8 +31,8 @@ pub enum StepPath {
 }
 
 impl StepPath {
-    /// The dispatches of a step, and how and why they came about.
-    pub(super) fn record(self, graph: &Graph, wanted: &[Var]) -> Result<(Recording, String)> {
+    /// The dispatches of a step, and how and why they came about. `unfit` is why it is none for one dispatch, if that is known.
+    pub(super) fn record(self, graph: &Graph, wanted: &[Var], unfit: Option<String>) -> Result<(Recording, String)> {
         let layered = |why: String| {
             let rules = if self == Self::Unmerged { &[] } else { RULES };
             let recording = Lowering::default().rules(rules).lower(graph, wanted)?.into_recording();
@@ -41,6 +41,10 @@ impl StepPath {
         };
         if matches!(self, Self::Layered | Self::Unmerged) {
             return layered("chosen by Fit::path".into());
+        }
+        if let Some(why) = unfit {
+            let refused = || Error::input("fit", format!("one dispatch of many steps does not do this: {why}"));
+            return if self == Self::Fused { Err(refused()) } else { layered(why) };
         }
         let found = recognise(graph, wanted).and_then(|found| Ok((found.plan()?, found)));
         match found {

@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::history::combine;
-use super::metric::Samples;
+use super::measure::Samples;
 use super::monitor::Best;
 use super::run::PendingEpoch;
 use super::{Control, EpochRecord, Fit, Session};
@@ -19,6 +19,16 @@ impl Session {
         fit: &mut Fit<'_>,
     ) -> Result<bool> {
         let losses = pending.losses.await?;
+        let (together, reduction) = (fit.accumulate, self.loss.reduction());
+        let counts = pending.counts.as_deref().unwrap_or(step_counts);
+        let losses: Vec<f32> = match together {
+            1 => losses,
+            _ => {
+                let steps = losses.chunks(together).zip(counts.chunks(together));
+                steps.map(|(losses, counts)| combine(reduction, losses, counts) as f32).collect()
+            }
+        };
+        let counts: Vec<f64> = counts.chunks(together).map(|counts| counts.iter().sum()).collect();
         if let Some(step) = losses.iter().position(|loss| !loss.is_finite()) {
             return Err(Error::new(
                 ErrorKind::NotFinite,
@@ -42,7 +52,7 @@ impl Session {
         let record = EpochRecord {
             epoch: pending.epoch,
             steps: losses.len(),
-            loss: combine(self.loss.reduction(), &losses, pending.counts.as_deref().unwrap_or(step_counts)) as f32,
+            loss: combine(reduction, &losses, &counts) as f32,
             train,
             validation,
             metrics: fit.measure(outputs, samples)?,
@@ -50,7 +60,14 @@ impl Session {
         };
         let best = match self.is_best(&record, fit) {
             Some(value) => {
+                // Of the average, if there is one: it waits for the next epoch, which trains the parameters.
+                if let Some(average) = &self.average {
+                    average.show().await?;
+                }
                 let values = self.parameters.read_async().await?;
+                if let Some(average) = &self.average {
+                    average.hide().await?;
+                }
                 Some(Best { monitor: format!("{:?}", fit.monitored()), epoch: record.epoch, value, values })
             }
             None => None,
@@ -65,6 +82,9 @@ impl Session {
 
         if best.is_some() {
             self.best = best;
+        }
+        if let Some(average) = &mut self.average {
+            average.begun = true;
         }
         let mut stop = self.is_patience_out(fit);
         fit.on_epoch.iter_mut().for_each(|on_epoch| on_epoch(&record));

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use rand::seq::SliceRandom;
 
+use super::average::Average;
 use super::clock::Clock;
 use super::epoch::Epoch;
 use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
-use super::metric::Samples;
+use super::measure::Samples;
 use super::pass::{Rows, Source, step_counts};
 use super::snapshot::Snapshots;
 use super::{Fit, History, Session};
@@ -50,6 +51,8 @@ struct Running<'s, 'f> {
     /// Those whose results are on their way.
     pending: VecDeque<PendingEpoch>,
     stop: bool,
+    /// Whether it came to its end.
+    is_over: bool,
 }
 
 impl<'s, 'f> Running<'s, 'f> {
@@ -58,15 +61,17 @@ impl<'s, 'f> Running<'s, 'f> {
         let goes_on = fit.until && fit.looks_for_best();
         session.best = session.best.take().filter(|best| goes_on && best.monitor == format!("{:?}", fit.monitored()));
         let slots = if session.parameters.count() <= MAX_AHEAD { 2 } else { 1 };
+        let average = session.average.as_ref().map(|average| &average.values);
         Ok(Self {
             number,
             counts: rows.counts(&*session.loss),
-            snapshots: Snapshots::new(&session.parameters, &session.optimizer, slots).await?,
+            snapshots: Snapshots::new(&session.parameters, &session.optimizer, average, slots).await?,
             already,
             last: if fit.until { fit.epochs } else { already[0].saturating_add(fit.epochs) },
             queued: already[0],
             pending: VecDeque::new(),
             stop: session.is_patience_out(&fit),
+            is_over: false,
             session,
             fit,
         })
@@ -81,8 +86,13 @@ impl<'s, 'f> Running<'s, 'f> {
         let session = &mut *self.session;
         self.snapshots.save(&session.optimizer, self.queued).await?;
         self.queued += 1;
-        session.clock.write(&[f32::from_bits(session.optimizer.steps() as u32)])?;
+        // Each mini-batch draws its own random numbers.
+        let mini_batches = session.optimizer.steps().wrapping_mul(self.fit.accumulate as u64);
+        session.clock.write(&[f32::from_bits(mini_batches as u32)])?;
         session.optimizer.begin_epoch(steps)?;
+        if self.fit.accumulate > 1 {
+            session.optimizer.zero_grad()?;
+        }
         let mut order = rows.numbers();
         if self.fit.shuffle {
             order.shuffle(&mut random::epoch_order(session.seed, self.queued));
@@ -114,7 +124,17 @@ impl<'s, 'f> Running<'s, 'f> {
         Ok(())
     }
 
+    /// What the parameters after each of the epoch's steps count in their average, if there is one.
+    fn averaging(&self, steps: usize) -> Vec<f32> {
+        let (Some(decay), Some(average)) = (self.fit.ema, &self.session.average) else { return Vec::new() };
+        Average::weights(decay, steps, average.begun || self.queued > self.already[0] + 1)
+    }
+
     fn end(&mut self, clock: &Clock) -> Result<History> {
+        self.is_over = true;
+        if let Some(average) = &self.session.average {
+            average.show_at_last()?;
+        }
         if let (Some(best), Some(_)) = (&self.session.best, &self.fit.early_stopping) {
             self.session.parameters.write(&best.values)?;
         }
@@ -130,6 +150,11 @@ impl Drop for Running<'_, '_> {
             && let Err(error) = self.snapshots.restore(&mut self.session.optimizer, recorded)
         {
             log::error!("the parameters after epoch {recorded} could not be put back: {error}");
+        }
+        if let (false, Some(average)) = (self.is_over, &self.session.average)
+            && let Err(error) = average.show_at_last()
+        {
+            log::error!("the average of the parameters could not be put in their place: {error}");
         }
     }
 }
@@ -183,7 +208,10 @@ pub(super) async fn train(
     for session in &mut sessions {
         // They know the rates' old place.
         session.steps.clear();
-        session.optimizer.reserve(rows[0].len().div_ceil(first.batch_size))?;
+        session.optimizer.reserve(rows[0].len().div_ceil(first.batch_size * first.accumulate))?;
+    }
+    for (session, fit) in sessions.iter_mut().zip(&fits) {
+        session.begin_average(fit.ema.is_some()).await?;
     }
     let (mut plan, mut evaluation, mut validation) = {
         let sessions: Vec<&Session> = sessions.iter().map(|session| &**session).collect();
@@ -220,24 +248,36 @@ pub(super) async fn train(
         }
         let mut orders = Vec::new();
         for member in &mut running {
-            orders.push(member.begin_epoch(rows[member.number], plan.pass.step_rows.len()).await?);
+            orders.push(member.begin_epoch(rows[member.number], plan.steps()).await?);
+        }
+        let mut counts = Vec::new();
+        for (number, (member, order)) in running.iter().zip(&orders).enumerate() {
+            let own = member.counts.as_ref().map(|counts| step_counts(counts, order, &plan.pass.step_rows));
+            let reduction = member.session.loss.reduction();
+            plan.set(number, reduction, own.as_deref().unwrap_or(&step_rows), &member.averaging(plan.steps()))?;
+            counts.push(own);
         }
         plan.pass.run(Some(&orders), steps_per_submit).await?;
         let losses = plan.losses.iter().map(|losses| losses.read_async()).collect::<Result<Vec<_>>>()?;
         let measures = running.iter().any(Running::measures);
         let (mut train, mut held_out) = (Vec::new(), Vec::new());
         if measures {
+            for average in running.iter().filter_map(|member| member.session.average.as_ref()) {
+                average.show().await?;
+            }
             train = evaluation.start().await?;
             if let Some(validation) = &validation {
                 held_out = validation.start().await?;
             }
+            for average in running.iter().filter_map(|member| member.session.average.as_ref()) {
+                average.hide().await?;
+            }
         }
         let (mut train, mut held_out) = (train.into_iter(), held_out.into_iter());
-        for ((member, losses), order) in running.iter_mut().zip(losses).zip(&orders) {
+        for ((member, losses), counts) in running.iter_mut().zip(losses).zip(counts) {
             let (train, validation) = (train.next(), held_out.next());
             let (epoch, measures) = (member.queued, member.measures());
             let [train, validation] = [train, validation].map(|pending| pending.filter(|_| measures));
-            let counts = member.counts.as_ref().map(|counts| step_counts(counts, order, &plan.pass.step_rows));
             member.pending.push_back(PendingEpoch { epoch, losses, counts, train, validation });
         }
         for member in &mut running {
@@ -270,6 +310,29 @@ fn sources<'a>(
 }
 
 impl Session {
+    /// Prepares for steps that are averaged, or are not.
+    async fn begin_average(&mut self, wanted: bool) -> Result<()> {
+        // What is frozen may be another part of the parameters than before, so that the copies are recorded anew.
+        let before = self.average.take().filter(|_| wanted);
+        if !wanted {
+            return Ok(());
+        }
+        let resumed = match &before {
+            Some(average) if average.resumed => Some(average.values.read_async()?.await?),
+            _ => None,
+        };
+        let mut average = Average::new(&self.parameters, resumed.as_deref())?;
+        if resumed.is_none() {
+            // Where it ended before, or other values that the caller has put there since.
+            average.values.write(&self.parameters.read_async().await?)?;
+            average.begun = before.is_some_and(|before| before.begun);
+        }
+        average.prepare().await?;
+        average.resumed = false;
+        self.average = Some(average);
+        Ok(())
+    }
+
     /// Trains, and returns the records of these epochs: see [`Trainer::fit`](crate::Trainer::fit).
     ///
     /// # Errors

@@ -89,7 +89,7 @@ impl Session {
         let y = self.model.forward(&mut graph, x)?;
         let loss = Batch::new(&mut graph, x, t, shape.1)?.loss(&mut graph, &*self.loss, y)?;
         let mut wanted = vec![loss];
-        wanted.extend(self.optimizer.train(&mut graph, loss)?);
+        wanted.extend(self.optimizer.train(&mut graph, loss)?.into_iter().map(|(_, updated)| updated));
         let lowered = lower(&graph, &wanted)?;
         let missing = || Error::input("step", "the loss is no value of its graph");
         Ok(BatchStep {
@@ -100,7 +100,7 @@ impl Session {
             targets,
             loss: lowered.tensor(loss).cloned().ok_or_else(missing)?,
             recording: lowered.into_recording(),
-            before: Snapshots::new(&self.parameters, &self.optimizer, 1).await?,
+            before: Snapshots::new(&self.parameters, &self.optimizer, None, 1).await?,
         })
     }
 }

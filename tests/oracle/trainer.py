@@ -1,4 +1,4 @@
-"""Whole trainings by mini-batches in a fixed order, by PyTorch in float64: samples with weights.
+"""Whole trainings by mini-batches in a fixed order, by PyTorch in float64: samples with weights, averages of the parameters.
 
 The model is y = tanh(x W1' + b1) W2' + b2, updated by SGD with momentum. Data, weights of samples and initial parameters are
 multiples of 1/64, and hyper-parameters are the float32 nearest to what the file prints. Batches are 8 rows, the last one 6.
@@ -6,19 +6,22 @@ multiples of 1/64, and hyper-parameters are the float32 nearest to what the file
 `losses` holds the loss of each step before its update: sum of weight * loss over the batch, divided by the sum of the weights
 (times those of the classes) for a mean. `epochs` has, for each epoch, the loss over its steps, each sample with its weight;
 `train` and `validation` are the loss of the trained model on all rows, and scikit-learn's `accuracy_score` with
-`sample_weight`. Parameters are listed flat, row-major, in the order w1 [5, 3], b1 [5], w2 [c, 5], b2 [c]. `float32_error` says
+`sample_weight`. `average` are the parameters of an AveragedModel with get_ema_multi_avg_fn, updated after each step, and
+`average_validation` is its loss. Parameters are listed flat, row-major, in the order w1 [5, 3], b1 [5], w2 [c, 5], b2 [c]. `float32_error` says
 how far PyTorch's own float32 run strays: the largest absolute difference of a parameter or loss.
 """
 
 import torch
 from sklearn.metrics import accuracy_score
 from torch.nn import functional as F
+from torch import nn
 from torch.optim import SGD
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from common import f32, write
 
 EPOCHS, BATCH, ROWS, HELD_OUT = 3, 8, 22, 9
-LR, MOMENTUM = 0.1, 0.5
+LR, MOMENTUM, DECAY = 0.1, 0.5, 0.7
 
 random = torch.Generator().manual_seed(13)
 
@@ -70,13 +73,15 @@ CASES = {
 }
 
 
-def run(case, dtype, weighted=True):
+def run(case, dtype):
     outputs, (targets, held_out), errors, classes, _ = CASES[case]
     convert = lambda t: t.to(dtype) if t.is_floating_point() else t
     x, t = X.to(dtype), convert(targets)
-    w = WEIGHTS.to(dtype) if weighted else torch.ones(ROWS, dtype=dtype)
+    w = WEIGHTS.to(dtype)
     parameters = [p.to(dtype).clone().requires_grad_() for p in INITIAL[outputs]]
-    forward = lambda x: torch.tanh(x @ parameters[0].T + parameters[1]) @ parameters[2].T + parameters[3]
+    model = nn.ParameterList(parameters)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(f32(DECAY)))
+    forward = lambda x, p=parameters: torch.tanh(x @ p[0].T + p[1]) @ p[2].T + p[3]
     optimizer = SGD(parameters, lr=f32(LR), momentum=f32(MOMENTUM))
     losses, epochs = [], []
     for _ in range(EPOCHS):
@@ -88,15 +93,16 @@ def run(case, dtype, weighted=True):
             loss = (w[rows] * error).sum() / (w[rows] * counts).sum()
             loss.backward()
             optimizer.step()
+            average.update_parameters(model)
             losses.append(loss.item())
             total += (w[rows] * error).sum().item()
             count += (w[rows] * counts).sum().item()
         epochs.append(total / count)
 
-    def measured(x, t, w):
+    def measured(x, t, w, p=parameters):
         w = w.to(dtype)
         with torch.no_grad():
-            y = forward(x.to(dtype))
+            y = forward(x.to(dtype), p)
             error, counts = errors(y, convert(t))
             found = {"loss": ((w * error).sum() / (w * counts).sum()).item()}
             if classes is not None:
@@ -104,16 +110,19 @@ def run(case, dtype, weighted=True):
                 found["accuracy"] = float(accuracy_score(t.long().flatten(), classes(y), sample_weight=each))
         return found
 
-    return {"losses": losses, "epochs": epochs, "parameters": torch.cat([p.detach().flatten() for p in parameters]),
-            "train": measured(X, targets, w), "validation": measured(
-                VALIDATION, held_out, VALIDATION_WEIGHTS if weighted else torch.ones(HELD_OUT))}
+    flat = lambda parameters: torch.cat([p.detach().flatten() for p in parameters])
+    validation = lambda p: measured(VALIDATION, held_out, VALIDATION_WEIGHTS, p)
+    averages = list(average.module)
+    return {"losses": losses, "epochs": epochs, "parameters": flat(parameters), "train": measured(X, targets, w),
+            "validation": validation(parameters), "average": flat(averages),
+            "average_validation": validation(averages)}
 
 
 def strays(one, other):
     """The largest absolute difference of a loss or a parameter."""
     found = [abs(a - b) for a, b in zip(one["losses"] + one["epochs"], other["losses"] + other["epochs"])]
-    found += [abs(one[part]["loss"] - other[part]["loss"]) for part in ("train", "validation")]
-    return max(found + [float((one["parameters"] - other["parameters"]).abs().max())])
+    found += [abs(one[part]["loss"] - other[part]["loss"]) for part in ("train", "validation", "average_validation")]
+    return max(found + [float((one[k] - other[k]).abs().max()) for k in ("parameters", "average")])
 
 
 def described(case):
@@ -127,7 +136,7 @@ def described(case):
 
 if __name__ == "__main__":
     write("trainer.json", {
-        "epochs": EPOCHS, "batch": BATCH, "rows": ROWS, "lr": LR, "momentum": MOMENTUM, "x": X, "weights": WEIGHTS,
+        "epochs": EPOCHS, "batch": BATCH, "rows": ROWS, "lr": LR, "momentum": MOMENTUM, "decay": DECAY, "x": X, "weights": WEIGHTS,
         "validation": VALIDATION, "validation_weights": VALIDATION_WEIGHTS,
         "weighted": [described(case) for case in CASES],
     })
