@@ -1,9 +1,10 @@
 //! A module, a loss (for a Siamese network) and a custom operation, the last with its own kernel and gradient.
 //!
-//! `cargo run --release --example autograd`
+//! `cargo run --release --example autograd -- --device cpu`
 
 use std::process::ExitCode;
 
+use clap::Parser;
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::metrics::Decision;
 use wgrad::nn::{
@@ -232,8 +233,16 @@ fn scaling(device: &Device) -> Result<bool> {
     Ok(error < 1e-3)
 }
 
-fn run() -> Result<bool> {
-    let device = Device::auto()?;
+/// Trains a module with two branches, a Siamese network, and by an operation of its own.
+#[derive(Parser)]
+struct Options {
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+fn run(options: &Options) -> Result<bool> {
+    let device = Device::named(&options.device)?;
     println!("device: {}", device.describe());
     let learnt = [two_branches(&device)?, siamese(&device)?, scaling(&device)?];
     Ok(learnt.iter().all(|learnt| *learnt))
@@ -241,7 +250,7 @@ fn run() -> Result<bool> {
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("wgrad=warn")).init();
-    match run() {
+    match run(&Options::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
             eprintln!("One of them did not learn.");

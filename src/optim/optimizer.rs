@@ -285,9 +285,15 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Sets the rate of the next step, which the caller runs, and counts it.
-    pub(crate) fn begin_step(&mut self) -> Result<()> {
-        self.upload_rates(1)?;
+    /// Sets the rate of the next step, which the caller runs, and counts it: this one, whatever the schedule says, if one is
+    /// given.
+    pub(crate) fn begin_step(&mut self, rate: Option<f32>) -> Result<()> {
+        match rate {
+            None => self.upload_rates(1)?,
+            Some(rate) => {
+                self.upload(self.base_rates(rate).iter().map(|base| self.rows(1, |_| *base)).collect::<Result<_>>()?)?
+            }
+        }
         self.steps += 1;
         Ok(())
     }
@@ -334,22 +340,27 @@ impl Optimizer {
 
     fn upload_rates(&mut self, steps: usize) -> Result<()> {
         let bases = self.base_rates(self.base_rate);
-        let rows = bases.iter().map(|base| self.rows(*base, steps)).collect::<Result<Vec<_>>>()?;
+        let rows = bases.iter().map(|base| self.rows(steps, |step| self.rate_at(*base, step)));
+        self.upload(rows.collect::<Result<_>>()?)
+    }
+
+    /// Rows of rates, unless they are there.
+    fn upload(&mut self, rows: Vec<Vec<f32>>) -> Result<()> {
         if rows != self.uploaded {
             for (rates, rows) in self.rates.iter().zip(&rows) {
-                rates.view(0, steps, 4)?.write(rows)?;
+                rates.view(0, rows.len() / 4, 4)?.write(rows)?;
             }
             self.uploaded = rows;
         }
         Ok(())
     }
 
-    /// The rows of the next `steps` steps, with a rate that the schedule multiplies.
-    fn rows(&self, base_rate: f32, steps: usize) -> Result<Vec<f32>> {
+    /// The rows of the next `steps` steps, each with the rate of its number.
+    fn rows(&self, steps: usize, rate: impl Fn(u64) -> f32) -> Result<Vec<f32>> {
         let betas = [self.algorithm.update().beta1, self.algorithm.update().beta2];
         let mut rows = Vec::with_capacity(4 * steps);
         for step in 0..steps as u64 {
-            let rate = self.rate_at(base_rate, self.steps + step);
+            let rate = rate(self.steps + step);
             if !(rate >= 0.0 && rate.is_finite()) {
                 let detail = format!("the schedule gives a rate of {rate} at step {}", self.steps + step);
                 return Err(Error::input("optimizer", detail + "; give a finite one of at least 0"));

@@ -97,6 +97,9 @@ impl Fit<'_> {
                           more often";
             return Err(Error::input("fit", detail));
         }
+        if stopping.patience == 0 {
+            return Err(Error::input("fit", "a patience of 0 epochs without improvement; give at least 1"));
+        }
         if !(stopping.min_delta >= 0.0 && stopping.min_delta.is_finite()) {
             let detail = format!("a min_delta of {}; give a finite one of at least 0", stopping.min_delta);
             return Err(Error::input("fit", detail));

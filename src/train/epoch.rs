@@ -12,7 +12,7 @@ use crate::device::{Device, Recording, Tensor};
 use crate::error::Result;
 use crate::graph::{Graph, Var};
 use crate::lower::lower;
-use crate::nn::Reduction;
+use crate::nn::{Reduction, summary};
 use crate::ops::reduce::IntoHistory;
 
 /// An epoch's dispatches, of one session or of several side by side.
@@ -122,6 +122,15 @@ impl Session {
         let tables = Tables::new(&self.device, len, fit.accumulate, fit.ema.is_some())?;
         let average = fit.ema.map(|_| Average::new(&self.parameters, None)).transpose()?;
         Ok(self.recorded(&source, fit.batch_size, &losses, (&tables, average.as_ref()), fit)?.2)
+    }
+
+    /// See [`Trainer::summary`](crate::Trainer::summary).
+    ///
+    /// # Errors
+    /// See [`Session::path`].
+    pub fn summary(&self, train: &Dataset, fit: &Fit<'_>) -> Result<String> {
+        let path = self.path(train, fit)?;
+        Ok(format!("{}training  {path}\n", summary(&*self.model, train.input_cols())?))
     }
 
     /// The dispatches of a mini-batch of `rows` samples; those of a step that follow several, if they do; and how they came

@@ -112,6 +112,6 @@ impl Session {
     pub(super) fn is_patience_out(&self, fit: &Fit<'_>) -> bool {
         let (Some(stopping), Some(best)) = (fit.early_stopping, &self.best) else { return false };
         let since = self.history.epochs.iter().filter(|r| r.epoch > best.epoch && fit.monitored().of(r).is_some());
-        since.count() >= stopping.patience.max(1)
+        since.count() >= stopping.patience
     }
 }

@@ -210,9 +210,13 @@ pub(super) async fn train(
         session.steps.clear();
         session.optimizer.reserve(rows[0].len().div_ceil(first.batch_size * first.accumulate))?;
     }
-    for (session, fit) in sessions.iter_mut().zip(&fits) {
-        session.begin_average(fit.ema.is_some()).await?;
+    // No future may hold on to `fits` or what trains with them, whose callbacks no two threads may share.
+    let averages: Vec<bool> = fits.iter().map(|fit| fit.ema.is_some()).collect();
+    for (session, wanted) in sessions.iter_mut().zip(averages) {
+        session.begin_average(wanted).await?;
     }
+    // Not the same borrow: see above.
+    let Some(first) = fits.first() else { return Ok(Vec::new()) };
     let (mut plan, mut evaluation, mut validation) = {
         let sessions: Vec<&Session> = sessions.iter().map(|session| &**session).collect();
         (
@@ -262,14 +266,15 @@ pub(super) async fn train(
         let measures = running.iter().any(Running::measures);
         let (mut train, mut held_out) = (Vec::new(), Vec::new());
         if measures {
-            for average in running.iter().filter_map(|member| member.session.average.as_ref()) {
+            let averages: Vec<_> = running.iter().filter_map(|member| member.session.average.as_ref()).collect();
+            for average in &averages {
                 average.show().await?;
             }
             train = evaluation.start().await?;
             if let Some(validation) = &validation {
                 held_out = validation.start().await?;
             }
-            for average in running.iter().filter_map(|member| member.session.average.as_ref()) {
+            for average in &averages {
                 average.hide().await?;
             }
         }

@@ -7,10 +7,13 @@ multiples of 1/64, and hyper-parameters are the float32 nearest to what the file
 (times those of the classes) for a mean. `epochs` has, for each epoch, the loss over its steps, each sample with its weight;
 `train` and `validation` are the loss of the trained model on all rows, and scikit-learn's `accuracy_score` with
 `sample_weight`. `average` are the parameters of an AveragedModel with get_ema_multi_avg_fn, updated after each step, and
-`average_validation` is its loss. Parameters are listed flat, row-major, in the order w1 [5, 3], b1 [5], w2 [c, 5], b2 [c]. `float32_error` says
+`average_validation` is its loss. `lr_find` has the losses of steps on all rows of the first case at rates that rise from the
+first to the last, the same smoothed as Lightning's tuner does (without its bias), and numpy's steepest gradient's rate, without
+the first ten steps and the last. Parameters are listed flat, row-major, in the order w1 [5, 3], b1 [5], w2 [c, 5], b2 [c]. `float32_error` says
 how far PyTorch's own float32 run strays: the largest absolute difference of a parameter or loss.
 """
 
+import numpy as np
 import torch
 from sklearn.metrics import accuracy_score
 from torch.nn import functional as F
@@ -22,6 +25,7 @@ from common import f32, write
 
 EPOCHS, BATCH, ROWS, HELD_OUT = 3, 8, 22, 9
 LR, MOMENTUM, DECAY = 0.1, 0.5, 0.7
+RATES, STEPS = (1e-4, 2.0), 40
 
 random = torch.Generator().manual_seed(13)
 
@@ -118,6 +122,29 @@ def run(case, dtype):
             "average_validation": validation(averages)}
 
 
+def lr_find(dtype):
+    """Losses at rising rates, smoothed, and the suggestion."""
+    _, (targets, _), errors, _, _ = CASES["mse"]
+    parameters = [p.to(dtype).clone().requires_grad_() for p in INITIAL[2]]
+    optimizer = SGD(parameters, lr=1.0, momentum=f32(MOMENTUM))
+    losses, smoothed, average = [], [], 0.0
+    rates = [f32(f32(RATES[0]) * (f32(RATES[1]) / f32(RATES[0])) ** (i / (STEPS - 1))) for i in range(STEPS)]
+    for i, rate in enumerate(rates):
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad()
+        x, w = X.to(dtype), WEIGHTS.to(dtype)
+        y = torch.tanh(x @ parameters[0].T + parameters[1]) @ parameters[2].T + parameters[3]
+        error, counts = errors(y, targets.to(dtype))
+        loss = (w * error).sum() / (w * counts).sum()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        average = 0.98 * average + 0.02 * losses[-1]
+        smoothed.append(average / (1 - 0.98 ** (i + 1)))
+    steepest = int(np.gradient(np.array(smoothed[10:-1])).argmin())
+    return {"losses": losses, "smoothed": smoothed, "suggestion": rates[10 + steepest]}
+
+
 def strays(one, other):
     """The largest absolute difference of a loss or a parameter."""
     found = [abs(a - b) for a, b in zip(one["losses"] + one["epochs"], other["losses"] + other["epochs"])]
@@ -135,8 +162,11 @@ def described(case):
 
 
 if __name__ == "__main__":
+    found, single = lr_find(torch.float64), lr_find(torch.float32)
+    error = max(abs(a - b) for key in ("losses", "smoothed") for a, b in zip(found[key], single[key]))
     write("trainer.json", {
         "epochs": EPOCHS, "batch": BATCH, "rows": ROWS, "lr": LR, "momentum": MOMENTUM, "decay": DECAY, "x": X, "weights": WEIGHTS,
         "validation": VALIDATION, "validation_weights": VALIDATION_WEIGHTS,
         "weighted": [described(case) for case in CASES],
+        "lr_find": {"rates": RATES, "steps": STEPS, **found, "float32_error": float(f"{error:.1e}")},
     })
