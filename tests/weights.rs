@@ -238,7 +238,26 @@ fn a_loss_without_weights_says_so() {
 #[test]
 fn the_path_names_the_weights() {
     let session = Session::new(&Device::cpu(), Linear::new(2, 2), Mse::new(), Sgd::new(0.1), 0).unwrap();
-    let path = session.path(&data(20, 0), &Fit::new(1, 5)).unwrap();
-    assert!(path.contains("samples with weights"), "{path}");
-    assert!(session.path(&data(20, 0), &Fit::new(1, 5).path(StepPath::Fused)).is_err());
+    let forced = |session: &Session| session.path(&data(20, 0), &Fit::new(1, 5).path(StepPath::Fused));
+    assert!(forced(&session).unwrap().starts_with("fused"));
+    // Of a loss that does not say what its weights do, that is unknown.
+    struct Other;
+    impl Loss for Other {
+        fn forward(&self, graph: &mut Graph, prediction: Var, target: Var) -> Result<Var> {
+            Mse::new().forward(graph, prediction, target)
+        }
+        fn weighted(&self, graph: &mut Graph, prediction: Var, target: Var, weights: Var) -> Result<Var> {
+            Mse::new().weighted(graph, prediction, target, weights)
+        }
+        fn reduction(&self) -> Reduction {
+            Reduction::Mean
+        }
+    }
+    let session = Session::new(&Device::cpu(), Linear::new(2, 2), Other, Sgd::new(0.1), 0).unwrap();
+    let error = forced(&session).unwrap_err().to_string();
+    assert!(error.contains("samples with weights"), "{error}");
+    // Classes with weights of their own, too.
+    let loss = CrossEntropy::new().class_weights([1.0, 2.0]);
+    let session = Session::new(&Device::cpu(), Linear::new(2, 2), loss, Sgd::new(0.1), 0).unwrap();
+    assert!(forced(&session).is_err());
 }

@@ -95,6 +95,16 @@ impl Cpu {
         Ok(memory.buffers[slot][range].to_vec())
     }
 
+    /// See [`Device::copy`](crate::Device).
+    pub(crate) fn copy(&self, pairs: &[[Tensor; 2]]) -> Result<()> {
+        let mut memory = self.memory.lock();
+        for [(from, source), (to, target)] in pairs.iter().map(|pair| [&pair[0], &pair[1]].map(place)) {
+            let values = memory.buffers[from][source].to_vec();
+            memory.buffers[to][target].copy_from_slice(&values);
+        }
+        Ok(())
+    }
+
     /// Calls `f` with all buffers, by their slots.
     pub(crate) fn with_memory<T>(&self, f: impl FnOnce(&mut [Vec<f32>]) -> T) -> T {
         f(&mut self.memory.lock().buffers)

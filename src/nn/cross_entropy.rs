@@ -154,6 +154,10 @@ impl Loss for CrossEntropy {
         self.weighed(graph, [prediction, target], Some(weights))
     }
 
+    fn weighs_errors(&self) -> bool {
+        true
+    }
+
     fn reduction(&self) -> Reduction {
         self.reduction
     }

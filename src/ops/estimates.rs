@@ -121,6 +121,7 @@ fn training(device: &Device, (inputs, outputs, rows): (usize, &[usize], usize)) 
         layers: outputs.iter().map(|outputs| (*outputs, Activation::ReLU)).collect(),
         loss: mlp::Loss::Elementwise(Squared),
         scale: 1.0,
+        weights: mlp::Weights::None,
         rule: mlp::Rule::Sgd,
         update: Update::default(),
         rows,

@@ -13,9 +13,10 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Trainers that run side by side: several seeds, a sweep over learning rates, the folds of a cross-validation.
 ///
-/// Every member has a model, an optimizer, a seed and a history of its own, and trains to the same bits as it would
-/// alone; one that diverges or stops early leaves the others as they are. On the CPU, small members of equal shape go
-/// eight at a time, one in each lane of the processor's vectors, and all members share the cores.
+/// Every member has a model, an optimizer, a seed and a history of its own, and trains to the same bits as it would alone; one
+/// that diverges or stops early leaves the others as they are. On the CPU, small members of equal shape go eight at a time, one
+/// in each lane of the processor's vectors, and all share the cores. On a GPU, members of equal shape that take the fused path
+/// ([`StepPath`](crate::StepPath)) share dispatches, a workgroup each; others go one after the other.
 ///
 /// ```
 /// use wgrad::data::{Labels, disk};

@@ -111,7 +111,7 @@ impl<'a> Evaluation<'a> {
 
     /// Queues the forward passes with the parameters as they are.
     pub(super) async fn start(&self) -> Result<Vec<PendingMetrics>> {
-        self.pass.run(None, u32::MAX).await?;
+        self.pass.run(None, self.pass.step_rows.len(), u32::MAX).await?;
         let pending = |measured: &Measured| {
             Ok(PendingMetrics {
                 results: measured.results.read_async()?,

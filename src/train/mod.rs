@@ -7,6 +7,7 @@ mod checkpoint;
 mod clock;
 #[cfg(feature = "plot")]
 mod curves;
+mod diverged;
 mod ensemble;
 mod epoch;
 mod evaluation;

@@ -306,6 +306,19 @@ impl<'a> Pass<'a> {
         self.full.as_ref().map_or(0, RecordingSet::side_by_side)
     }
 
+    fn steps_at_once(&self) -> usize {
+        self.sources.first().map_or(1, |source| source.steps_at_once)
+    }
+
+    /// Where a member's rows come from, and its rows of this step ready there.
+    pub(super) fn placed(&self, member: usize, step: usize, order: &[u32]) -> Result<&Source<'a>> {
+        let missing = || Error::input("fit", "there is no such member");
+        let source = self.sources.get(member).ok_or_else(missing)?;
+        let first = step - step % self.steps_at_once();
+        source.place(first..self.step_rows.len().min(first + self.steps_at_once()), Some(order))?;
+        Ok(source)
+    }
+
     /// Goes on with those members alone that are to be kept.
     pub(super) fn retain(&mut self, keep: &[bool]) -> Result<()> {
         retain(&mut self.sources, keep);
@@ -322,11 +335,10 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Queues all steps, on the rows as each member's `order` has them or as its source has.
-    pub(super) async fn run(&self, orders: Option<&[Vec<u32>]>, steps_per_submit: u32) -> Result<()> {
-        let steps = self.step_rows.len();
-        let full_steps = steps - usize::from(self.rest.is_some());
-        let steps_at_once = self.sources.first().map_or(1, |source| source.steps_at_once);
+    /// Queues the first `steps` steps, on the rows as each member's `order` has them or as its source has.
+    pub(super) async fn run(&self, orders: Option<&[Vec<u32>]>, steps: usize, steps_per_submit: u32) -> Result<()> {
+        let full_steps = self.step_rows.len() - usize::from(self.rest.is_some());
+        let steps_at_once = self.steps_at_once();
         for first in (0..steps).step_by(steps_at_once) {
             let end = steps.min(first + steps_at_once);
             for (member, source) in self.sources.iter().enumerate() {
@@ -346,7 +358,7 @@ impl<'a> Pass<'a> {
                 }
                 at = stop;
                 if let Some((every, set)) =
-                    self.every.as_ref().filter(|(every, _)| at.is_multiple_of(*every) || at == steps)
+                    self.every.as_ref().filter(|(every, _)| at.is_multiple_of(*every) || at == self.step_rows.len())
                 {
                     let step = (at - 1) / every;
                     set.run_steps(step as u32..step as u32 + 1).await?;

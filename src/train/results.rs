@@ -1,12 +1,13 @@
 //! An epoch's results: into the history, to the callbacks, and whether training stops.
 
 use super::clock::Clock;
+use super::diverged::{Diverged, Stopped};
 use super::history::combine;
 use super::measure::Samples;
 use super::monitor::Best;
 use super::run::PendingEpoch;
 use super::{Control, EpochRecord, Fit, Session};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 impl Session {
     /// Records an epoch's results. Whether training stops here.
@@ -17,8 +18,14 @@ impl Session {
         samples: &[Samples<'_>; 2],
         clock: &Clock,
         fit: &mut Fit<'_>,
-    ) -> Result<bool> {
-        let losses = pending.losses.await?;
+    ) -> Result<bool, Stopped> {
+        let mut losses = pending.traces.await?;
+        let sums = losses.split_off(step_counts.len());
+        let step = losses.iter().position(|loss| !loss.is_finite());
+        if step.is_some() || sums.iter().any(|sum| !sum.is_finite()) {
+            let loss = step.map(|step| losses[step]);
+            return Err(Stopped::Diverged(Diverged { epoch: pending.epoch, step: step.unwrap_or(losses.len()), loss }));
+        }
         let (together, reduction) = (fit.accumulate, self.loss.reduction());
         let counts = pending.counts.as_deref().unwrap_or(step_counts);
         let losses: Vec<f32> = match together {
@@ -29,18 +36,6 @@ impl Session {
             }
         };
         let counts: Vec<f64> = counts.chunks(together).map(|counts| counts.iter().sum()).collect();
-        if let Some(step) = losses.iter().position(|loss| !loss.is_finite()) {
-            return Err(Error::new(
-                ErrorKind::NotFinite,
-                "fit",
-                format!(
-                    "the loss became {} in epoch {}, step {}; try a smaller learning rate",
-                    losses[step],
-                    pending.epoch,
-                    step + 1
-                ),
-            ));
-        }
         let (mut measured, mut outputs) = ([None; 2], [None, None]);
         for (part, pending) in [pending.train, pending.validation].into_iter().enumerate() {
             if let Some(pending) = pending {

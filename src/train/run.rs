@@ -2,11 +2,10 @@
 
 use std::collections::VecDeque;
 
-use rand::seq::SliceRandom;
-
 use super::average::Average;
 use super::clock::Clock;
-use super::epoch::Epoch;
+use super::diverged::Stopped;
+use super::epoch::{Epoch, epoch_order};
 use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
 use super::measure::Samples;
 use super::pass::{Rows, Source, step_counts};
@@ -16,7 +15,6 @@ use crate::data::Dataset;
 use crate::device::{Device, PendingRead};
 use crate::error::{Error, Result};
 use crate::nn::Claim;
-use crate::random;
 
 /// Of a larger model no second epoch is queued before the first one's results are there: its epochs are long, and a second
 /// snapshot of it would take memory.
@@ -25,7 +23,7 @@ const MAX_AHEAD: usize = 1 << 20;
 /// An epoch whose results are on their way.
 pub(super) struct PendingEpoch {
     pub(super) epoch: usize,
-    pub(super) losses: PendingRead,
+    pub(super) traces: PendingRead,
     /// How much each step counts in a mean, if not as much as it has rows.
     pub(super) counts: Option<Vec<f64>>,
     pub(super) train: Option<PendingMetrics>,
@@ -86,18 +84,8 @@ impl<'s, 'f> Running<'s, 'f> {
         let session = &mut *self.session;
         self.snapshots.save(&session.optimizer, self.queued).await?;
         self.queued += 1;
-        // Each mini-batch draws its own random numbers.
-        let mini_batches = session.optimizer.steps().wrapping_mul(self.fit.accumulate as u64);
-        session.clock.write(&[f32::from_bits(mini_batches as u32)])?;
-        session.optimizer.begin_epoch(steps)?;
-        if self.fit.accumulate > 1 {
-            session.optimizer.zero_grad()?;
-        }
-        let mut order = rows.numbers();
-        if self.fit.shuffle {
-            order.shuffle(&mut random::epoch_order(session.seed, self.queued));
-        }
-        Ok(order)
+        session.begin_epoch(steps, self.fit.accumulate)?;
+        Ok(epoch_order(rows, &self.fit, session.seed, self.queued))
     }
 
     /// Whether the epoch that is queued is measured.
@@ -107,13 +95,26 @@ impl<'s, 'f> Running<'s, 'f> {
     }
 
     /// Takes in the results of all epochs but the last one, which the device may still work on, or of that, too.
-    async fn take_in(&mut self, step_rows: &[f64], samples: &[Samples<'_>; 2], clock: &Clock) -> Result<()> {
+    async fn take_in(
+        &mut self,
+        rows: Rows<'_>,
+        step_rows: &[f64],
+        samples: &[Samples<'_>; 2],
+        clock: &Clock,
+    ) -> Result<()> {
         let epoch = self.queued;
         let runs_ahead = self.session.parameters.count() <= MAX_AHEAD;
         let ahead = usize::from(runs_ahead && epoch < self.last && !self.fit.waits_for(epoch));
         while self.pending.len() > ahead {
             let Some(oldest) = self.pending.pop_front() else { break };
-            self.stop = self.session.take_in(oldest, step_rows, samples, clock, &mut self.fit).await?;
+            let Self { session, snapshots, fit, .. } = self;
+            self.stop = match session.take_in(oldest, step_rows, samples, clock, fit).await {
+                Ok(stop) => stop,
+                Err(Stopped::Diverged(diverged)) => {
+                    return Err(diverged.explained(session, snapshots, fit, rows).await);
+                }
+                Err(Stopped::Failed(error)) => return Err(error),
+            };
         }
         #[cfg(feature = "safetensors")]
         if let Some((path, every)) = &self.fit.checkpoint
@@ -261,8 +262,11 @@ pub(super) async fn train(
             plan.set(number, reduction, own.as_deref().unwrap_or(&step_rows), &member.averaging(plan.steps()))?;
             counts.push(own);
         }
-        plan.pass.run(Some(&orders), steps_per_submit).await?;
-        let losses = plan.losses.iter().map(|losses| losses.read_async()).collect::<Result<Vec<_>>>()?;
+        plan.pass.run(Some(&orders), plan.pass.step_rows.len(), steps_per_submit).await?;
+        let mut all_traces = Vec::new();
+        for traces in &plan.traces {
+            all_traces.push(traces.read().await?);
+        }
         let measures = running.iter().any(Running::measures);
         let (mut train, mut held_out) = (Vec::new(), Vec::new());
         if measures {
@@ -279,14 +283,14 @@ pub(super) async fn train(
             }
         }
         let (mut train, mut held_out) = (train.into_iter(), held_out.into_iter());
-        for ((member, losses), counts) in running.iter_mut().zip(losses).zip(counts) {
+        for ((member, traces), counts) in running.iter_mut().zip(all_traces).zip(counts) {
             let (train, validation) = (train.next(), held_out.next());
             let (epoch, measures) = (member.queued, member.measures());
             let [train, validation] = [train, validation].map(|pending| pending.filter(|_| measures));
-            member.pending.push_back(PendingEpoch { epoch, losses, counts, train, validation });
+            member.pending.push_back(PendingEpoch { epoch, traces, counts, train, validation });
         }
         for member in &mut running {
-            if let Err(error) = member.take_in(&step_rows, &samples[member.number], &clock).await {
+            if let Err(error) = member.take_in(rows[member.number], &step_rows, &samples[member.number], &clock).await {
                 results[member.number] = Some(Err(error));
             }
         }

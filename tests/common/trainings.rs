@@ -37,6 +37,9 @@ impl Loss for Chosen {
     fn weighted(&self, graph: &mut Graph, prediction: Var, target: Var, weights: Var) -> Result<Var> {
         self.0.weighted(graph, prediction, target, weights)
     }
+    fn weighs_errors(&self) -> bool {
+        self.0.weighs_errors()
+    }
     fn reduction(&self) -> Reduction {
         self.0.reduction()
     }

@@ -2,6 +2,7 @@
 //! `write_buffer` treats the device as lost when memory runs out.)
 
 use super::Gpu;
+use crate::device::Tensor;
 use crate::device::gpu::submit::Submission;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -96,6 +97,18 @@ impl Gpu {
                 )),
             }
         }
+    }
+
+    /// See [`Device::copy`](crate::Device).
+    pub(crate) fn copy(&self, pairs: &[[Tensor; 2]]) -> Result<()> {
+        self.faults.check()?;
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        for [from, to] in pairs {
+            let (Some(source), Some(target)) = (from.buffer.gpu_buffer(), to.buffer.gpu_buffer()) else { continue };
+            encoder.copy_buffer_to_buffer(source, bytes(from.offset), target, bytes(to.offset), bytes(from.len()));
+        }
+        self.submit(Some(encoder.finish()));
+        self.faults.check()
     }
 
     pub(crate) fn write(&self, buffer: &wgpu::Buffer, offset: usize, values: &[f32]) -> Result<()> {
