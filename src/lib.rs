@@ -83,8 +83,8 @@ pub use ops::KERNELS;
 #[cfg(feature = "safetensors")]
 pub use save::Mismatch;
 pub use train::{
-    Control, EarlyStopping, Ensemble, EnsemblePrediction, EpochRecord, Fit, History, MetricRecord, Metrics, Monitor,
-    Session, Statistics, StepPath, Trainer,
+    Control, EarlyStopping, Ensemble, EnsemblePrediction, EpochRecord, Fit, History, LearningRates, LrFind,
+    MetricRecord, Metrics, Monitor, Session, Statistics, StepPath, Trainer,
 };
 
 #[cfg(doc)]
