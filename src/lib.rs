@@ -51,6 +51,8 @@
 pub mod data;
 mod device;
 mod error;
+#[cfg(feature = "export")]
+pub mod export;
 mod files;
 mod gradient;
 mod graph;
@@ -81,8 +83,8 @@ pub use ops::KERNELS;
 #[cfg(feature = "safetensors")]
 pub use save::Mismatch;
 pub use train::{
-    Control, EarlyStopping, Ensemble, EnsemblePrediction, EpochRecord, Fit, History, MetricRecord, Metrics, Monitor,
-    Session, Statistics, StepPath, Trainer,
+    Control, EarlyStopping, Ensemble, EnsemblePrediction, EpochRecord, Fit, History, LearningRates, LrFind,
+    MetricRecord, Metrics, Monitor, Session, Statistics, StepPath, Trainer,
 };
 
 #[cfg(doc)]
@@ -96,7 +98,7 @@ mod pages {
     mod readme {}
     #[doc = include_str!("../ARCHITECTURE.md")]
     mod architecture {}
-    #[cfg(all(feature = "csv", feature = "ndarray", feature = "safetensors", feature = "table"))]
+    #[cfg(all(feature = "csv", feature = "export", feature = "ndarray", feature = "safetensors", feature = "table"))]
     #[doc = include_str!("../docs/GUIDE.md")]
     mod guide {}
     #[cfg(feature = "csv")]

@@ -20,7 +20,7 @@ const FLOORS: &[&[&str]] = &[
     &["metrics"],
     &["nn"],
     &["optim"],
-    &["save", "plot"],
+    &["export", "save", "plot"],
     &["train"],
     &["table"],
 ];
