@@ -1,6 +1,6 @@
 //! A module, a loss (for a Siamese network) and a custom operation, the last with its own kernel and gradient.
 //!
-//! `cargo run --release --example autograd`
+//! `cargo run --release --example autograd -- --device cpu`
 
 use std::process::ExitCode;
 

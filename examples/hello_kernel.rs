@@ -47,6 +47,14 @@ fn run_on(device: &Device) -> Result<Vec<f32>> {
     out.read()
 }
 
+/// Runs a kernel of its own on a device and on the CPU, and compares.
+#[derive(Parser)]
+struct Options {
+    /// gpu, vulkan, metal, dx12, gl, or a part of an adapter's name
+    #[arg(long, default_value = "gpu")]
+    device: String,
+}
+
 fn main() -> Result<()> {
     let device = match Device::named(&Options::parse().device) {
         Err(error) if error.kind() == ErrorKind::NoDevice => {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::average::Average;
 use super::monitor::Best;
 use super::{EpochRecord, History, MetricRecord, Metrics, Session};
 use crate::error::Result;
@@ -48,6 +49,9 @@ impl Session {
         contents.push_text(key("optimizer.steps"), self.optimizer.steps());
         contents.push_text(key("optimizer.epoch"), self.optimizer.epoch());
         contents.push_text(key("optimizer.rate"), self.optimizer.base_rate());
+        if let Some(average) = &self.average {
+            contents.push(key("average"), &[average.values.len()], &average.values.read_async()?.await?);
+        }
         let metrics = self.history.metric_columns();
         for (name, values) in &metrics {
             contents.push_f64(key(&format!("{METRIC}{name}")), &[self.history.epochs.len(), 2], values);
@@ -117,6 +121,11 @@ impl Session {
         let states = states.collect::<Result<Vec<_>>>()?;
         let history = history(&file)?;
         let best = best(&file, values.len(), history.epochs.len())?;
+        let average = match file.tensor(&key("average")) {
+            Some(_) => Some(file.vector(&key("average"), Some(values.len()))?),
+            None => None,
+        };
+        let average = average.map(|values| Average::new(&self.parameters, Some(&values))).transpose()?;
         let (steps, epoch) = (file.count(&key("optimizer.steps"))?, file.count(&key("optimizer.epoch"))?);
         let rate = file.amount(&key("optimizer.rate"))?;
         let seed = file.parsed(&key("seed"))?;
@@ -127,7 +136,7 @@ impl Session {
             state.write(values)?;
         }
         self.parameters.write(&values)?;
-        (self.seed, self.history, self.best) = (seed, history, best);
+        (self.seed, self.history, self.best, self.average) = (seed, history, best, average);
         Ok(())
     }
 }

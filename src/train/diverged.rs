@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::epoch::{Epoch, epoch_order};
-use super::pass::{Rows, Source};
+use super::pass::{Rows, Source, step_counts};
 use super::snapshot::Snapshots;
 use super::{Fit, Session};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,7 +14,7 @@ use crate::lower::Lowering;
 /// An epoch that left the finite numbers.
 pub(super) struct Diverged {
     pub(super) epoch: usize,
-    /// The step, from 0, whose loss was the first that is not finite, and the loss; if there is none, all steps, after
+    /// The mini-batch, from 0, whose loss was the first that is not finite, and the loss; if there is none, all, after
     /// which parameters were not.
     pub(super) step: usize,
     pub(super) loss: Option<f32>,
@@ -38,7 +38,8 @@ impl Diverged {
         self,
         session: &mut Session,
         snapshots: &mut Snapshots,
-        fit: &Fit<'_>,
+        // Mutable, as its callbacks may be sent to another thread but not shared.
+        fit: &mut Fit<'_>,
         rows: Rows<'_>,
     ) -> Error {
         let place = match Replay::new(session, snapshots, fit, rows, self.epoch) {
@@ -50,18 +51,20 @@ impl Diverged {
             None
         });
         let Self { epoch, step, loss } = self;
+        // Of the optimizer, whose steps several mini-batches may make.
+        let number = |mini_batch: usize| mini_batch / fit.accumulate + 1;
         let what = match (loss, place) {
             (_, Some(Place::Update { step, parameter })) => format!(
                 "the update of epoch {epoch}, step {} made parameters infinite or NaN, of {parameter} the first",
-                step + 1
+                number(step)
             ),
             (Some(loss), Some(Place::Call(call))) => {
                 format!(
                     "the loss became {loss} in epoch {epoch}, step {}: the first such number is in {call}",
-                    step + 1
+                    number(step)
                 )
             }
-            (Some(loss), None) => format!("the loss became {loss} in epoch {epoch}, step {}", step + 1),
+            (Some(loss), None) => format!("the loss became {loss} in epoch {epoch}, step {}", number(step)),
             (None, _) => format!("parameters became infinite or NaN in epoch {epoch}"),
         };
         Error::new(ErrorKind::NotFinite, "fit", what + "; try a smaller learning rate")
@@ -94,6 +97,14 @@ impl<'r, 'd> Replay<'r, 'd> {
         let source = Source::new(&session.device, rows, fit.batch_size, fit.resident_bytes)?;
         let plan = Epoch::new(&[&*session], vec![source], fit)?;
         let order = [epoch_order(rows, fit, session.seed, epoch)];
+        let step_rows = &plan.pass.step_rows;
+        let counts = match rows.counts(&*session.loss) {
+            Some(counts) => step_counts(&counts, &order[0], step_rows),
+            None => step_rows.iter().map(|rows| *rows as f64).collect(),
+        };
+        // What becomes of an average does not matter here.
+        let averaging = vec![1.0; if session.average.is_some() { plan.steps() } else { 0 }];
+        plan.set(0, session.loss.reduction(), &counts, &averaging)?;
         Ok(Self { session, snapshots, plan, order, epoch })
     }
 
@@ -101,7 +112,7 @@ impl<'r, 'd> Replay<'r, 'd> {
     async fn go_to(&mut self, steps: usize) -> Result<()> {
         let session = &mut *self.session;
         self.snapshots.restore(&mut session.optimizer, self.epoch - 1)?;
-        session.begin_epoch(self.plan.pass.step_rows.len())?;
+        session.begin_epoch(self.plan.steps(), self.plan.accumulate)?;
         self.plan.pass.run(Some(&self.order), steps, u32::MAX).await
     }
 
@@ -139,7 +150,7 @@ impl<'r, 'd> Replay<'r, 'd> {
         let pass = &self.plan.pass;
         let Some(rows) = pass.step_rows.get(step) else { return Ok(None) };
         let source = pass.placed(0, step, &self.order[0])?;
-        let (mut graph, wanted) = self.session.step_graph(source, *rows, &self.plan.traces[0].losses, true)?;
+        let (mut graph, _, wanted) = self.session.step_graph(source, *rows, &self.plan.traces[0].losses, true)?;
         let lowered = Lowering::default().rules(&[]).lower(&graph, &wanted)?;
         lowered.recording().run_steps_async(step as u32..step as u32 + 1).await?;
         let mut names = HashMap::new();

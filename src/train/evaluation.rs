@@ -61,7 +61,7 @@ impl<'a> Evaluation<'a> {
     /// Of each session's model, on data in steps of [`chunk_rows`], with the outputs of those that keep them.
     pub(super) fn new(sessions: &[&Session], sources: Vec<Source<'a>>, keep: &[bool]) -> Result<Self> {
         let measured = |((session, source), keeps): ((&&Session, &Source<'_>), &bool)| {
-            let (rows, steps) = (source.rows(), source.steps(false));
+            let (rows, steps) = (source.rows(), source.steps(1, false));
             let answers = session.loss.decision().answers(source.data().target_cols());
             Ok(Measured {
                 results: Tensor::zeros(source.device(), 1, counts_start(steps.len()) + steps.len())?,
@@ -78,9 +78,10 @@ impl<'a> Evaluation<'a> {
             })
         };
         let measured = sessions.iter().zip(&sources).zip(keep).map(measured).collect::<Result<Vec<_>>>()?;
-        let pass = Pass::new(sources, false, |member, source, rows| {
+        let step_rows = sources.first().map(|source| source.steps(1, false)).unwrap_or_default();
+        let pass = Pass::new(sources, step_rows, |member, source, rows| {
             let (session, results) = (sessions[member], &measured[member].results);
-            let chunks = source.steps(false).len();
+            let chunks = source.steps(1, false).len();
             let losses = results.view(0, 1, chunks)?;
             let counts = results.view(counts_start(chunks), 1, chunks)?;
             let mut graph = Graph::for_evaluation(&session.device);

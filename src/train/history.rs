@@ -1,6 +1,6 @@
 //! The history of a training run.
 
-use super::MetricRecord;
+use super::metric::MetricRecord;
 use crate::nn::Reduction;
 
 /// How well a model does on a dataset.
@@ -52,6 +52,11 @@ const COLUMNS: [&str; 8] =
     ["epoch", "steps", "loss", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "seconds"];
 
 impl EpochRecord {
+    /// What the metric of this name gave, if the epoch was measured with it.
+    pub fn metric(&self, name: &str) -> Option<&MetricRecord> {
+        self.metrics.iter().find(|metric| metric.name == name)
+    }
+
     /// The values of the columns; `None` where nothing was measured.
     fn columns(&self, metrics: &[&str]) -> Vec<Option<String>> {
         let text = |value: f32| Some(value.to_string());
@@ -152,6 +157,20 @@ impl History {
     pub(super) fn since(&self, epochs: usize, steps: usize, seconds: f64) -> Self {
         Self { epochs: self.epochs[epochs..].to_vec(), step_losses: self.step_losses[steps..].to_vec(), seconds }
     }
+}
+
+/// How much each mini-batch counts in the loss of its step, of which so many make one.
+pub(super) fn shares(reduction: Reduction, counts: &[f64], together: usize) -> Vec<f32> {
+    let share = |count: f64, total: f64| match reduction {
+        Reduction::Mean | Reduction::SampleMean if total > 0.0 => count / total,
+        Reduction::Mean | Reduction::SampleMean => 0.0,
+        _ => 1.0,
+    };
+    let of_step = |counts: &[f64]| {
+        let total = counts.iter().sum();
+        counts.iter().map(|count| share(*count, total) as f32).collect::<Vec<_>>()
+    };
+    counts.chunks(together).flat_map(of_step).collect()
 }
 
 /// The loss of a whole from those of its parts, which count so much: their numbers of rows, or sums of weights.

@@ -3,7 +3,7 @@
 use super::clock::Clock;
 use super::diverged::{Diverged, Stopped};
 use super::history::combine;
-use super::metric::Samples;
+use super::measure::Samples;
 use super::monitor::Best;
 use super::run::PendingEpoch;
 use super::{Control, EpochRecord, Fit, Session};
@@ -26,6 +26,16 @@ impl Session {
             let loss = step.map(|step| losses[step]);
             return Err(Stopped::Diverged(Diverged { epoch: pending.epoch, step: step.unwrap_or(losses.len()), loss }));
         }
+        let (together, reduction) = (fit.accumulate, self.loss.reduction());
+        let counts = pending.counts.as_deref().unwrap_or(step_counts);
+        let losses: Vec<f32> = match together {
+            1 => losses,
+            _ => {
+                let steps = losses.chunks(together).zip(counts.chunks(together));
+                steps.map(|(losses, counts)| combine(reduction, losses, counts) as f32).collect()
+            }
+        };
+        let counts: Vec<f64> = counts.chunks(together).map(|counts| counts.iter().sum()).collect();
         let (mut measured, mut outputs) = ([None; 2], [None, None]);
         for (part, pending) in [pending.train, pending.validation].into_iter().enumerate() {
             if let Some(pending) = pending {
@@ -37,7 +47,7 @@ impl Session {
         let record = EpochRecord {
             epoch: pending.epoch,
             steps: losses.len(),
-            loss: combine(self.loss.reduction(), &losses, pending.counts.as_deref().unwrap_or(step_counts)) as f32,
+            loss: combine(reduction, &losses, &counts) as f32,
             train,
             validation,
             metrics: fit.measure(outputs, samples)?,
@@ -45,7 +55,14 @@ impl Session {
         };
         let best = match self.is_best(&record, fit) {
             Some(value) => {
+                // Of the average, if there is one: it waits for the next epoch, which trains the parameters.
+                if let Some(average) = &self.average {
+                    average.show().await?;
+                }
                 let values = self.parameters.read_async().await?;
+                if let Some(average) = &self.average {
+                    average.hide().await?;
+                }
                 Some(Best { monitor: format!("{:?}", fit.monitored()), epoch: record.epoch, value, values })
             }
             None => None,
@@ -60,6 +77,9 @@ impl Session {
 
         if best.is_some() {
             self.best = best;
+        }
+        if let Some(average) = &mut self.average {
+            average.begun = true;
         }
         let mut stop = self.is_patience_out(fit);
         fit.on_epoch.iter_mut().for_each(|on_epoch| on_epoch(&record));
@@ -87,6 +107,6 @@ impl Session {
     pub(super) fn is_patience_out(&self, fit: &Fit<'_>) -> bool {
         let (Some(stopping), Some(best)) = (fit.early_stopping, &self.best) else { return false };
         let since = self.history.epochs.iter().filter(|r| r.epoch > best.epoch && fit.monitored().of(r).is_some());
-        since.count() >= stopping.patience.max(1)
+        since.count() >= stopping.patience
     }
 }
