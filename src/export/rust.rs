@@ -109,6 +109,7 @@ impl Writer<'_> {
                     self.call("product", &format!("&{x}, &{weight}"))
                 }
             }
+            Formula::Function(Activation::Identity) => self.name(step.inputs[0])?,
             Formula::Function(function) => {
                 let x = self.name(step.inputs[0])?;
                 let f = self.function(*function);
@@ -177,7 +178,8 @@ impl Writer<'_> {
                     return refused("has parameters that are computed");
                 };
                 let scales = weights.iter().zip(variances).map(|(w, v)| (v + eps).powf(-0.5) * w);
-                let scale = self.vector("SCALE", &scales.collect::<Vec<_>>(), "f32");
+                let name = self.export.trace.constants.get(&weight).map_or("weight", |constant| &constant.name);
+                let scale = self.vector(&name.replace("weight", "scale"), &scales.collect::<Vec<_>>(), "f32");
                 let [x, bias, mean] = [self.name(x)?, self.name(bias)?, self.name(mean)?];
                 format!("from_fn(|i| ({x}[i] - {mean}[i]) * {scale}[i] + {bias}[i])")
             }
