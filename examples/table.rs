@@ -29,7 +29,7 @@ const CALLS: [&str; 10] = [
     "comment(",
     "header(",
     "na_values(",
-    "categories(",
+    " categories(",
     "ignore(",
     "drop_missing",
 ];
@@ -155,7 +155,9 @@ fn main() -> ExitCode {
         Err(error) => {
             let error = error.to_string();
             eprintln!("error: {error}");
-            if CALLS.iter().any(|call| error.contains(call)) {
+            if error.contains("unknown_categories(") {
+                eprintln!("Here, --allow-unknown does that.");
+            } else if CALLS.iter().any(|call| error.contains(call)) {
                 eprintln!("What it says to call is an option here: delimiter(';') is --delimiter ';'. See --help.");
             }
             ExitCode::FAILURE
