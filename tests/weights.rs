@@ -6,13 +6,12 @@
 mod common;
 
 use common::{
-    Devices, EPSILON, ROUNDING, assert_same_bits, assert_same_training, compare, floats, list, number, numbers,
-    on_every_device, oracle, small_integers, tanh_error, text,
+    Devices, EPSILON, ROUNDING, assert_same_bits, assert_same_training, compare, list, number, numbers,
+    on_every_device, oracle, small_integers, tanh_error, text, trainer_of, training_data, values,
 };
-use serde_json::Value;
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::metrics::Decision;
-use wgrad::nn::{BceWithLogits, CrossEntropy, Init, Linear, Loss, Mse, ReLU, Reduction, Sequential, Tanh};
+use wgrad::nn::{CrossEntropy, Init, Linear, Loss, Mse, ReLU, Reduction, Sequential};
 use wgrad::optim::{Adam, Sgd};
 use wgrad::{Device, Ensemble, Fit, Graph, Metrics, Result, Session, StepPath, Trainer, Var};
 
@@ -25,75 +24,12 @@ on_every_device!(
     steps_on_weighted_batches_are_those_of_an_epoch,
 );
 
-fn loss(case: &Value) -> Box<dyn Loss> {
-    match text(&case["name"]).split(',').next().unwrap() {
-        "mse" => Box::new(Mse::new()),
-        "bce_with_logits" => Box::new(BceWithLogits::new()),
-        _ => {
-            let loss = CrossEntropy::new();
-            let loss = match case.get("class_weights") {
-                Some(weights) => loss.class_weights(floats(weights)),
-                None => loss,
-            };
-            Box::new(match case.get("ignore_index") {
-                Some(class) => loss.ignore_index(number(class) as i32),
-                None => loss,
-            })
-        }
-    }
-}
-
-/// A loss that was chosen at run time.
-struct Chosen(Box<dyn Loss>);
-
-impl Loss for Chosen {
-    fn forward(&self, graph: &mut Graph, prediction: Var, target: Var) -> Result<Var> {
-        self.0.forward(graph, prediction, target)
-    }
-    fn weighted(&self, graph: &mut Graph, prediction: Var, target: Var, weights: Var) -> Result<Var> {
-        self.0.weighted(graph, prediction, target, weights)
-    }
-    fn weighs_errors(&self) -> bool {
-        self.0.weighs_errors()
-    }
-    fn reduction(&self) -> Reduction {
-        self.0.reduction()
-    }
-    fn target_weight(&self, target: &[f32]) -> f32 {
-        self.0.target_weight(target)
-    }
-    fn decision(&self) -> Decision {
-        self.0.decision()
-    }
-}
-
-fn trainer_of(device: &Device, file: &Value, case: &Value) -> Trainer {
-    let outputs = number(&case["outputs"]) as usize;
-    let model = Sequential::new().add(Linear::new(3, 5)).add(Tanh).add(Linear::new(5, outputs));
-    let sgd = Sgd::new(number(&file["lr"]) as f32).momentum(number(&file["momentum"]) as f32);
-    let trainer = Trainer::new(device, model, Chosen(loss(case)), sgd, 0).unwrap();
-    let mut initial = &floats(&case["initial"])[..];
-    for (_, parameter) in trainer.parameters().named() {
-        let value = parameter.value().unwrap();
-        let (own, rest) = initial.split_at(value.len());
-        value.write(own).unwrap();
-        initial = rest;
-    }
-    trainer
-}
-
 fn trainings_are_those_of_pytorch(devices: &Devices) {
     let file = oracle("trainer.json");
-    let data = |case: &Value, x: &str, target: &str, weights: &str| {
-        let (x, t) = (floats(&file[x]), floats(&case[target]));
-        let cols = t.len() * 3 / x.len();
-        Dataset::new(x, 3, t, cols).unwrap().with_weights(floats(&file[weights])).unwrap()
-    };
     let mut faults = Vec::new();
     for (label, device) in devices {
         for case in list(&file["weighted"]) {
-            let train = data(case, "x", "target", "weights");
-            let validation = data(case, "validation", "validation_target", "validation_weights");
+            let [train, validation] = training_data(&file, case);
             let name = format!("{} on {label}", text(&case["name"]));
             let mut trainer = trainer_of(device, &file, case);
             let fit = Fit::new(number(&file["epochs"]) as usize, number(&file["batch"]) as usize);
@@ -110,12 +46,7 @@ fn trainings_are_those_of_pytorch(devices: &Devices) {
             check("losses", &history.step_losses, &numbers(&results["losses"]));
             let epochs: Vec<f32> = history.epochs.iter().map(|epoch| epoch.loss).collect();
             check("epochs", &epochs, &numbers(&results["epochs"]));
-            let values: Vec<f32> = trainer
-                .parameters()
-                .named()
-                .flat_map(|(_, parameter)| parameter.value().unwrap().read().unwrap())
-                .collect();
-            check("parameters", &values, &numbers(&results["parameters"]));
+            check("parameters", &values(&trainer), &numbers(&results["parameters"]));
             let last = history.epochs.last().unwrap();
             assert_eq!(trainer.evaluate(&validation).unwrap(), last.validation.unwrap(), "{name}");
             for (part, metrics) in [("train", last.train), ("validation", last.validation)] {

@@ -10,6 +10,7 @@ use crate::graph::Graph;
 use crate::lower::lower;
 use crate::metrics::Decision;
 use crate::nn::Reduction;
+use crate::ops::copy::IntoRows;
 use crate::ops::metrics::CountCorrect;
 use crate::ops::reduce::IntoHistory;
 
@@ -38,6 +39,8 @@ struct Measured {
     counts: Vec<f64>,
     /// How many answers there are, each with its sample's weight.
     answers: f64,
+    /// The model's outputs for all rows, if they are asked for.
+    outputs: Option<Tensor>,
 }
 
 /// Measurements on their way back from the device.
@@ -46,6 +49,7 @@ pub(super) struct PendingMetrics {
     reduction: Reduction,
     counts: Vec<f64>,
     answers: f64,
+    outputs: Option<PendingRead>,
 }
 
 /// Where the counts begin in `results`.
@@ -54,10 +58,10 @@ fn counts_start(chunks: usize) -> usize {
 }
 
 impl<'a> Evaluation<'a> {
-    /// Of each session's model, on data in steps of [`chunk_rows`].
-    pub(super) fn new(sessions: &[&Session], sources: Vec<Source<'a>>) -> Result<Self> {
-        let measured = |(session, source): (&&Session, &Source<'_>)| {
-            let (rows, steps) = (source.rows(), source.steps(false));
+    /// Of each session's model, on data in steps of [`chunk_rows`], with the outputs of those that keep them.
+    pub(super) fn new(sessions: &[&Session], sources: Vec<Source<'a>>, keep: &[bool]) -> Result<Self> {
+        let measured = |((session, source), keeps): ((&&Session, &Source<'_>), &bool)| {
+            let (rows, steps) = (source.rows(), source.steps(1, false));
             let answers = session.loss.decision().answers(source.data().target_cols());
             Ok(Measured {
                 results: Tensor::zeros(source.device(), 1, counts_start(steps.len()) + steps.len())?,
@@ -67,12 +71,17 @@ impl<'a> Evaluation<'a> {
                     Some(counts) => step_counts(&counts, &rows.numbers(), &steps),
                 },
                 answers: answers as f64 * rows.total_weight(),
+                outputs: match keeps {
+                    true => Some(Tensor::zeros(source.device(), rows.len(), session.output_cols(rows.data)?)?),
+                    false => None,
+                },
             })
         };
-        let measured = sessions.iter().zip(&sources).map(measured).collect::<Result<Vec<_>>>()?;
-        let pass = Pass::new(sources, false, |member, source, rows| {
+        let measured = sessions.iter().zip(&sources).zip(keep).map(measured).collect::<Result<Vec<_>>>()?;
+        let step_rows = sources.first().map(|source| source.steps(1, false)).unwrap_or_default();
+        let pass = Pass::new(sources, step_rows, |member, source, rows| {
             let (session, results) = (sessions[member], &measured[member].results);
-            let chunks = source.steps(false).len();
+            let chunks = source.steps(1, false).len();
             let losses = results.view(0, 1, chunks)?;
             let counts = results.view(counts_start(chunks), 1, chunks)?;
             let mut graph = Graph::for_evaluation(&session.device);
@@ -81,6 +90,10 @@ impl<'a> Evaluation<'a> {
             let loss = batch.loss(&mut graph, &*session.loss, prediction)?;
             let losses = graph.input(&losses)?;
             let mut wanted = vec![graph.call1(IntoHistory, &[losses, loss])?];
+            if let Some(outputs) = &measured[member].outputs {
+                let outputs = graph.input(outputs)?;
+                wanted.push(graph.call1(IntoRows { stride: source.step_rows() }, &[outputs, prediction])?);
+            }
             if let Some(count) = count_right(session.loss.decision()) {
                 let counts = graph.input(&counts)?;
                 let operands: Vec<_> = [counts, prediction, batch.t].into_iter().chain(batch.weights).collect();
@@ -98,13 +111,14 @@ impl<'a> Evaluation<'a> {
 
     /// Queues the forward passes with the parameters as they are.
     pub(super) async fn start(&self) -> Result<Vec<PendingMetrics>> {
-        self.pass.run(None, u32::MAX).await?;
+        self.pass.run(None, self.pass.step_rows.len(), u32::MAX).await?;
         let pending = |measured: &Measured| {
             Ok(PendingMetrics {
                 results: measured.results.read_async()?,
                 reduction: measured.reduction,
                 counts: measured.counts.clone(),
                 answers: measured.answers,
+                outputs: measured.outputs.as_ref().map(Tensor::read_async).transpose()?,
             })
         };
         self.measured.iter().map(pending).collect()
@@ -129,21 +143,27 @@ impl Session {
         self.loss.check_targets(data, self.output_cols(data)?)?;
         data.check_weights("evaluate")?;
         let source = Source::new(&self.device, Rows::all(data), chunk_rows(&self.device, data), u64::MAX)?;
-        let [pending] = <[_; 1]>::try_from(Evaluation::new(&[self], vec![source])?.start().await?)
+        let [pending] = <[_; 1]>::try_from(Evaluation::new(&[self], vec![source], &[false])?.start().await?)
             .map_err(|_| Error::input("evaluate", "other than one model was measured"))?;
-        pending.metrics().await
+        Ok(pending.metrics().await?.0)
     }
 }
 
 impl PendingMetrics {
-    pub(super) async fn metrics(self) -> Result<Metrics> {
+    /// The metrics, and the outputs if they were kept.
+    pub(super) async fn metrics(self) -> Result<(Metrics, Option<Vec<f32>>)> {
         let results = self.results.await?;
         let (losses, right) = results.split_at(counts_start(self.counts.len()));
         let right: f64 = right.iter().map(|right| f64::from(*right)).sum();
-        Ok(Metrics {
+        let metrics = Metrics {
             loss: combine(self.reduction, &losses[..self.counts.len()], &self.counts) as f32,
             // The device's sums of weights are rounded: not to more than all of them.
             accuracy: (self.answers > 0.0).then(|| (right / self.answers).min(1.0) as f32),
-        })
+        };
+        let outputs = match self.outputs {
+            Some(outputs) => Some(outputs.await?),
+            None => None,
+        };
+        Ok((metrics, outputs))
     }
 }

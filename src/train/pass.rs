@@ -182,15 +182,23 @@ impl<'a> Source<'a> {
         self.rows.data
     }
 
+    /// Rows of a full step.
+    pub(super) fn step_rows(&self) -> usize {
+        self.step_rows
+    }
+
     pub(super) fn rows(&self) -> Rows<'a> {
         self.rows
     }
 
-    /// The rows of each step.
-    pub(super) fn steps(&self, drop_last: bool) -> Vec<usize> {
-        let rest = self.rows.len() % self.step_rows;
-        let mut rows = vec![self.step_rows; self.rows.len() / self.step_rows];
-        rows.extend((rest > 0 && !drop_last).then_some(rest));
+    /// The rows of each step; of so many that belong together, the last may be dropped if they are not complete.
+    pub(super) fn steps(&self, together: usize, drop_last: bool) -> Vec<usize> {
+        let (full, rest) = (self.rows.len() / self.step_rows, self.rows.len() % self.step_rows);
+        if drop_last {
+            return vec![self.step_rows; full / together * together];
+        }
+        let mut rows = vec![self.step_rows; full];
+        rows.extend((rest > 0).then_some(rest));
         rows
     }
 
@@ -257,6 +265,8 @@ pub(super) struct Pass<'a> {
     sources: Vec<Source<'a>>,
     full: Option<RecordingSet>,
     rest: Option<RecordingSet>,
+    /// What follows after every so many steps, and after the last.
+    every: Option<(usize, RecordingSet)>,
     /// The rows of each step.
     pub(super) step_rows: Vec<usize>,
 }
@@ -265,13 +275,12 @@ impl<'a> Pass<'a> {
     /// `record` makes the dispatches of a member's step, given its number, its source and the step's rows.
     pub(super) fn new(
         sources: Vec<Source<'a>>,
-        drop_last: bool,
+        step_rows: Vec<usize>,
         mut record: impl FnMut(usize, &Source<'a>, usize) -> Result<Recording>,
     ) -> Result<Self> {
         let Some(first) = sources.first() else {
-            return Ok(Self { sources, full: None, rest: None, step_rows: Vec::new() });
+            return Ok(Self { sources, full: None, rest: None, every: None, step_rows });
         };
-        let step_rows = first.steps(drop_last);
         let mut recorded = |rows: usize| -> Result<Option<RecordingSet>> {
             if !step_rows.contains(&rows) {
                 return Ok(None);
@@ -282,7 +291,13 @@ impl<'a> Pass<'a> {
         };
         let full = recorded(first.step_rows)?;
         let rest = recorded(first.rows.len() % first.step_rows)?;
-        Ok(Self { full, rest, step_rows, sources })
+        Ok(Self { full, rest, every: None, step_rows, sources })
+    }
+
+    /// After every `steps` steps, and after the last, runs these, as steps of their own.
+    pub(super) fn follow(&mut self, steps: usize, recordings: Vec<Recording>) -> Result<()> {
+        self.every = Some((steps, RecordingSet::new(recordings)?));
+        Ok(())
     }
 
     /// Members that go side by side in a full step.
@@ -291,38 +306,63 @@ impl<'a> Pass<'a> {
         self.full.as_ref().map_or(0, RecordingSet::side_by_side)
     }
 
+    fn steps_at_once(&self) -> usize {
+        self.sources.first().map_or(1, |source| source.steps_at_once)
+    }
+
+    /// Where a member's rows come from, and its rows of this step ready there.
+    pub(super) fn placed(&self, member: usize, step: usize, order: &[u32]) -> Result<&Source<'a>> {
+        let missing = || Error::input("fit", "there is no such member");
+        let source = self.sources.get(member).ok_or_else(missing)?;
+        let first = step - step % self.steps_at_once();
+        source.place(first..self.step_rows.len().min(first + self.steps_at_once()), Some(order))?;
+        Ok(source)
+    }
+
     /// Goes on with those members alone that are to be kept.
     pub(super) fn retain(&mut self, keep: &[bool]) -> Result<()> {
         retain(&mut self.sources, keep);
-        for set in [&mut self.full, &mut self.rest] {
-            if let Some(all) = set.take() {
-                let mut recordings = all.into_recordings();
-                retain(&mut recordings, keep);
-                *set = Some(RecordingSet::new(recordings)?);
-            }
+        let kept = |set: RecordingSet| {
+            let mut recordings = set.into_recordings();
+            retain(&mut recordings, keep);
+            RecordingSet::new(recordings)
+        };
+        self.full = self.full.take().map(kept).transpose()?;
+        self.rest = self.rest.take().map(kept).transpose()?;
+        if let Some((steps, set)) = self.every.take() {
+            self.every = Some((steps, kept(set)?));
         }
         Ok(())
     }
 
-    /// Queues all steps, on the rows as each member's `order` has them or as its source has.
-    pub(super) async fn run(&self, orders: Option<&[Vec<u32>]>, steps_per_submit: u32) -> Result<()> {
-        let steps = self.step_rows.len();
-        let full_steps = steps - usize::from(self.rest.is_some());
-        let steps_at_once = self.sources.first().map_or(1, |source| source.steps_at_once);
+    /// Queues the first `steps` steps, on the rows as each member's `order` has them or as its source has.
+    pub(super) async fn run(&self, orders: Option<&[Vec<u32>]>, steps: usize, steps_per_submit: u32) -> Result<()> {
+        let full_steps = self.step_rows.len() - usize::from(self.rest.is_some());
+        let steps_at_once = self.steps_at_once();
         for first in (0..steps).step_by(steps_at_once) {
             let end = steps.min(first + steps_at_once);
             for (member, source) in self.sources.iter().enumerate() {
                 source.place(first..end, orders.map(|orders| &orders[member][..]))?;
             }
-            if let Some(full) = &self.full {
-                let end = end.min(full_steps) as u32;
-                for first in (first as u32..end).step_by(steps_per_submit as usize) {
-                    full.run_steps(first..end.min(first.saturating_add(steps_per_submit))).await?;
+            let mut at = first;
+            while at < end {
+                // As far as the steps are alike, and nothing follows.
+                let stop = match &self.every {
+                    Some((every, _)) => end.min((at / every + 1) * every),
+                    None => end,
+                };
+                let (set, stop) = if at < full_steps { (&self.full, stop.min(full_steps)) } else { (&self.rest, stop) };
+                let stop = stop.min(at.saturating_add(steps_per_submit as usize));
+                if let Some(set) = set {
+                    set.run_steps(at as u32..stop as u32).await?;
                 }
-            }
-            match &self.rest {
-                Some(rest) if end == steps => rest.run_steps(full_steps as u32..steps as u32).await?,
-                _ => {}
+                at = stop;
+                if let Some((every, set)) =
+                    self.every.as_ref().filter(|(every, _)| at.is_multiple_of(*every) || at == self.step_rows.len())
+                {
+                    let step = (at - 1) / every;
+                    set.run_steps(step as u32..step as u32 + 1).await?;
+                }
             }
         }
         Ok(())

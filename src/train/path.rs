@@ -1,7 +1,7 @@
 //! How an epoch's steps become dispatches.
 
 use crate::device::Recording;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Var};
 use crate::lower::Lowering;
 use crate::ops::mlp::recognise;
@@ -32,11 +32,12 @@ pub enum StepPath {
 
 impl StepPath {
     /// The dispatches of a step, and how and why they came about. `unweighted` is the step without the weights of samples, if
-    /// its loss is known by that and its reduction.
+    /// its loss is known by that and its reduction; `unfit` is why it is none for one dispatch, if that is known.
     pub(super) fn record(
         self,
         (graph, wanted): &(Graph, Vec<Var>),
         unweighted: Option<(Graph, Vec<Var>, Reduction)>,
+        unfit: Option<String>,
     ) -> Result<(Recording, String)> {
         let layered = |why: String| {
             let rules = if self == Self::Unmerged { &[] } else { RULES };
@@ -46,6 +47,10 @@ impl StepPath {
         };
         if matches!(self, Self::Layered | Self::Unmerged) {
             return layered("chosen by Fit::path".into());
+        }
+        if let Some(why) = unfit {
+            let refused = || Error::input("fit", format!("one dispatch of many steps does not do this: {why}"));
+            return if self == Self::Fused { Err(refused()) } else { layered(why) };
         }
         let found = match &unweighted {
             None => recognise(graph, wanted, None),

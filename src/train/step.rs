@@ -45,20 +45,25 @@ impl Session {
 
     async fn step_on(&mut self, batch: Dataset) -> Result<f32> {
         let _claim = Claim::new("step", self.parameters.named())?;
-        let mut step = self.taken_step(&batch).await?;
-        let result = self.run_step(&mut step, &batch).await;
+        self.step_at(&batch, None).await
+    }
+
+    /// A step with this learning rate, or else that of the optimizer.
+    pub(super) async fn step_at(&mut self, batch: &Dataset, rate: Option<f32>) -> Result<f32> {
+        let mut step = self.taken_step(batch).await?;
+        let result = self.run_step(&mut step, batch, rate).await;
         self.steps.insert(0, step);
         self.steps.truncate(KEPT);
         result
     }
 
-    async fn run_step(&mut self, step: &mut BatchStep, batch: &Dataset) -> Result<f32> {
+    async fn run_step(&mut self, step: &mut BatchStep, batch: &Dataset, rate: Option<f32>) -> Result<f32> {
         step.inputs.write(batch.inputs())?;
         step.targets.write(&device_targets(batch, 0..batch.len(), None))?;
         // Snapshots are numbered; there is one.
         step.before.save(&self.optimizer, 0).await?;
         self.clock.write(&[f32::from_bits(self.optimizer.steps() as u32)])?;
-        self.optimizer.begin_step()?;
+        self.optimizer.begin_step(rate)?;
         step.recording.run_steps_async(0..1).await?;
         let loss = step.loss.read_async()?.await?[0];
         if loss.is_finite() {
@@ -89,7 +94,7 @@ impl Session {
         let y = self.model.forward(&mut graph, x)?;
         let loss = Batch::new(&mut graph, x, t, shape.1)?.loss(&mut graph, &*self.loss, y)?;
         let mut wanted = vec![loss];
-        wanted.extend(self.optimizer.train(&mut graph, loss)?);
+        wanted.extend(self.optimizer.train(&mut graph, loss)?.into_iter().map(|(_, updated)| updated));
         let lowered = lower(&graph, &wanted)?;
         let missing = || Error::input("step", "the loss is no value of its graph");
         Ok(BatchStep {
@@ -100,7 +105,7 @@ impl Session {
             targets,
             loss: lowered.tensor(loss).cloned().ok_or_else(missing)?,
             recording: lowered.into_recording(),
-            before: Snapshots::new(&self.parameters, &self.optimizer, 1).await?,
+            before: Snapshots::new(&self.parameters, &self.optimizer, None, 1).await?,
         })
     }
 }
