@@ -15,6 +15,14 @@ use wgrad::{
     Device, Error, ErrorKind, Fit, Graph, Kernel, Metrics, Operation, Recording, Result, Shape, Tensor, Trainer, Var,
 };
 
+/// Trains three networks with a module, a loss and an operation of this file's own.
+#[derive(Parser)]
+struct Options {
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; or set WGRAD_DEVICE instead
+    #[arg(long)]
+    device: Option<String>,
+}
+
 /// A guess is right for half of the points, and for half of the pairs.
 const LEARNT: f32 = 0.8;
 
@@ -233,16 +241,8 @@ fn scaling(device: &Device) -> Result<bool> {
     Ok(error < 1e-3)
 }
 
-/// Trains a module with two branches, a Siamese network, and by an operation of its own.
-#[derive(Parser)]
-struct Options {
-    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name
-    #[arg(long, default_value = "auto")]
-    device: String,
-}
-
 fn run(options: &Options) -> Result<bool> {
-    let device = Device::named(&options.device)?;
+    let device = options.device.as_deref().map_or_else(Device::auto, Device::named)?;
     println!("device: {}", device.describe());
     let learnt = [two_branches(&device)?, siamese(&device)?, scaling(&device)?];
     Ok(learnt.iter().all(|learnt| *learnt))

@@ -2,21 +2,25 @@
 //! are names for `WGRAD_DEVICE` and `Device::named`. With names as arguments it says which devices they open.
 
 use clap::Parser;
+use wgrad::Device;
 
-/// Lists the devices that wgrad can run on, or says which ones names open.
+/// Lists the devices that wgrad can run on.
 #[derive(Parser)]
 struct Options {
-    /// auto, cpu, gpu, vulkan, metal, dx12, gl, a number or a line of the list, or a part of an adapter's name
+    /// Open these devices, and say which they are, instead of listing all: names, numbers of the list, auto, cpu, gpu...
+    #[arg(long = "device", value_name = "NAME")]
+    named: Vec<String>,
+    /// The same
     names: Vec<String>,
 }
 
 fn main() -> wgrad::Result<()> {
-    let names = Options::parse().names;
-    for name in &names {
-        println!("{name}: {}", wgrad::Device::named(name)?.describe());
+    let Options { named, names } = Options::parse();
+    for name in named.iter().chain(&names) {
+        println!("{name}: {}", Device::named(name)?.describe());
     }
-    if names.is_empty() {
-        for (number, device) in wgrad::Device::list().iter().enumerate() {
+    if named.is_empty() && names.is_empty() {
+        for (number, device) in Device::list().iter().enumerate() {
             println!("{number}: {device}");
         }
     }

@@ -42,7 +42,7 @@ fn run_on(device: &Device) -> Result<Vec<f32>> {
 /// Runs a kernel of its own on a device and on the CPU, and compares.
 #[derive(Parser)]
 struct Options {
-    /// gpu, vulkan, metal, dx12, gl, or a part of an adapter's name
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name
     #[arg(long, default_value = "gpu")]
     device: String,
 }

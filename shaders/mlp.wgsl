@@ -47,6 +47,7 @@ struct Params {
 override lanes: u32 = 8u;       // invocations: a power of two
 override blocks: u32 = 2u;      // cells for the rows of a mini-batch: a multiple of `high`
 override high: u32 = 2u;        // cells of rows in a tile: 1 or 2
+override wide: u32 = 1u;        // cells of outputs in a tile: 1, or 2 if `high` is 2
 override placement: u32 = 0u;   // in the workgroup's memory are 0: all cells, 1: weights, 2: none; the others in `scratch`
 override memory: u32 = 1u;      // cells in the workgroup's memory
 override states: u32 = 0u;      // numbers that the optimizer keeps for each weight

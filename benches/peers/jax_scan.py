@@ -17,9 +17,10 @@ parser.add_argument("--steps", type=int, default=2000)
 parser.add_argument("--members", type=int)
 parser.add_argument("--threads", type=int, default=1)
 args = parser.parse_args()
-if args.threads == 1:
-    # XLA decides when it is imported.
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+if args.threads == 1 and hasattr(os, "sched_setaffinity"):
+    # XLA has as many threads as the process has cores when it starts. Its flags are not enough: with
+    # --xla_cpu_multi_thread_eigen=false and intra_op_parallelism_threads=1 large products still take several.
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402

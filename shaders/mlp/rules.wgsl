@@ -39,7 +39,7 @@ fn derivative4(kind: u32, a: f32, at: vec4f) -> vec4f {
 // The rules of optim.wgsl, for the four weights from input k to the outputs from 4 * four on. Weights behind the last
 // output stay 0.
 fn update_weights(here: Layer, k: u32, four: u32, gradient: vec4f) {
-    if k > here.inputs {
+    if k > here.inputs || four >= here.fours {
         return;
     }
     let i = here.weights + k * here.fours + four;

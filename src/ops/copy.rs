@@ -1,6 +1,6 @@
 //! Copies between blocks of matrices: `shaders/copy.wgsl`.
 
-mod operation;
+pub(crate) mod operation;
 
 use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};

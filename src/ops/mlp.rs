@@ -1,16 +1,16 @@
 //! Whole training runs of a chain of linear layers in one dispatch: `shaders/mlp.wgsl`.
 
+mod chain;
 mod plan;
 mod recognise;
 mod reference;
 
-use crate::device::{
-    ALIGNMENT, Call, Constants, Kernel, MAX_WORKGROUPS, Recording, Shader, Tensor, kernel, params, shader,
-};
+use crate::device::{Call, Constants, Kernel, MAX_WORKGROUPS, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
-use crate::ops::loss::Elementwise;
 use crate::ops::optim::Update;
-use crate::ops::{Activation, expect_shape, size};
+use crate::ops::{expect_shape, size};
+use chain::padded;
+pub use chain::{Chain, Loss, Rule, Weights};
 pub use plan::Plan;
 pub(crate) use recognise::recognise;
 
@@ -22,151 +22,6 @@ const MAX_FUNCTIONS: usize = 3;
 const UPDATE_CELLS: usize = 3;
 /// The number of no function.
 const NO_FUNCTION: u32 = 15;
-
-/// The loss of a chain's last layer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Loss {
-    /// `scale * sum of error(p, t)`: see [`loss`](crate::ops::loss).
-    Elementwise(Elementwise),
-    /// `-scale * sum of t log_softmax(z)`: see [`cross_entropy`](crate::ops::cross_entropy).
-    CrossEntropy,
-}
-
-impl Loss {
-    fn kind(self) -> u32 {
-        match self {
-            Self::Elementwise(error) => error.kind(),
-            Self::CrossEntropy => 4,
-        }
-    }
-
-    fn from_kind(kind: u32, constant: f32) -> Self {
-        if kind == 4 { Self::CrossEntropy } else { Self::Elementwise(Elementwise::from_kind(kind, constant)) }
-    }
-}
-
-/// The weights of samples, in a column behind the targets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Weights {
-    /// There are none.
-    #[default]
-    None,
-    /// A sample's error counts as many times as its weight says.
-    Sum,
-    /// The same, divided by the sum of the mini-batch's weights.
-    Mean,
-}
-
-impl Weights {
-    const ALL: [Self; 3] = [Self::None, Self::Sum, Self::Mean];
-
-    /// Columns that they take.
-    fn cols(self) -> usize {
-        usize::from(self != Self::None)
-    }
-}
-
-/// An optimizer's rule: see the function of its name in [`optim`](crate::ops::optim).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Rule {
-    /// `value -= rate * gradient`.
-    Sgd,
-    /// SGD with momentum.
-    Momentum,
-    /// Adam.
-    Adam,
-    /// RMSProp.
-    RmsProp,
-}
-
-impl Rule {
-    const ALL: [Self; 4] = [Self::Sgd, Self::Momentum, Self::Adam, Self::RmsProp];
-
-    /// How many numbers it keeps for each parameter.
-    pub fn states(self) -> usize {
-        match self {
-            Self::Sgd => 0,
-            Self::Momentum => 1,
-            Self::Adam | Self::RmsProp => 2,
-        }
-    }
-
-    fn kind(self) -> u32 {
-        self as u32
-    }
-
-    fn from_kind(kind: u32) -> Self {
-        Self::ALL.get(kind as usize).copied().unwrap_or(Self::Sgd)
-    }
-}
-
-/// What is trained, and how: layer l is `x_(l+1) = activation_l(x_l w_lᵀ + b_l)`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Chain {
-    /// Columns of the input.
-    pub inputs: usize,
-    /// Of each layer the outputs, and the function that it ends with.
-    pub layers: Vec<(usize, Activation)>,
-    /// The loss of the last layer's outputs.
-    pub loss: Loss,
-    /// What the loss's sum over a mini-batch is multiplied by.
-    pub scale: f32,
-    /// How much samples count.
-    pub weights: Weights,
-    /// The optimizer's rule.
-    pub rule: Rule,
-    /// The rule's constants. Its `clip_norm` must be 0.
-    pub update: Update,
-    /// Rows of a mini-batch.
-    pub rows: usize,
-    /// From the first row of a mini-batch, in the order, to the first of the next: at least `rows`.
-    pub stride: usize,
-}
-
-impl Chain {
-    /// Each layer's inputs and outputs.
-    fn sizes(&self) -> impl DoubleEndedIterator<Item = [usize; 2]> + ExactSizeIterator {
-        (0..self.layers.len()).map(|l| {
-            let inputs = if l == 0 { self.inputs } else { self.layers[l - 1].0 };
-            [inputs, self.layers[l].0]
-        })
-    }
-
-    fn outputs(&self) -> usize {
-        self.layers.last().map_or(0, |(outputs, _)| *outputs)
-    }
-
-    /// Elements of a network's parameters: weights [outputs, inputs] and bias of each layer in turn, each from a multiple
-    /// of 64 on.
-    pub fn values_len(&self) -> usize {
-        self.sizes().map(|[inputs, outputs]| padded(inputs * outputs) + padded(outputs)).sum()
-    }
-
-    /// Multiplications of a step, to the order of magnitude.
-    fn work(&self) -> u64 {
-        let products: usize = self.sizes().map(|[inputs, outputs]| (inputs + 1) * outputs).sum();
-        3 * (self.stride * products) as u64
-    }
-
-    /// The different functions that end layers, and which of them ends each.
-    fn functions(&self) -> (Vec<Activation>, Vec<usize>) {
-        let (mut functions, mut which) = (Vec::new(), Vec::new());
-        for (_, function) in &self.layers {
-            which.push(functions.iter().position(|known| known == function).unwrap_or_else(|| {
-                functions.push(*function);
-                functions.len() - 1
-            }));
-        }
-        (functions, which)
-    }
-}
-
-fn padded(len: usize) -> usize {
-    len.next_multiple_of(ALIGNMENT)
-}
 
 /// What a run of R networks of one shape reads and writes. They share the data; network r has row r of everything else.
 #[derive(Clone, Copy, Debug)]
@@ -230,6 +85,8 @@ struct How {
     clips: u32,
     /// 2 bits.
     weights: u32,
+    /// 2 bits: cells of outputs in a tile.
+    wide: u32,
     /// The rest.
     blocks: u32,
 }
@@ -242,7 +99,8 @@ impl How {
             | self.loss << 6
             | self.clips << 9
             | self.weights << 10
-            | self.blocks << 12
+            | self.wide << 12
+            | self.blocks << 14
     }
 
     fn unpack(how: u32) -> Self {
@@ -253,14 +111,15 @@ impl How {
             loss: how >> 6 & 7,
             clips: how >> 9 & 1,
             weights: how >> 10 & 3,
-            blocks: how >> 12,
+            wide: how >> 12 & 3,
+            blocks: how >> 14,
         }
     }
 }
 
 fn constants(params: &[u8]) -> Constants {
     let params: Params = bytemuck::pod_read_unaligned(params);
-    let How { placement, high, rule, loss, clips, weights, blocks } = How::unpack(params.how);
+    let How { placement, high, rule, loss, clips, weights, wide, blocks } = How::unpack(params.how);
     let functions = [0, 1, 2].map(|i| params.functions >> (8 * i) & 15);
     let from_input: u32 = (0..3).map(|i| (params.functions >> (8 * i + 7) & 1) << i).sum();
     let memory = match placement {
@@ -273,6 +132,7 @@ fn constants(params: &[u8]) -> Constants {
         ("lanes", params.lanes),
         ("blocks", blocks),
         ("high", high),
+        ("wide", wide),
         ("placement", placement),
         ("memory", memory),
         ("states", states),

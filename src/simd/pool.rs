@@ -15,8 +15,6 @@ struct Pool {
     state: Mutex<State>,
     /// Grows with each job; looked at without the lock.
     number: AtomicUsize,
-    /// Threads at the present job.
-    busy: AtomicUsize,
     wake: Condvar,
     done: Condvar,
 }
@@ -26,21 +24,29 @@ struct State {
     /// How many more threads the job takes.
     places: usize,
     asleep: usize,
-    panic: Option<Box<dyn Any + Send>>,
 }
 
-/// The work, and the next piece that nobody has taken. Both live until the job's caller has seen that no thread is busy.
+/// The work, and how far it is. Both live until the job's caller has seen that no thread is busy with it.
 #[derive(Clone, Copy)]
 struct Job {
     work: &'static (dyn Fn(usize) + Sync),
-    next: &'static AtomicUsize,
+    progress: &'static Progress,
     pieces: usize,
 }
 
+#[derive(Default)]
+struct Progress {
+    /// The next piece that nobody has taken.
+    next: AtomicUsize,
+    /// Threads at the job besides its caller. Changed with the pool's lock held.
+    busy: AtomicUsize,
+    /// What a panic of theirs said.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
 static POOL: Pool = Pool {
-    state: Mutex::new(State { job: None, places: 0, asleep: 0, panic: None }),
+    state: Mutex::new(State { job: None, places: 0, asleep: 0 }),
     number: AtomicUsize::new(0),
-    busy: AtomicUsize::new(0),
     wake: Condvar::new(),
     done: Condvar::new(),
 };
@@ -48,13 +54,13 @@ static POOL: Pool = Pool {
 /// Calls `work` with each number below `pieces`, once, on up to this many threads of which the caller is one. Which thread
 /// takes which piece is left to chance. A panic of any piece is one of the caller, when all are done.
 pub(crate) fn share(threads: usize, pieces: usize, work: &(dyn Fn(usize) + Sync)) {
-    let next = AtomicUsize::new(0);
+    let progress = Progress::default();
     // SAFETY: the lifetimes end in truth with this function, which returns only when nobody has the job any more: it is taken
-    // out of the pool, and the threads that took it are no longer busy.
+    // out of the pool, and the threads that took it are no longer busy, after which they touch nothing of it.
     let job = unsafe {
         Job {
             work: std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(work),
-            next: std::mem::transmute::<&AtomicUsize, &'static AtomicUsize>(&next),
+            progress: std::mem::transmute::<&Progress, &'static Progress>(&progress),
             pieces,
         }
     };
@@ -62,7 +68,8 @@ pub(crate) fn share(threads: usize, pieces: usize, work: &(dyn Fn(usize) + Sync)
         return (0..pieces).for_each(work);
     }
     let own = catch_unwind(AssertUnwindSafe(|| job.run()));
-    let theirs = POOL.close();
+    POOL.close(&progress);
+    let theirs = progress.panic.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(panic) = own.err().or(theirs) {
         resume_unwind(panic);
     }
@@ -71,7 +78,7 @@ pub(crate) fn share(threads: usize, pieces: usize, work: &(dyn Fn(usize) + Sync)
 impl Job {
     fn run(&self) {
         loop {
-            let piece = self.next.fetch_add(1, Ordering::Relaxed);
+            let piece = self.progress.next.fetch_add(1, Ordering::Relaxed);
             if piece >= self.pieces {
                 return;
             }
@@ -103,7 +110,7 @@ impl Pool {
             }
         });
         let mut state = self.lock();
-        if state.job.is_some() || self.busy.load(Ordering::Acquire) > 0 {
+        if state.job.is_some() {
             return false;
         }
         (state.job, state.places) = (Some(job), places);
@@ -116,15 +123,15 @@ impl Pool {
         true
     }
 
-    /// Takes the job back and waits for those who are at it. What a panic of theirs said.
-    fn close(&self) -> Option<Box<dyn Any + Send>> {
+    /// Takes the job back and waits for those who are at it.
+    fn close(&self, progress: &Progress) {
+        let busy = || progress.busy.load(Ordering::Acquire) > 0;
         self.lock().job = None;
-        looked(|| self.busy.load(Ordering::Acquire) == 0);
+        looked(|| !busy());
         let mut state = self.lock();
-        while self.busy.load(Ordering::Acquire) > 0 {
+        while busy() {
             state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.panic.take()
     }
 
     /// A thread's life: job after job.
@@ -141,21 +148,24 @@ impl Pool {
             seen = self.number.load(Ordering::Acquire);
             let Some(job) = state.job.filter(|_| state.places > 0) else { continue };
             state.places -= 1;
-            self.busy.fetch_add(1, Ordering::AcqRel);
+            job.progress.busy.fetch_add(1, Ordering::AcqRel);
             drop(state);
-            let panic = catch_unwind(AssertUnwindSafe(|| job.run())).err();
-            let mut state = self.lock();
-            state.panic = panic.or(state.panic.take());
-            if self.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.run())) {
+                *job.progress.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+            }
+            let state = self.lock();
+            // The caller may be gone once it can have the lock.
+            if job.progress.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
                 self.done.notify_all();
             }
+            drop(state);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::share;
@@ -171,6 +181,34 @@ mod tests {
                 assert!(done.iter().all(|times| times.load(Ordering::Relaxed) == 1), "{pieces}");
             }
         }
+    }
+
+    /// Small jobs of several callers at once, some of which panic: each gets its own panic, and every other piece is done.
+    #[test]
+    fn callers_get_their_own_panics_and_no_others() {
+        std::thread::scope(|scope| {
+            for caller in 0..4 {
+                scope.spawn(move || {
+                    for round in 0..if cfg!(miri) { 10 } else { 5_000 } {
+                        let (done, panics) = (AtomicUsize::new(0), (caller + round) % 3 == 0);
+                        let result = catch_unwind(AssertUnwindSafe(|| {
+                            share(1 + round % 4, 6, &|piece| {
+                                // So that others get their turn in between.
+                                std::thread::yield_now();
+                                if panics && piece == 4 {
+                                    // Without a message.
+                                    resume_unwind(Box::new(caller));
+                                }
+                                done.fetch_add(1, Ordering::Relaxed);
+                            })
+                        }));
+                        let of = result.err().map(|panic| *panic.downcast::<usize>().unwrap());
+                        assert_eq!(of, panics.then_some(caller), "round {round}");
+                        assert!(panics || done.into_inner() == 6, "round {round}");
+                    }
+                });
+            }
+        });
     }
 
     #[test]

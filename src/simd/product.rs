@@ -2,6 +2,7 @@
 //! panels that are transposed first; A is read where it lies. Every output is its sum over k in order.
 
 use std::cell::Cell;
+use std::hint::black_box;
 use std::ops::Range;
 
 use super::Level;
@@ -94,7 +95,7 @@ const FAR: usize = 4096;
 const MOST: usize = 1 << 21;
 
 thread_local! {
-    /// A copy of A whose rows are not as far apart, kept from product to product.
+    /// A's rows in the order in which tiles take them, kept from product to product.
     static COPY: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
     /// A panel of B, kept from product to product.
     static PANEL: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
@@ -108,20 +109,35 @@ impl Job<'_> {
     unsafe fn run(&self, level: Level, rows: Range<usize>, cols: Range<usize>) {
         // SAFETY: handed on.
         unsafe {
+            if self.a.row == 1 && (FAR..MOST).contains(&(self.k * self.a.col)) && cols.len() > 64 {
+                self.run_at::<true>(level, rows, cols);
+            } else {
+                self.run_at::<false>(level, rows, cols);
+            }
+        }
+    }
+
+    /// The same, with A copied or not: functions of their own, as they are compiled to better code.
+    ///
+    /// # Safety
+    /// See [`Job::run`]; if `COPIED`, A's rows must be neighbours.
+    unsafe fn run_at<const COPIED: bool>(&self, level: Level, rows: Range<usize>, cols: Range<usize>) {
+        // SAFETY: handed on.
+        unsafe {
             match level {
-                Level::Fused => self.block::<Lanes<true>>(rows, cols),
-                Level::Rounded => self.block::<Lanes<false>>(rows, cols),
+                Level::Fused => self.block::<Lanes<true>, COPIED>(rows, cols),
+                Level::Rounded => self.block::<Lanes<false>, COPIED>(rows, cols),
                 #[cfg(target_arch = "aarch64")]
-                Level::Neon => self.block::<Neon>(rows, cols),
+                Level::Neon => self.block::<Neon, COPIED>(rows, cols),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => with_avx2(
                     #[inline(always)]
-                    || self.block::<Avx2>(rows, cols),
+                    || self.block::<Avx2, COPIED>(rows, cols),
                 ),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx512 => with_avx512(
                     #[inline(always)]
-                    || self.block::<Avx512>(rows, cols),
+                    || self.block::<Avx512, COPIED>(rows, cols),
                 ),
             }
         }
@@ -130,7 +146,7 @@ impl Job<'_> {
     /// # Safety
     /// See [`Job::run`].
     #[inline(always)]
-    unsafe fn block<V: Vector>(&self, rows: Range<usize>, cols: Range<usize>) {
+    unsafe fn block<V: Vector, const COPIED: bool>(&self, rows: Range<usize>, cols: Range<usize>) {
         let width = 2 * V::LANES;
         // Rows far apart are slow to reach again and again.
         let packed = self.b.col != 1 || (self.k * self.b.row >= FAR && rows.len() > 4 * V::ROWS);
@@ -139,19 +155,15 @@ impl Job<'_> {
             panel.resize(self.k * width + 16, 0.0);
         }
         let mut copy = Vec::new();
-        let mut job = *self;
-        if self.a.row == 1 && (FAR..MOST).contains(&(self.k * self.a.col)) && cols.len() > 4 * width {
+        if COPIED {
             copy = COPY.take();
-            let row = rows.len().next_multiple_of(16) + 16;
-            if copy.len() < self.k * row {
-                copy.resize(self.k * row, 0.0);
+            if copy.len() < self.k * rows.len() + V::LANES {
+                copy.resize(self.k * rows.len() + V::LANES, 0.0);
             }
-            for (p, to) in copy.chunks_exact_mut(row).enumerate().take(self.k) {
-                to[..rows.len()].copy_from_slice(&self.a.values[p * self.a.col + rows.start..][..rows.len()]);
-            }
-            job.a = Matrix { values: &copy, row: 1, col: row };
+            // SAFETY: the caller's word for the elements; the copy is as long as it must be.
+            unsafe { self.copy::<V>(rows.clone(), copy.as_mut_ptr()) };
         }
-        let a = job.a.values.as_ptr().wrapping_sub(if copy.is_empty() { 0 } else { rows.start });
+        let a = if COPIED { copy.as_ptr() } else { self.a.values.as_ptr() };
         let skip = panel.as_ptr().align_offset(64).min(16);
         let mut j = cols.start;
         while j < cols.end {
@@ -168,15 +180,36 @@ impl Job<'_> {
                 } else {
                     (from, self.b.row)
                 };
-                job.panel::<V>(a, rows.clone(), j, vectors, b, part);
+                self.panel::<V, COPIED>(a, rows.clone(), j, vectors, b, part);
             }
             j += wide;
         }
         if packed {
             PANEL.set(panel);
         }
-        if !copy.is_empty() {
+        if COPIED {
             COPY.set(copy);
+        }
+    }
+
+    /// A's rows, tile by tile: a tile's numbers for each k are neighbours.
+    ///
+    /// # Safety
+    /// A's rows must be neighbours and there, and `to` have room for a vector more than they are.
+    #[inline(always)]
+    unsafe fn copy<V: Vector>(&self, rows: Range<usize>, mut to: *mut f32) {
+        let mut from = self.a.values.as_ptr().wrapping_add(rows.start);
+        for count in even(rows.len(), V::ROWS) {
+            for first in (0..count).step_by(V::LANES) {
+                // SAFETY: by the caller's word. What a store writes too much is written again, or is behind the end.
+                unsafe {
+                    let part = V::part((count - first).min(V::LANES));
+                    for p in 0..self.k {
+                        V::load_part(from.add(p * self.a.col + first), part).store(to.add(p * count + first));
+                    }
+                }
+            }
+            (from, to) = (from.wrapping_add(count), to.wrapping_add(self.k * count));
         }
     }
 
@@ -210,9 +243,9 @@ impl Job<'_> {
     /// One or two vectors of columns, of all these rows.
     ///
     /// # Safety
-    /// See [`Job::run`]; b with its distance of rows.
+    /// See [`Job::run`]; a has the copy if `COPIED`, and b comes with its distance of rows.
     #[inline(always)]
-    unsafe fn panel<V: Vector>(
+    unsafe fn panel<V: Vector, const COPIED: bool>(
         &self,
         a: *const f32,
         rows: Range<usize>,
@@ -221,19 +254,16 @@ impl Job<'_> {
         b: (*const f32, usize),
         part: V::Part,
     ) {
-        let most = if vectors == 1 { (2 * V::ROWS).min(13) } else { V::ROWS };
-        // Rows shared out evenly: no block has a lone row left.
-        let (len, blocks) = (rows.len() as u32, (rows.len() as u32).div_ceil(most as u32));
-        let (each, longer) = (len / blocks, len % blocks);
+        let most = if vectors == 1 && !COPIED { (2 * V::ROWS).min(13) } else { V::ROWS };
         let mut i = rows.start;
-        for block in 0..blocks {
-            let count = (each + u32::from(block < longer)) as usize;
+        for count in even(rows.len(), most) {
+            let a = if COPIED { a.wrapping_add((i - rows.start) * self.k) } else { a };
             macro_rules! tiles {
                 ($($rows:literal)*) => {
                     match (count, vectors) {
                         $(
-                            ($rows, 1) => self.tile::<V, $rows, 1>(a, i, j, b, part),
-                            ($rows, 2) if $rows <= V::ROWS => self.tile::<V, $rows, 2>(a, i, j, b, part),
+                            ($rows, 1) if !COPIED || $rows <= V::ROWS => self.tile::<V, $rows, 1, COPIED>(a, i, j, b, part),
+                            ($rows, 2) if $rows <= V::ROWS => self.tile::<V, $rows, 2, COPIED>(a, i, j, b, part),
                         )*
                         _ => {}
                     }
@@ -248,9 +278,9 @@ impl Job<'_> {
     /// The outputs from (i, j) on: so many rows of so many vectors, of the last of which a part is there.
     ///
     /// # Safety
-    /// See [`Job::panel`].
+    /// See [`Job::panel`]; a begins the tile's rows if `COPIED`, else all.
     #[inline(always)]
-    unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize, const COPIED: bool>(
         &self,
         a: *const f32,
         i: usize,
@@ -265,21 +295,34 @@ impl Job<'_> {
                 if v + 1 == VECTORS { V::load_part(from, part) } else { V::load(from) }
             };
             let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+            let Self { n, end, .. } = *self;
+            let c = self.c.add(i * n + j);
             let Matrix { row, col, .. } = self.a;
-            let mut a = a.wrapping_add(i * row);
+            let (mut a, row, col) = if COPIED { (a, 1, ROWS) } else { (a.wrapping_add(i * row), row, col) };
+            if COPIED {
+                // The outputs come into the cache meanwhile.
+                for r in 0..ROWS {
+                    V::prefetch(c.wrapping_add(r * n));
+                    V::prefetch(c.wrapping_add(r * n + VECTORS * V::LANES - 1));
+                }
+            }
+            // A pointer of its own for the rows from the seventh on, of which the compiler does not know where it comes from:
+            // it would compute the rows' pointers one from the other, and the last would come late.
+            let mut later = a.wrapping_add(6 * row);
+            if ROWS > 6 && VECTORS == 1 {
+                later = black_box(later);
+            }
             for _ in 0..self.k {
                 let terms: [V; VECTORS] = std::array::from_fn(|v| load(b, v));
                 for (r, sums) in sums.iter_mut().enumerate() {
-                    let factor = V::splat(*a.add(r * row));
+                    let factor = V::splat(if r < 6 { *a.add(r * row) } else { *later.add((r - 6) * row) });
                     for (sum, term) in sums.iter_mut().zip(terms) {
                         *sum = factor.mul_add(term, *sum);
                     }
                 }
-                a = a.wrapping_add(col);
+                (a, later) = (a.wrapping_add(col), later.wrapping_add(col));
                 b = b.wrapping_add(b_row);
             }
-            let Self { n, end, .. } = *self;
-            let c = self.c.add(i * n + j);
             if end.alpha != 1.0 {
                 for sum in sums.as_flattened_mut() {
                     *sum = sum.mul(V::splat(end.alpha));
@@ -324,4 +367,12 @@ impl Job<'_> {
             }
         }
     }
+}
+
+/// `len` shared out evenly to blocks of at most `most`, so that none has a lone row left: how long each is.
+#[inline(always)]
+fn even(len: usize, most: usize) -> impl Iterator<Item = usize> {
+    let (len, blocks) = (len as u32, (len as u32).div_ceil(most as u32));
+    let (each, longer) = (len / blocks, len % blocks);
+    (0..blocks).map(move |block| (each + u32::from(block < longer)) as usize)
 }

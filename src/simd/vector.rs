@@ -31,6 +31,9 @@ pub(super) trait Vector: Copy {
     unsafe fn relu(self) -> Self;
     /// The derivative of [`relu`](Self::relu), computed from its value: 1, 0, or NaN of a NaN.
     unsafe fn relu_derivative(self) -> Self;
+    /// Asks for what is there to be brought into the first cache. It may be any pointer.
+    #[inline(always)]
+    unsafe fn prefetch(_from: *const f32) {}
     /// `to[p, i] = from[i, p]` for i below `rows`, at most as many as there are lanes, and p below `cols`; rows of both lie
     /// `from_row` and `to_row` apart.
     unsafe fn transpose(from: *const f32, from_row: usize, rows: usize, cols: usize, to: *mut f32, to_row: usize);

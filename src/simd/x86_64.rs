@@ -127,6 +127,12 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn prefetch(from: *const f32) {
+        // SAFETY: see above.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+    }
+
+    #[inline(always)]
     unsafe fn transpose(from: *const f32, from_row: usize, rows: usize, cols: usize, to: *mut f32, to_row: usize) {
         let whole = if rows == 8 { cols / 8 * 8 } else { 0 };
         // SAFETY: see above.
@@ -234,6 +240,12 @@ impl Vector for Avx512 {
             let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
             Self(_mm512_mask_mov_ps(_mm512_maskz_mov_ps(positive, _mm512_set1_ps(1.0)), nan, self.0))
         }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(from: *const f32) {
+        // SAFETY: see above.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
     }
 
     /// By vectors of eight, twice.

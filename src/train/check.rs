@@ -78,6 +78,8 @@ impl Fit<'_> {
             "there is no such metric; give it with Fit::metric"
         } else if monitor.needs_validation() && self.validation.is_none() && self.validation_rows.is_none() {
             "there is no validation data; give it with Fit::validation"
+        } else if !monitor.needs_validation() && !self.evaluates_train {
+            "evaluate_train(false) leaves the training data unmeasured"
         } else {
             return Ok(());
         };

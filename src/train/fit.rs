@@ -37,6 +37,7 @@ pub struct Fit<'a> {
     pub(super) drop_last: bool,
     pub(super) shuffle: bool,
     pub(super) evaluates: bool,
+    pub(super) evaluates_train: bool,
     pub(super) evaluate_every: usize,
     pub(super) resident_bytes: u64,
     pub(super) steps_per_submit: u32,
@@ -83,6 +84,7 @@ impl<'a> Fit<'a> {
             drop_last: false,
             shuffle: true,
             evaluates: true,
+            evaluates_train: true,
             evaluate_every: 1,
             resident_bytes: u64::MAX,
             steps_per_submit: u32::MAX,
@@ -204,6 +206,13 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// Whether an evaluation includes the training data (on by default). Without, it takes as long as a forward pass over
+    /// the validation data alone.
+    pub fn evaluate_train(mut self, evaluate: bool) -> Self {
+        self.evaluates_train = evaluate;
+        self
+    }
+
     /// Evaluates the model after every `n`-th epoch of the history and the last (by default after each); with 0 after
     /// the last only. An evaluation is a forward pass over the training and the validation data.
     pub fn evaluate_every(mut self, n: usize) -> Self {
@@ -310,9 +319,9 @@ impl<'a> Fit<'a> {
         let shape = |fit: &Self| {
             let lens = [&fit.rows, &fit.validation_rows].map(|rows| rows.as_ref().map(Vec::len));
             let validation = fit.validation.map(|data| (data.shape(), data.weights().is_some()));
-            let options =
-                (fit.drop_last, fit.evaluates, fit.evaluate_every, fit.resident_bytes, fit.steps_per_submit, fit.path);
-            (fit.batch_size, fit.accumulate, lens, validation, options)
+            let evaluates = (fit.evaluates, fit.evaluates_train, fit.evaluate_every);
+            let options = (fit.drop_last, fit.resident_bytes, fit.steps_per_submit, fit.path);
+            (fit.batch_size, fit.accumulate, lens, validation, evaluates, options)
         };
         shape(self) == shape(other)
     }

@@ -11,6 +11,8 @@ mod diverged;
 mod ensemble;
 mod epoch;
 mod evaluation;
+#[cfg(all(test, feature = "gpu", feature = "safetensors"))]
+mod faults;
 mod fit;
 mod history;
 mod lr_find;

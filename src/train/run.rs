@@ -226,7 +226,7 @@ pub(super) async fn train(
             held_out.map(|sources| Evaluation::new(&sessions, sources, &has_metrics)).transpose()?,
         )
     };
-    let steps_per_submit = first.steps_per_submit;
+    let (steps_per_submit, evaluates_train) = (first.steps_per_submit, first.evaluates_train);
     let step_rows: Vec<f64> = plan.pass.step_rows.iter().map(|rows| *rows as f64).collect();
     let mut results: Vec<Option<Result<History>>> = fits.iter().map(|_| None).collect();
     let mut running = Vec::new();
@@ -274,7 +274,9 @@ pub(super) async fn train(
             for average in &averages {
                 average.show().await?;
             }
-            train = evaluation.start().await?;
+            if evaluates_train {
+                train = evaluation.start().await?;
+            }
             if let Some(validation) = &validation {
                 held_out = validation.start().await?;
             }

@@ -28,8 +28,8 @@ impl Operation for Transpose {
 /// Columns from `first` on, `cols` of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SliceCols {
-    first: usize,
-    cols: usize,
+    pub(crate) first: usize,
+    pub(crate) cols: usize,
 }
 
 impl Operation for SliceCols {

@@ -73,12 +73,10 @@ impl Plan {
             memory if inputs_at <= memory => 1,
             _ => 2,
         };
-        let lanes = if software {
-            SOFTWARE_LANES
-        } else {
-            let tiles = chain.layers.iter().map(|(outputs, _)| fours(*outputs) * blocks).max().unwrap_or(1);
-            tiles.next_power_of_two().clamp(32, MAX_LANES)
-        };
+        let tiles = chain.layers.iter().map(|(outputs, _)| fours(*outputs) * blocks / high).max().unwrap_or(1);
+        let lanes = if software { SOFTWARE_LANES } else { tiles.next_power_of_two().clamp(32, MAX_LANES) };
+        // Where one tile after the other would be done, larger ones need fewer loads.
+        let wide = if software && tiles > lanes { 2 } else { 1 };
         let how = How {
             placement,
             high: high as u32,
@@ -86,10 +84,11 @@ impl Plan {
             loss: chain.loss.kind(),
             clips: u32::from(chain.update.clip_value < f32::INFINITY),
             weights: chain.weights as u32,
+            wide: wide as u32,
             blocks: size(blocks),
         };
         let layers = (0..=last).map(|l| [chain.layers[l].0, weights[l], y[l], dy[l]].map(size)).collect();
-        let (once, step) = rounds(chain, lanes, blocks, high, cells - inputs_at);
+        let (once, step) = rounds(chain, lanes, blocks, [high, wide], cells - inputs_at);
         let steps = ((MAX_ROUNDS / 2).saturating_sub(once) / step).min(1 << 20);
         if steps == 0 {
             let detail = format!(
@@ -217,7 +216,7 @@ fn check(chain: &Chain) -> Result<()> {
 }
 
 /// The rounds of an invocation's loops: once in a dispatch, and in each step. A loop of n rounds counts n + 1.
-fn rounds(chain: &Chain, lanes: usize, blocks: usize, high: usize, other_cells: usize) -> (usize, usize) {
+fn rounds(chain: &Chain, lanes: usize, blocks: usize, [high, wide]: [usize; 2], other_cells: usize) -> (usize, usize) {
     let share = |items: usize| items.div_ceil(lanes) + 1;
     let nested = |items: usize, inner: usize| items.div_ceil(lanes) * (inner + 1) + share(items);
     let tiles = blocks / high;
@@ -229,9 +228,9 @@ fn rounds(chain: &Chain, lanes: usize, blocks: usize, high: usize, other_cells: 
         once += share(blocks) + 1;
         // Loaded, and stored number by number.
         once += share((inputs + 1) * fours) + nested((inputs + 1) * fours, 6 * (1 + states)) + 2;
-        step += nested(fours * tiles, inputs + 1) + share(outputs * blocks) + 1;
-        step += nested(inputs.div_ceil(4) * tiles, fours) + 1;
-        step += nested((inputs / (4 * high) + 1) * fours, blocks);
+        step += nested(fours.div_ceil(wide) * tiles, inputs + 1) + share(outputs * blocks) + 1;
+        step += nested(inputs.div_ceil(4 * wide) * tiles, fours) + 1;
+        step += nested((inputs / (4 * high) + 1) * fours.div_ceil(wide), blocks);
     }
     if chain.weights == Weights::Mean {
         step += share(blocks) + lanes.ilog2() as usize + 1;
