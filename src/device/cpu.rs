@@ -125,6 +125,24 @@ impl Cpu {
         memory.counters.dispatches += dispatches;
     }
 
+    /// Writes values to the first tensor, runs all dispatches once, and reads the second.
+    pub(crate) fn run_through(
+        &self,
+        recording: &Recording,
+        (input, values): (&Tensor, &[f32]),
+        output: &Tensor,
+    ) -> Result<Vec<f32>> {
+        let mut memory = self.memory.lock();
+        memory.counters.uploads += values.len() as u64;
+        memory.counters.submits += 1;
+        memory.counters.dispatches += recording.len() as u64;
+        memory.counters.reads += 1;
+        let [(from, range), (to, out)] = [place(input), place(output)];
+        memory.buffers[from][range].copy_from_slice(values);
+        run_step(&mut memory.buffers, recording, 0..1)?;
+        Ok(memory.buffers[to][out].to_vec())
+    }
+
     pub(crate) fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
         let mut memory = self.memory.lock();
         memory.counters.submits += 1;
