@@ -1,9 +1,10 @@
 //! A module, a loss (for a Siamese network) and a custom operation, the last with its own kernel and gradient.
 //!
-//! `cargo run --release --example autograd`
+//! `cargo run --release --example autograd -- --device cpu`
 
 use std::process::ExitCode;
 
+use clap::Parser;
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::metrics::Decision;
 use wgrad::nn::{
@@ -13,6 +14,14 @@ use wgrad::optim::{Adam, Optimizer};
 use wgrad::{
     Device, Error, ErrorKind, Fit, Graph, Kernel, Metrics, Operation, Recording, Result, Shape, Tensor, Trainer, Var,
 };
+
+/// Trains three networks with a module, a loss and an operation of this file's own.
+#[derive(Parser)]
+struct Options {
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name; or set WGRAD_DEVICE instead
+    #[arg(long)]
+    device: Option<String>,
+}
 
 /// A guess is right for half of the points, and for half of the pairs.
 const LEARNT: f32 = 0.8;
@@ -232,8 +241,8 @@ fn scaling(device: &Device) -> Result<bool> {
     Ok(error < 1e-3)
 }
 
-fn run() -> Result<bool> {
-    let device = Device::auto()?;
+fn run(options: &Options) -> Result<bool> {
+    let device = options.device.as_deref().map_or_else(Device::auto, Device::named)?;
     println!("device: {}", device.describe());
     let learnt = [two_branches(&device)?, siamese(&device)?, scaling(&device)?];
     Ok(learnt.iter().all(|learnt| *learnt))
@@ -241,7 +250,7 @@ fn run() -> Result<bool> {
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("wgrad=warn")).init();
-    match run() {
+    match run(&Options::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
             eprintln!("One of them did not learn.");

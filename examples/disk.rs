@@ -172,7 +172,7 @@ fn run_many(device: &Device, options: &Options, train: &Dataset, test: &Dataset)
 /// A progress bar, on a terminal; elsewhere indicatif draws nothing.
 fn bar(options: &Options) -> ProgressBar {
     let bar = ProgressBar::new(options.epochs as u64);
-    match ProgressStyle::with_template("{bar:30} epoch {pos}/{len}{msg} ({eta} left)") {
+    match ProgressStyle::with_template("{bar:20} {pos}/{len}{wide_msg} {eta} left") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }

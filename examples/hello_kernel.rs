@@ -1,5 +1,6 @@
 //! A custom kernel: upload, one dispatch, download, compare with the CPU.
 
+use clap::Parser;
 use wgrad::{Call, Device, Error, ErrorKind, Kernel, Recording, Result, Tensor};
 
 /// out = a x + y. The last workgroup has invocations to spare, which must do nothing.
@@ -38,8 +39,16 @@ fn run_on(device: &Device) -> Result<Vec<f32>> {
     out.read()
 }
 
+/// Runs a kernel of its own on a device and on the CPU, and compares.
+#[derive(Parser)]
+struct Options {
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name
+    #[arg(long, default_value = "gpu")]
+    device: String,
+}
+
 fn main() -> Result<()> {
-    let device = match Device::gpu() {
+    let device = match Device::named(&Options::parse().device) {
         Err(error) if error.kind() == ErrorKind::NoDevice => {
             println!("{error}\nSo this compares the CPU with itself.");
             Device::cpu()

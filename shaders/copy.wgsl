@@ -1,5 +1,5 @@
 // A scaled copy between blocks of two matrices: transposes, slices, concatenations, and rows, columns or numbers
-// that are repeated (a distance of 0 repeats).
+// that are repeated (a distance of 0 repeats); or one into a longer matrix, at another place in each step.
 
 struct Params {
     rows: u32,      // of the block
@@ -11,6 +11,8 @@ struct Params {
     out_row: u32,
     scale: f32,
     accumulate: u32,    // 1: add to the output, 0: overwrite it
+    out_step: u32,      // distance between the blocks of one step and the next in the output
+    last_step: u32,     // later steps write where this one does
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -27,7 +29,7 @@ fn block(here: Place) {
         return;
     }
     var value = params.scale * x[params.x_start + row * params.x_row + col * params.x_col];
-    let to = params.out_start + row * params.out_row + col;
+    let to = params.out_start + min(now.step, params.last_step) * params.out_step + row * params.out_row + col;
     if params.accumulate != 0u {
         value += out[to];
     }

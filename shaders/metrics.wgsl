@@ -1,6 +1,7 @@
 // How many rows are classified correctly: the largest prediction is in the column of the largest target (of equals, the
 // first); with a single column, both lie on the same side of their thresholds. A single column of targets for several
-// of predictions holds class numbers. A row with a NaN, or with the number of no class, is not right.
+// of predictions holds class numbers. A row with a NaN, or with the number of no class, is not right. Where samples have
+// weights, a row counts as much as its weight.
 
 struct Params {
     rows: u32,
@@ -8,12 +9,16 @@ struct Params {
     threshold: f32,
     target_cols: u32,
     target_threshold: f32,
+    weighted: u32,      // compiled in, too
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> predictions: array<f32>;
 @group(0) @binding(2) var<storage, read> targets: array<f32>;
-@group(0) @binding(3) var<storage, read_write> counts: array<f32>;
+@group(0) @binding(3) var<storage, read> weights: array<f32>;
+@group(0) @binding(4) var<storage, read_write> counts: array<f32>;
+
+override weighted: bool = false;
 
 // Rows of a workgroup.
 const BLOCK = 256u;
@@ -49,7 +54,7 @@ fn is_right(row: u32) -> bool {
     return valid && best_prediction == best_target;
 }
 
-// counts[workgroup] = how many of the workgroup's rows are right (whole numbers: exact in f32)
+// counts[workgroup] = how many of the workgroup's rows are right (without weights whole numbers: exact in f32)
 @compute @workgroup_size(BLOCK)
 fn count_correct(here: Place) {
     let block = workgroup_index(here.group, here.groups);
@@ -57,6 +62,9 @@ fn count_correct(here: Place) {
     var right = 0.0;
     if row < params.rows {
         right = select(0.0, 1.0, is_right(row));
+        if weighted {
+            right *= weights[row];
+        }
     }
     let sum = sum_lanes(here.lane, BLOCK, 1u, right);
     if here.lane == 0u && row < params.rows {

@@ -20,22 +20,14 @@ struct Params {
     entries: u32,               // of a member's order, which wraps around; at least as many as rows
     last_row: u32,              // of the data; row numbers beyond it read this one
     targets_at: u32,            // where the targets begin in the data
-    target_cols: u32,
+    target_cols: u32,           // without the weights of samples
     scale: f32,                 // of the loss
     constant: f32,                 // of Huber's error
     last_slot: u32,             // of a member's losses: step s writes number min(s, last_slot)
     last_rate: u32,             // of a member's rates: step s takes row min(s, last_rate)
     len: u32,                   // of a member's values
-    rate_factor: f32,           // these and the next as in optim.wgsl
-    decay: f32,
-    decoupled_decay: f32,
-    shrink: f32,
-    clip_value: f32,
-    momentum: f32,
-    nesterov: u32,
-    beta1: f32,
-    beta2: f32,
-    epsilon: f32,
+    data_len: u32,              // of a member's data, if each has its own
+    own_cells: u32,             // of a member's scratch
     functions: u32,             // compiled in: the functions that end layers, eight bits each
     how: u32,                   // compiled in: see `Params::how` in src/ops/mlp.rs
     lanes: u32,                 // compiled in
@@ -55,12 +47,14 @@ struct Params {
 override lanes: u32 = 8u;       // invocations: a power of two
 override blocks: u32 = 2u;      // cells for the rows of a mini-batch: a multiple of `high`
 override high: u32 = 2u;        // cells of rows in a tile: 1 or 2
+override wide: u32 = 1u;        // cells of outputs in a tile: 1, or 2 if `high` is 2
 override placement: u32 = 0u;   // in the workgroup's memory are 0: all cells, 1: weights, 2: none; the others in `scratch`
 override memory: u32 = 1u;      // cells in the workgroup's memory
 override states: u32 = 0u;      // numbers that the optimizer keeps for each weight
 override rule: u32 = 0u;        // 0: SGD, 1: momentum, 2: Adam, 3: RMSProp
 override clips: bool = false;
 override loss: u32 = 0u;        // 0 to 3: `error`, 4: cross-entropy
+override weighted: u32 = 0u;    // 1: behind a row's targets is its weight, 2: and the loss is divided by the sum of those
 override function0: u32 = 0u;   // the functions that end layers; 15: none
 override function1: u32 = 15u;
 override function2: u32 = 15u;
@@ -68,6 +62,12 @@ override from_input: u32 = 0u;  // a bit for each: its derivative is computed fr
 
 // Which of the networks this workgroup trains.
 var<private> member: u32;
+// Where the member's data begins.
+var<private> data_at: u32;
+// The constants of the member's updates.
+var<private> update: Update;
+// What the loss's sum is multiplied by in this step.
+var<private> scale: f32;
 // The member's row of rates in this step, and what is left of a value after its decay.
 var<private> rate: vec4f;
 var<private> kept: f32;
@@ -84,16 +84,24 @@ fn meet() {
 fn train(here: Place) {
     let lane = here.lane;
     member = here.group.x;
+    // Data as long as one member's is that of all.
+    data_at = select(0u, member * params.data_len, arrayLength(&data) > params.data_len);
+    update = own_update();
     clear(lane);
     meet();
     load_values(lane);
     storageBarrier();
     for (var step = now.step; step <= last.step; step++) {
         rate = rates[member * (params.last_rate + 1u) + min(step, params.last_rate)];
-        rate.x *= params.rate_factor;
-        kept = 1.0 - rate.x * params.decoupled_decay - params.shrink;
+        rate.x *= update.rate_factor;
+        kept = 1.0 - rate.x * update.decoupled_decay - update.shrink;
         let first = step * params.stride % params.entries;
         gather_inputs(lane, first);
+        scale = params.scale;
+        if weighted == 2u {
+            // Where nothing counts, the mean is 0, not NaN.
+            scale /= max(sum_lanes(lane, lanes, 1u, lane_weights(lane, first)), 1e-30);
+        }
         meet();
         for (var l = 0u; l < params.depth; l++) {
             forward_tiles(lane, layer(l));
@@ -103,7 +111,7 @@ fn train(here: Place) {
         }
         let sum = sum_lanes(lane, lanes, 1u, lane_loss(lane, layer(params.depth - 1u), first));
         if lane == 0u {
-            losses[member * (params.last_slot + 1u) + min(step, params.last_slot)] = params.scale * sum;
+            losses[member * (params.last_slot + 1u) + min(step, params.last_slot)] = scale * sum;
         }
         meet();
         for (var l = params.depth; l > 0u; l--) {

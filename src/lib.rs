@@ -29,6 +29,7 @@
 //! ```
 //!
 //! From the top down:
+//! - `table` (a feature) goes from a table to predictions in one call.
 //! - [`Trainer`] runs epochs of shuffled mini-batches and evaluates the model; nothing is read back within an epoch. It
 //!   blocks; a [`Session`] is its async counterpart.
 //! - [`nn`] has modules, losses and initialisers, [`optim`] optimizers and learning-rate schedules, [`data`] datasets,
@@ -50,6 +51,8 @@
 pub mod data;
 mod device;
 mod error;
+#[cfg(feature = "export")]
+pub mod export;
 mod files;
 mod gradient;
 mod graph;
@@ -64,6 +67,8 @@ mod random;
 #[cfg(feature = "safetensors")]
 mod save;
 mod simd;
+#[cfg(feature = "table")]
+pub mod table;
 mod train;
 
 pub use device::{
@@ -78,8 +83,8 @@ pub use ops::KERNELS;
 #[cfg(feature = "safetensors")]
 pub use save::Mismatch;
 pub use train::{
-    Control, EarlyStopping, Ensemble, EnsemblePrediction, EpochRecord, Fit, History, Metrics, Monitor, Session,
-    Statistics, StepPath, Trainer,
+    Control, EarlyStopping, Ensemble, EnsemblePrediction, EpochRecord, Fit, History, LearningRates, LrFind,
+    MetricRecord, Metrics, Monitor, Session, Statistics, StepPath, Trainer,
 };
 
 #[cfg(doc)]
@@ -93,7 +98,7 @@ mod pages {
     mod readme {}
     #[doc = include_str!("../ARCHITECTURE.md")]
     mod architecture {}
-    #[cfg(all(feature = "csv", feature = "ndarray", feature = "safetensors"))]
+    #[cfg(all(feature = "csv", feature = "export", feature = "ndarray", feature = "safetensors", feature = "table"))]
     #[doc = include_str!("../docs/GUIDE.md")]
     mod guide {}
     #[cfg(feature = "csv")]

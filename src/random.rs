@@ -9,6 +9,8 @@
 //! | `u64::MAX - 1` | the parts of a split |
 //! | `u64::MAX - 2` | the order of a shuffled dataset |
 //! | `u64::MAX - 3` | the folds of a cross-validation |
+//! | `u64::MAX - 4` | the rows that the members of a table's model hold out |
+//! | `u64::MAX - 5` | the order of a permuted column |
 //!
 //! Dropout masks need random numbers on the device and hash a counter there: see `shaders/dropout.wgsl`.
 
@@ -55,6 +57,18 @@ pub(crate) fn shuffle(seed: u64) -> ChaCha8Rng {
 /// Which samples go into which fold of a cross-validation.
 pub(crate) fn folds(seed: u64) -> ChaCha8Rng {
     stream(seed, u64::MAX - 3)
+}
+
+/// Which rows the members of a table's model hold out.
+#[cfg(feature = "table")]
+pub(crate) fn held_out(seed: u64) -> ChaCha8Rng {
+    stream(seed, u64::MAX - 4)
+}
+
+/// The order of a column that is permuted.
+#[cfg(feature = "table")]
+pub(crate) fn permutation(seed: u64) -> ChaCha8Rng {
+    stream(seed, u64::MAX - 5)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use wgrad::nn::{
     BceWithLogits, CrossEntropy, Dropout, GELU, Huber, LayerNorm, Linear, Mse, ReLU, Sequential, Sigmoid, Tanh,
 };
 use wgrad::optim::{Adam, RmsProp, Schedule, Sgd};
-use wgrad::{Device, EarlyStopping, Ensemble, ErrorKind, Fit, History, Monitor, Result, Statistics, Trainer};
+use wgrad::{Device, EarlyStopping, Ensemble, ErrorKind, Fit, History, Monitor, Result, Statistics, StepPath, Trainer};
 
 on_every_device!(
     members_are_bit_equal_to_the_same_training_alone,
@@ -19,6 +19,7 @@ on_every_device!(
     a_member_that_diverges_leaves_alone,
     early_stopping_is_each_members_own,
     checkpoints_resume_to_the_bit,
+    fused_members_share_dispatches,
 );
 
 /// 71 samples: the last mini-batch of 16 is smaller.
@@ -226,6 +227,41 @@ fn a_cross_validation_is_that_of_each_fold_alone() {
         accuracies.push(f64::from(history.epochs[1].validation.unwrap().accuracy.unwrap()));
     }
     assert_eq!(ensemble.statistics(Monitor::ValidationAccuracy), Statistics::of(accuracies));
+}
+
+/// Where one dispatch trains a member, it trains all that are alike, each to the bits that it would have alone.
+fn fused_members_share_dispatches(devices: &Devices) {
+    const MEMBERS: usize = 5;
+    let data = data();
+    // Members share the data, or have folds of their own.
+    let folds: Vec<_> = data.folds(MEMBERS, 3).unwrap().collect();
+    let folds: Vec<_> = folds.into_iter().filter(|(train, _)| train.len() == 57).collect();
+    assert_eq!(folds.len(), MEMBERS - 1);
+    for (name, device) in devices {
+        let build = |member: usize| BUILDS[1].1(device, member);
+        let fit = || Fit::new(2, 16).path(StepPath::Fused).steps_per_submit(1).evaluate_every(0);
+        let dispatches = |run: &mut dyn FnMut()| {
+            let before = device.counters().dispatches;
+            run();
+            device.counters().dispatches - before
+        };
+        let mut alone: Vec<_> = (0..MEMBERS).map(|member| build(member).unwrap()).collect();
+        let in_turn = dispatches(&mut || alone.iter_mut().for_each(|trainer| drop(trainer.fit(&data, fit()).unwrap())));
+        let mut ensemble = Ensemble::new((0..MEMBERS).map(build)).unwrap();
+        let together = dispatches(&mut || drop(ensemble.fit(&data, |_| fit()).unwrap()));
+        // Five steps an epoch; what an epoch takes besides, each member takes.
+        assert_eq!(in_turn - together, 2 * 5 * (MEMBERS as u64 - 1), "{name}");
+        for (member, (own, alone)) in ensemble.members().iter().zip(&alone).enumerate() {
+            assert_alike(&format!("{name}, member {member}"), own, alone);
+        }
+        let fit = || Fit::new(2, 16).path(StepPath::Fused);
+        let ensemble = Ensemble::cross_validate(folds.clone(), build, |_| fit()).unwrap();
+        for (fold, (train, validation)) in folds.iter().enumerate() {
+            let mut alone = build(fold).unwrap();
+            alone.fit(train, fit().validation(validation)).unwrap();
+            assert_alike(&format!("{name}, fold {fold}"), &ensemble.members()[fold], &alone);
+        }
+    }
 }
 
 #[test]

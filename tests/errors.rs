@@ -278,7 +278,7 @@ fn more_classes_than_a_loop_may_have_rounds() {
     for (name, device) in cpu_and_gpus() {
         let (p, count) = (tensor(&device, 2, 70_001), tensor(&device, 1, 1));
         let mut recording = Recording::new(&device);
-        let counted = ops::metrics::count_correct(&mut recording, &p, &p, [0.5; 2], &count);
+        let counted = ops::metrics::count_correct(&mut recording, &p, &p, None, [0.5; 2], &count);
         assert_error(counted, Shape, &["accuracy", "70001 columns", "65000"]);
         assert!(recording.is_empty(), "{name}");
     }

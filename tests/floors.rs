@@ -20,12 +20,13 @@ const FLOORS: &[&[&str]] = &[
     &["metrics"],
     &["nn"],
     &["optim"],
-    &["save", "plot"],
+    &["export", "save", "plot"],
     &["train"],
+    &["table"],
 ];
 
 /// Rooms of many files, none of which may import one that imports it. A file and the folder of its name are one module.
-const ROOMS_OF_MODULES: &[&str] = &["ops", "nn", "optim", "train"];
+const ROOMS_OF_MODULES: &[&str] = &["ops", "nn", "optim", "train", "table"];
 
 /// Methods outside of their type's room: (type, its room, where they are), and why.
 const GUESTS: &[(&str, &str, &str)] = &[

@@ -6,7 +6,9 @@
 mod common;
 
 use common::{Devices, EPSILON, ROUNDING, compare, floats, list, number, numbers, on_every_device, oracle};
-use wgrad::nn::{Backprop, BatchNorm1d, Embedding, Linear, Loss, Module, Mse, Parameters, Residual, Sequential, Tanh};
+use wgrad::nn::{
+    Average, Backprop, BatchNorm1d, Embedding, Linear, Loss, Module, Mse, Parameters, Residual, Sequential, Tanh,
+};
 use wgrad::optim::{Optimizer, Sgd};
 use wgrad::{Device, ErrorKind, Graph, Result, Tensor, gradients, lower};
 
@@ -235,6 +237,14 @@ fn layers_say_what_does_not_fit() {
         residual.forward(graph, x).map(drop)
     });
     assert!(error.to_string().contains("the block takes 4 x 3 and gives 4 x 2"), "{error}");
+
+    let average = Average::new([Linear::new(3, 2), Linear::new(3, 1)]);
+    Parameters::new(&device, &average, 0).unwrap();
+    let error = told(&|graph| {
+        let x = input(graph, 4, 3);
+        average.forward(graph, x).map(drop)
+    });
+    assert!(error.to_string().contains("module 1 gives 4 x 1, module 0 gives 4 x 2"), "{error}");
 }
 
 #[test]

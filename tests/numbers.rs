@@ -300,11 +300,11 @@ fn nan_is_never_right(devices: &Devices) {
     for (label, device) in devices {
         for (i, (p, t, cols, right)) in cases.iter().enumerate() {
             let [p, t] = [(p, 2), (t, *cols)].map(|(v, cols)| Tensor::new(device, 4, cols, v).unwrap());
-            let count = outcome(device, [1, 1], |r, out| metrics::count_correct(r, &p, &t, [0.5; 2], out));
+            let count = outcome(device, [1, 1], |r, out| metrics::count_correct(r, &p, &t, None, [0.5; 2], out));
             assert_eq!(count, [*right], "case {i} on {label}");
         }
         let [p, t] = [[nan, 1.0, 0.0, nan], [0.0, 1.0, nan, 1.0]].map(|v| Tensor::new(device, 4, 1, &v).unwrap());
-        let count = outcome(device, [1, 1], |r, out| metrics::count_correct(r, &p, &t, [0.5; 2], out));
+        let count = outcome(device, [1, 1], |r, out| metrics::count_correct(r, &p, &t, None, [0.5; 2], out));
         assert_eq!(count, [1.0], "one column on {label}");
     }
 }

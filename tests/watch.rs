@@ -126,6 +126,9 @@ fn early_stopping_knows_its_monitor_and_the_smallest_gain() {
         // Epochs 5, 10, 15 and 20 were measured.
         assert_eq!(stopped(fit(5)), 20, "{monitor:?}");
     }
+    let alone = Fit::new(3, 10).validation(&validation).evaluate_train(false);
+    let history = trainer(&Device::cpu(), 0.01).fit(&train, alone).unwrap();
+    assert!(history.epochs.iter().all(|epoch| epoch.train.is_none() && epoch.validation.is_some()));
     // A loss that falls in each epoch stops nothing.
     assert_eq!(stopped(Fit::new(12, 60).early_stopping(EarlyStopping::new(1)).monitor(Monitor::TrainLoss)), 12);
 
@@ -135,6 +138,10 @@ fn early_stopping_knows_its_monitor_and_the_smallest_gain() {
     // The last epoch alone is measured, or no improvement is one.
     for (fit, words) in [
         (Fit::new(3, 10).validation(&validation).evaluate_every(0).early_stopping(hopeless), "evaluate_every"),
+        (
+            Fit::new(3, 10).evaluate_train(false).early_stopping(hopeless).monitor(Monitor::TrainLoss),
+            "evaluate_train(false)",
+        ),
         (
             Fit::new(3, 10).validation(&validation).early_stopping(EarlyStopping::new(1).min_delta(f32::NAN)),
             "min_delta of NaN",

@@ -81,6 +81,7 @@ impl Training {
             layers: sizes[1..].iter().enumerate().map(|(layer, outputs)| (*outputs, function(layer))).collect(),
             loss: mlp::Loss::Elementwise(loss::Elementwise::Squared),
             scale: Reduction::Mean.scale(batch, sizes[sizes.len() - 1]),
+            weights: mlp::Weights::None,
             rule: Rule::Sgd,
             update: Update::default(),
             rows: batch,

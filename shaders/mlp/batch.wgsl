@@ -9,15 +9,33 @@ fn four_rows(first: u32, row: u32) -> vec4u {
 
 fn gather_inputs(lane: u32, first: u32) {
     for (var i = lane; i < params.inputs * blocks; i += lanes) {
-        let at = four_rows(first, i % blocks * 4u) * params.inputs + i / blocks;
+        let at = data_at + four_rows(first, i % blocks * 4u) * params.inputs + i / blocks;
         set_cell(params.inputs_at + i, vec4f(data[at.x], data[at.y], data[at.z], data[at.w]));
     }
 }
 
 // A column of the targets of four rows.
 fn four_targets(rows: vec4u, col: u32) -> vec4f {
-    let at = params.targets_at + rows * params.target_cols + col;
+    let at = data_at + params.targets_at + rows * (params.target_cols + min(weighted, 1u)) + col;
     return vec4f(data[at.x], data[at.y], data[at.z], data[at.w]);
+}
+
+// How much each of four rows counts.
+fn four_weights(rows: vec4u) -> vec4f {
+    if weighted == 0u {
+        return vec4f(1.0);
+    }
+    return four_targets(rows, params.target_cols);
+}
+
+// This invocation's part of the weights of the mini-batch.
+fn lane_weights(lane: u32, first: u32) -> f32 {
+    var total = vec4f();
+    for (var block = lane; block < blocks; block += lanes) {
+        let weights = four_weights(four_rows(first, 4u * block));
+        total += select(vec4f(), weights, are_there(max(params.rows, 4u * block) - 4u * block));
+    }
+    return total.x + total.y + total.z + total.w;
 }
 
 // This invocation's part of the loss, not yet scaled. The derivative of the last layer's function, which the gradient's
@@ -29,7 +47,9 @@ fn lane_loss(lane: u32, here: Layer, first: u32) -> f32 {
     var total = 0.0;
     for (var i = lane; i < here.outputs * blocks; i += lanes) {
         let row = i % blocks * 4u;
-        let t = four_targets(four_rows(first, row), i / blocks);
+        let rows = four_rows(first, row);
+        let t = four_targets(rows, i / blocks);
+        let weights = four_weights(rows);
         let p = cell(here.y + i);
         let errors = vec4f(
             error(loss, params.constant, p.x, t.x),
@@ -43,7 +63,7 @@ fn lane_loss(lane: u32, here: Layer, first: u32) -> f32 {
             error_derivative(loss, params.constant, p.z, t.z),
             error_derivative(loss, params.constant, p.w, t.w),
         );
-        total += put_gradient(here.dy + i, row, errors, slopes);
+        total += put_gradient(here.dy + i, row, weights * errors, weights * slopes);
     }
     return total;
 }
@@ -51,7 +71,7 @@ fn lane_loss(lane: u32, here: Layer, first: u32) -> f32 {
 // The gradient of four rows, 0 for those that are not there. The sum of their errors.
 fn put_gradient(i: u32, row: u32, errors: vec4f, slopes: vec4f) -> f32 {
     let real = are_there(max(params.rows, row) - row);
-    set_cell(i, select(vec4f(), params.scale * slopes * cell(i), real));
+    set_cell(i, select(vec4f(), scale * slopes * cell(i), real));
     let e = select(vec4f(), errors, real);
     return e.x + e.y + e.z + e.w;
 }
@@ -61,6 +81,7 @@ fn lane_cross_entropy(lane: u32, here: Layer, first: u32) -> f32 {
     var total = 0.0;
     for (var block = lane; block < blocks; block += lanes) {
         let rows = four_rows(first, 4u * block);
+        let weights = four_weights(rows);
         let y = here.y + block;
         var largest = cell(y);
         var at = vec4u();
@@ -87,7 +108,7 @@ fn lane_cross_entropy(lane: u32, here: Layer, first: u32) -> f32 {
             let e = exp(shifted);
             let others = select(1.0 + rest - e, rest, at == vec4u(j));
             let slopes = (e * (sum_of_t - t) - others * t) / (1.0 + rest);
-            total += put_gradient(here.dy + j * blocks + block, 4u * block, errors, slopes);
+            total += put_gradient(here.dy + j * blocks + block, 4u * block, weights * errors, weights * slopes);
         }
     }
     return total;

@@ -34,17 +34,39 @@ fn set_weight(i: u32, four: vec4f) {
     }
 }
 
-// What the optimizer keeps for a cell of weights, its first or second number.
-fn state_cell(which: u32, i: u32) -> u32 {
-    return own_scratch() + cells_in_scratch() + which * params.inputs_at + i;
-}
-
-fn cells_in_scratch() -> u32 {
-    return select(0u, params.cells, placement > 0u);
-}
+// A member's scratch: the constants of its updates, its cells as far as they are not in the workgroup's memory, and what the
+// optimizer keeps for its weights.
+const UPDATE_CELLS = 3u;
 
 fn own_scratch() -> u32 {
-    return member * (cells_in_scratch() + states * params.inputs_at);
+    return member * params.own_cells + UPDATE_CELLS;
+}
+
+// What the optimizer keeps for a cell of weights, its first or second number.
+fn state_cell(which: u32, i: u32) -> u32 {
+    return own_scratch() + select(0u, params.cells, placement > 0u) + which * params.inputs_at + i;
+}
+
+// As in optim.wgsl.
+struct Update {
+    rate_factor: f32,
+    decay: f32,
+    decoupled_decay: f32,
+    shrink: f32,
+    clip_value: f32,
+    momentum: f32,
+    nesterov: f32,
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+}
+
+fn own_update() -> Update {
+    let at = member * params.own_cells;
+    let a = scratch[at];
+    let b = scratch[at + 1u];
+    let c = scratch[at + 2u];
+    return Update(a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w, c.x, c.y);
 }
 
 struct Layer {

@@ -39,33 +39,33 @@ fn derivative4(kind: u32, a: f32, at: vec4f) -> vec4f {
 // The rules of optim.wgsl, for the four weights from input k to the outputs from 4 * four on. Weights behind the last
 // output stay 0.
 fn update_weights(here: Layer, k: u32, four: u32, gradient: vec4f) {
-    if k > here.inputs {
+    if k > here.inputs || four >= here.fours {
         return;
     }
     let i = here.weights + k * here.fours + four;
     let value = weight(i);
     var g = gradient;
     if clips {
-        let bound = params.clip_value;
+        let bound = update.clip_value;
         g = vec4f(clip(g.x, bound), clip(g.y, bound), clip(g.z, bound), clip(g.w, bound));
     }
-    g += params.decay * value;
+    g += update.decay * value;
     var direction = g;
     if rule == 1u {
-        let velocity = params.momentum * scratch[state_cell(0u, i)] + g;
+        let velocity = update.momentum * scratch[state_cell(0u, i)] + g;
         scratch[state_cell(0u, i)] = velocity;
-        direction = select(velocity, g + params.momentum * velocity, params.nesterov != 0u);
+        direction = select(velocity, g + update.momentum * velocity, update.nesterov != 0.0);
     }
     if rule == 2u {
-        let m = params.beta1 * scratch[state_cell(0u, i)] + (1.0 - params.beta1) * g;
-        let v = params.beta2 * scratch[state_cell(1u, i)] + (1.0 - params.beta2) * g * g;
+        let m = update.beta1 * scratch[state_cell(0u, i)] + (1.0 - update.beta1) * g;
+        let v = update.beta2 * scratch[state_cell(1u, i)] + (1.0 - update.beta2) * g * g;
         scratch[state_cell(0u, i)] = m;
         scratch[state_cell(1u, i)] = v;
-        direction = m * rate.y / (sqrt(v * rate.z) + params.epsilon);
+        direction = m * rate.y / (sqrt(v * rate.z) + update.epsilon);
     }
     if rule == 3u {
-        let v = params.beta2 * scratch[state_cell(1u, i)] + (1.0 - params.beta2) * g * g;
-        let velocity = params.momentum * scratch[state_cell(0u, i)] + g / (sqrt(v) + params.epsilon);
+        let v = update.beta2 * scratch[state_cell(1u, i)] + (1.0 - update.beta2) * g * g;
+        let velocity = update.momentum * scratch[state_cell(0u, i)] + g / (sqrt(v) + update.epsilon);
         scratch[state_cell(0u, i)] = velocity;
         scratch[state_cell(1u, i)] = v;
         direction = velocity;

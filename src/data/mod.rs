@@ -10,8 +10,10 @@ mod resample;
 mod standardize;
 mod weights;
 
+#[cfg(feature = "table")]
+pub(crate) use csv::Field;
 #[cfg(feature = "csv")]
-pub use csv::{Column, Csv, Missing};
+pub use csv::{Cells, Column, Csv, Missing, Table};
 pub use disk::{Labels, disk};
 pub use idx::idx;
 pub use standardize::Standardize;

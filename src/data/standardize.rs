@@ -127,6 +127,20 @@ impl Standardize {
         })
     }
 
+    /// Mean and standard deviation of each column.
+    #[cfg(feature = "export")]
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.columns.iter().map(|column| (column.mean, column.std))
+    }
+
+    /// What scales by these means and standard deviations; None for a deviation that is not positive, or no columns.
+    #[cfg(feature = "export")]
+    pub(crate) fn from_columns(columns: impl Iterator<Item = (f64, f64)>) -> Option<Self> {
+        let columns: Vec<_> = columns.map(|(mean, std)| Column { mean, std }).collect();
+        let is_valid = |column: &Column| column.mean.is_finite() && column.std.is_finite() && column.std > 0.0;
+        (!columns.is_empty() && columns.iter().all(is_valid)).then_some(Self { columns })
+    }
+
     /// Writes the text form into a file.
     ///
     /// # Errors

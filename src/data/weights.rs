@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 
 impl Dataset {
     /// The same data with a weight for each sample, from 0: a sample of weight 2 counts as two. All [`metrics`](crate::metrics)
-    /// heed them, and [`Loss::weighted`](crate::nn::Loss::weighted) takes such weights. (scikit-learn's `sample_weight`.)
+    /// heed them, and so do a [`Trainer`](crate::Trainer) and an [`Ensemble`](crate::Ensemble): see [`Fit`](crate::Fit).
+    /// (scikit-learn's `sample_weight`.)
     ///
     /// ```
     /// use wgrad::data::Dataset;

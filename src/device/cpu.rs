@@ -103,6 +103,16 @@ impl Cpu {
         Ok(memory.buffers[slot][range].to_vec())
     }
 
+    /// See [`Device::copy`](crate::Device).
+    pub(crate) fn copy(&self, pairs: &[[Tensor; 2]]) -> Result<()> {
+        let mut memory = self.memory.lock();
+        for [(from, source), (to, target)] in pairs.iter().map(|pair| [&pair[0], &pair[1]].map(place)) {
+            let values = memory.buffers[from][source].to_vec();
+            memory.buffers[to][target].copy_from_slice(&values);
+        }
+        Ok(())
+    }
+
     /// Calls `f` with all buffers, by their slots.
     pub(crate) fn with_memory<T>(&self, f: impl FnOnce(&mut [Vec<f32>]) -> T) -> T {
         f(&mut self.memory.lock().buffers)
@@ -277,7 +287,7 @@ mod tests {
         ops::activation::forward(&mut recording, Activation::SiLU, &x, &out).unwrap();
         ops::activation::backward(&mut recording, Activation::SiLU, [&x, &out, &x], &back, true).unwrap();
         ops::reduce::rows(&mut recording, &back, 0.5, &sums, false).unwrap();
-        ops::metrics::count_correct(&mut recording, &t, &t, [0.5; 2], &counts).unwrap();
+        ops::metrics::count_correct(&mut recording, &t, &t, Some(&sums), [0.5; 2], &counts).unwrap();
 
         assert!(recording.stages().is_some_and(|stages| stages.iter().any(|stage| stage.dispatches.len() > 3)));
         #[cfg_attr(not(feature = "gpu"), expect(irrefutable_let_patterns, reason = "there is no other device"))]

@@ -119,6 +119,11 @@ impl Capabilities {
         }
     }
 
+    /// The workgroups that its speed is given for: those that keep it busy; of a software driver one, which has a core.
+    pub(crate) fn workgroups_at_once(&self) -> usize {
+        if self.fast_workgroup_memory { self.busy_workgroups } else { 1 }
+    }
+
     /// Whether so many rows are worked on in chunks, and sums over them made of the chunks' sums: on the CPU path, whose threads
     /// share the chunks.
     pub(crate) fn takes_chunks_of(&self, rows: usize) -> bool {

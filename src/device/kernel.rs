@@ -50,6 +50,10 @@ pub struct Kernel {
     pub(crate) lanes: Option<LaneFunction>,
     /// Whether that takes parameters that differ from member to member.
     pub(crate) own_params: bool,
+    /// Whether workgroup r works on the rth share of each tensor and on nothing else, so that dispatches of one workgroup
+    /// that differ in their tensors alone can become one, with their tensors behind each other. A first input as long as
+    /// one share is read by all. What it writes to a tensor that nobody else holds is of no use to a later dispatch.
+    pub(crate) stacks: bool,
     /// How the CPU path may cut a dispatch of it.
     pub(crate) cut: fn(&Dispatch) -> Option<Cut>,
     /// Whether it is one of the crate's own: dispatched by `ops`, which checks the shapes, it is compiled without bounds
@@ -207,6 +211,7 @@ impl Kernel {
             cut: no_cut,
             lanes: None,
             own_params: false,
+            stacks: false,
             own: false,
         }
     }
@@ -392,6 +397,7 @@ macro_rules! kernel {
             cut: $crate::device::kernel::no_cut,
             lanes: None,
             own_params: false,
+            stacks: false,
             own: true,
         }
     };

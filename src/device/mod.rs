@@ -253,6 +253,15 @@ impl Device {
         }
     }
 
+    /// Copies the first of each pair of tensors, as work run so far leaves it, to the second, which is as long.
+    pub(crate) fn copy(&self, pairs: &[[Tensor; 2]]) -> Result<()> {
+        match &*self.0 {
+            Runner::Cpu(cpu) => cpu.copy(pairs),
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(gpu) => gpu.copy(pairs),
+        }
+    }
+
     /// Waits for what may be awaited, too. In a page only what is ready at once can be had this way: the CPU path's futures,
     /// and what a GPU does not have to answer.
     #[cfg_attr(not(target_arch = "wasm32"), expect(clippy::unused_self, unused_variables, reason = "blocks"))]

@@ -68,7 +68,7 @@ impl Recording {
         Self::of(device, Vec::new())
     }
 
-    fn of(device: &Device, dispatches: Vec<Dispatch>) -> Self {
+    pub(super) fn of(device: &Device, dispatches: Vec<Dispatch>) -> Self {
         Self {
             device: device.clone(),
             dispatches,

@@ -1,7 +1,12 @@
-//! Recordings that run the same steps, independently of each other: an ensemble's. On the CPU path those that differ in
-//! nothing but their numbers go side by side, a member in each lane of the processor's vectors, and all share the cores.
-//! A recording gives the same bits as if it ran alone.
+//! Recordings that run the same steps, independently of each other: an ensemble's. Those that differ in nothing but their
+//! numbers go side by side: on the CPU path a member in each lane of the processor's vectors, and all share the cores; on a
+//! GPU a member in each workgroup, if one dispatch trains a member. A recording gives the same bits as if it ran alone.
+//!
+//! Side by side, members have memory of their own. What others may have written is copied there before a run, and what
+//! others may read is copied back after it.
 
+mod alike;
+mod stack;
 mod unit;
 
 use std::collections::HashMap;
@@ -12,6 +17,7 @@ use crate::device::cpu::Cpu;
 use crate::device::{Recording, Runner};
 use crate::error::{Error, Result};
 use crate::simd;
+use stack::Stack;
 use unit::Unit;
 
 /// Recordings on one device that write nothing that another one reads or writes.
@@ -19,6 +25,8 @@ pub(crate) struct RecordingSet {
     recordings: Vec<Recording>,
     /// What the CPU path runs instead, if there are several; none on a GPU.
     units: Vec<Mutex<Unit>>,
+    /// What runs instead of those recordings that are in one.
+    stacks: Vec<Stack>,
 }
 
 impl RecordingSet {
@@ -31,7 +39,7 @@ impl RecordingSet {
             }
             _ => Vec::new(),
         };
-        Ok(Self { recordings, units: units.into_iter().map(Mutex::new).collect() })
+        Ok(Self { stacks: Stack::all(&recordings)?, recordings, units: units.into_iter().map(Mutex::new).collect() })
     }
 
     /// The recordings, with all their tensors as the last run left them.
@@ -47,20 +55,33 @@ impl RecordingSet {
     pub(crate) async fn run_steps(&self, steps: Range<u32>) -> Result<()> {
         match self.recordings.first().map(|recording| recording.device().runner()) {
             Some(Runner::Cpu(cpu)) if !self.units.is_empty() => self.run_units(cpu, steps),
-            _ => {
-                for recording in &self.recordings {
-                    recording.run_steps_async(steps.clone()).await?;
-                }
-                Ok(())
-            }
+            _ => self.run_in_turn(steps).await,
         }
+    }
+
+    async fn run_in_turn(&self, steps: Range<u32>) -> Result<()> {
+        for stack in &self.stacks {
+            let device = stack.recording.device();
+            device.copy(&stack.before)?;
+            stack.recording.run_steps_async(steps.clone()).await?;
+            device.copy(&stack.after)?;
+        }
+        for (number, recording) in self.recordings.iter().enumerate() {
+            if self.stacks.iter().any(|stack| stack.members.contains(&number)) {
+                continue;
+            }
+            recording.run_steps_async(steps.clone()).await?;
+        }
+        Ok(())
     }
 
     /// Members whose recordings go side by side.
     #[cfg(test)]
     pub(crate) fn side_by_side(&self) -> usize {
         let members = |unit: &Mutex<Unit>| unit.lock().map(|unit| unit.members.len()).unwrap_or_default();
-        self.units.iter().map(members).filter(|members| *members > 1).sum()
+        let members = self.units.iter().map(members).filter(|members| *members > 1);
+        let members = members.chain(self.stacks.iter().map(|stack| stack.members.len()));
+        members.sum()
     }
 
     /// The device's memory is copied to and from, so that nobody waits for it meanwhile.

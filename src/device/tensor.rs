@@ -92,6 +92,11 @@ impl Tensor {
         Ok(Self { buffer: self.buffer.clone(), offset: self.offset + start, rows, cols })
     }
 
+    /// So many elements from any one on, to be copied: a dispatch may not be able to bind them.
+    pub(crate) fn stretch(&self, start: usize, len: usize) -> Self {
+        Self { buffer: self.buffer.clone(), offset: self.offset + start, rows: 1, cols: len }
+    }
+
     /// Whether this is the same stretch of memory as another tensor.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.buffer.id() == other.buffer.id() && self.offset == other.offset && self.len() == other.len()

@@ -45,7 +45,7 @@ pub(crate) fn check(operation: &str, path: &Path) -> Result<()> {
 }
 
 /// The size of the regular file at the path, before it is opened: a fifo would block, and some devices never end.
-#[cfg(feature = "safetensors")]
+#[cfg(any(feature = "export", feature = "safetensors"))]
 pub(crate) fn readable_len(path: &Path) -> io::Result<u64> {
     let about = fs::metadata(path)?;
     if about.is_file() { Ok(about.len()) } else { Err(irregular(&about)) }

@@ -154,8 +154,21 @@ impl Loss for CrossEntropy {
         self.weighed(graph, [prediction, target], Some(weights))
     }
 
+    fn weighs_errors(&self) -> bool {
+        true
+    }
+
     fn reduction(&self) -> Reduction {
         self.reduction
+    }
+
+    fn target_weight(&self, target: &[f32]) -> f32 {
+        let [class] = *target else { return 1.0 };
+        match &self.class_weights {
+            _ if self.ignored.is_some_and(|ignored| ignored as f32 == class) => 0.0,
+            Some(weights) => weights.get(class as usize).copied().unwrap_or(1.0),
+            None => 1.0,
+        }
     }
 
     fn decision(&self) -> Decision {

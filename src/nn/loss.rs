@@ -60,8 +60,21 @@ pub trait Loss: Send + Sync {
         Err(Error::input("weighted loss", "this loss takes no weights of samples; implement Loss::weighted for it"))
     }
 
+    /// Whether [`weighted`](Self::weighted) is [`forward`](Self::forward) with each sample's error multiplied by its weight, and
+    /// a mean over samples divided by the sum of the weights: then one dispatch can train with weights, too
+    /// ([`StepPath::Fused`](crate::StepPath::Fused)). By default it is not said to be.
+    fn weighs_errors(&self) -> bool {
+        false
+    }
+
     /// How the loss is reduced over samples: whether the loss of a dataset is the sum or the mean over its parts.
     fn reduction(&self) -> Reduction;
+
+    /// How much a sample with this target counts in a mean, besides its own weight: 1, unless classes have weights or are
+    /// ignored. It says how the means of mini-batches make that of an epoch.
+    fn target_weight(&self, _target: &[f32]) -> f32 {
+        1.0
+    }
 
     /// How a prediction is read as a class: accuracy, monitors and early stopping use it. By default it is
     /// [`Decision::Regression`]: predictions are numbers, none of which is right or wrong, and there is no accuracy.
@@ -117,6 +130,10 @@ macro_rules! elementwise {
             fn weighted(&self, graph: &mut Graph, prediction: Var, target: Var, weights: Var) -> Result<Var> {
                 let error: fn(&Self) -> Elementwise = $error;
                 weighted::elementwise(graph, error(self), [prediction, target, weights], self.reduction)
+            }
+
+            fn weighs_errors(&self) -> bool {
+                true
             }
 
             fn reduction(&self) -> Reduction {

@@ -1,6 +1,7 @@
 //! Modules: what a network is made of. They call operations on a [`Graph`] and hold no backward code.
 
 mod activation;
+mod average;
 mod backprop;
 mod batch_norm;
 mod cross_entropy;
@@ -21,6 +22,7 @@ mod weighted;
 pub use crate::ops::Activation::{self, ELU, GELU, Identity, LeakyReLU, ReLU, SiLU, Sigmoid, Softplus, Tanh};
 pub use crate::ops::Reduction;
 pub use activation::{LogSoftmax, Softmax};
+pub use average::Average;
 pub use backprop::Backprop;
 pub(crate) use backprop::parameter_gradients;
 pub use batch_norm::BatchNorm1d;

@@ -105,13 +105,13 @@ impl Parameter {
     }
 
     /// The shape in files.
-    #[cfg(feature = "safetensors")]
+    #[cfg(any(feature = "export", feature = "safetensors"))]
     pub(crate) fn file_shape(&self) -> &[usize] {
         if self.0.vector { &self.0.shape[1..] } else { &self.0.shape }
     }
 
     /// Has [`Parameters::new`](crate::nn::Parameters::new) place these values instead of drawing some.
-    #[cfg(feature = "safetensors")]
+    #[cfg(any(feature = "export", feature = "safetensors"))]
     pub(crate) fn set_loaded(&self, values: Vec<f32>) {
         *self.loaded() = Some(values);
     }

@@ -61,6 +61,12 @@ impl Predictor {
         Self { model, parameters, networks: Arc::default() }
     }
 
+    /// The model itself.
+    #[cfg(feature = "export")]
+    pub(crate) fn model(&self) -> &dyn Module {
+        &self.model
+    }
+
     /// The model's parameters.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters

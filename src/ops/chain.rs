@@ -174,7 +174,9 @@ pub fn run(recording: &mut Recording, steps: &[Step], inputs: &[&Tensor], out: &
     let mut words = [0; WORDS];
     (words[0], words[1], words[2]) = (size(rows), size(cols), size(given));
     for (input, words) in inputs.iter().zip(words[FIRST_INPUT..].chunks_exact_mut(2)) {
-        let distances = repeating("chain", input, out.shape())?;
+        // Of one element or row, too: members side by side go through it as one long list.
+        let whole = input.shape() == out.shape();
+        let distances = if whole { [cols, 1] } else { repeating("chain", input, out.shape())? };
         words.copy_from_slice(&distances.map(size));
     }
     words[3] = inputs.iter().any(|input| input.shape() != out.shape()).into();

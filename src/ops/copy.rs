@@ -1,11 +1,11 @@
 //! Copies between blocks of matrices: `shaders/copy.wgsl`.
 
-mod operation;
+pub(crate) mod operation;
 
 use crate::device::{Call, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::ops::{GROUP, expect_shape, grid, put, size};
-pub(crate) use operation::{AddTo, Flat};
+pub(crate) use operation::{AddTo, Flat, IntoRows, SliceCols};
 
 params! {
     struct Params {
@@ -18,20 +18,25 @@ params! {
         out_row: u32,
         scale: f32,
         accumulate: u32,
+        out_step: u32,
+        last_step: u32,
     }
 }
 
-const SHADER: Shader = shader!(["common/grid", "copy"], shared: [GROUP]);
+const SHADER: Shader = shader!(["common/grid", "common/step", "copy"], shared: [GROUP]);
 
 pub(crate) static BLOCK: Kernel =
-    kernel!("copy", "block", SHADER, [GROUP, 1, 1], Params, inputs: 1, outputs: 1, step: false, reference);
+    kernel!("copy", "block", SHADER, [GROUP, 1, 1], Params, inputs: 1, outputs: 1, step: true, reference);
 
 /// A block of a matrix: its first element, and the distances between its rows and its columns.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Block {
     start: usize,
     row: usize,
     col: usize,
+    /// The distance to the next step's block, and the last step that has one; of an output.
+    step: usize,
+    last: usize,
 }
 
 fn push(
@@ -52,12 +57,14 @@ fn push(
         out_row: size(to.row),
         scale,
         accumulate: accumulate.into(),
+        out_step: size(to.step),
+        last_step: size(to.last),
     };
     recording.push(&BLOCK, grid(rows * cols, GROUP), params, &[x], &[out], (rows * cols) as u64)
 }
 
 fn whole(x: &Tensor) -> Block {
-    Block { start: 0, row: x.cols(), col: 1 }
+    Block { row: x.cols(), col: 1, ..Block::default() }
 }
 
 /// Distances that repeat x where it has one row or one column, to fill `shape`.
@@ -79,7 +86,7 @@ pub(crate) fn repeating(operation: &str, x: &Tensor, [rows, cols]: [usize; 2]) -
 /// Other shapes.
 pub fn broadcast(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor, accumulate: bool) -> Result<()> {
     let [row, col] = repeating("broadcast", x, out.shape())?;
-    push(recording, out.shape(), (x, Block { start: 0, row, col }), (out, whole(out)), scale, accumulate)
+    push(recording, out.shape(), (x, Block { row, col, ..Block::default() }), (out, whole(out)), scale, accumulate)
 }
 
 /// `out[c, r] = x[r, c]`, or `out += ...` with `accumulate`; x [n, c], out [c, n].
@@ -88,7 +95,7 @@ pub fn broadcast(recording: &mut Recording, x: &Tensor, scale: f32, out: &Tensor
 /// Other shapes.
 pub fn transpose(recording: &mut Recording, x: &Tensor, out: &Tensor, accumulate: bool) -> Result<()> {
     expect_shape("transpose", "out", out, [x.cols(), x.rows()], "to hold the transpose")?;
-    let from = Block { start: 0, row: 1, col: x.cols() };
+    let from = Block { row: 1, col: x.cols(), ..Block::default() };
     push(recording, out.shape(), (x, from), (out, whole(out)), 1.0, accumulate)
 }
 
@@ -119,13 +126,29 @@ pub fn columns(
     push(recording, [x.rows(), cols], (x, from), (out, to), 1.0, accumulate)
 }
 
+/// `out[step * stride + r, c] = x[r, c]`: the rows that each step gives, one step's behind the other's; x [n, c], out [m, c].
+/// Steps that have no room there write where the last one that has does.
+///
+/// # Errors
+/// Other columns; fewer rows than x has; a stride of 0.
+pub fn rows_of_steps(recording: &mut Recording, x: &Tensor, stride: usize, out: &Tensor) -> Result<()> {
+    if x.cols() != out.cols() || x.rows() > out.rows() || stride == 0 {
+        let ([rows, cols], [n, c]) = (x.shape(), out.shape());
+        let detail = format!("{rows} x {cols} to every {stride} rows of {n} x {c}; give as many columns, and room");
+        return Err(Error::shape("rows of steps", detail));
+    }
+    let to = Block { step: stride * out.cols(), last: (out.rows() - x.rows()) / stride, ..whole(out) };
+    push(recording, x.shape(), (x, whole(x)), (out, to), 1.0, false)
+}
+
 fn reference(call: Call<'_>) {
     let params: Params = call.params();
     let [x, ..] = call.inputs;
     let [out, ..] = call.outputs;
+    let first = params.out_start as usize + call.step.min(params.last_step as usize) * params.out_step as usize;
     for row in 0..params.rows as usize {
         let from = params.x_start as usize + row * params.x_row as usize;
-        let to = params.out_start as usize + row * params.out_row as usize;
+        let to = first + row * params.out_row as usize;
         for (col, out) in out[to..][..params.cols as usize].iter_mut().enumerate() {
             put(out, params.scale * x[from + col * params.x_col as usize], params.accumulate != 0);
         }

@@ -81,7 +81,7 @@ fn elementwise(device: &Device, [rows, cols]: [usize; 2]) -> Result<Vec<Record<'
         add!([x, classes, loss], move |r| cross_entropy::forward(r, [&x, &classes], 1.0, &loss));
         add!([x, classes, one, out, loss], move |r| cross_entropy::both(r, [&x, &classes, &one], 1.0, [&loss, &out]));
         add!([x, classes, one, out], move |r| cross_entropy::backward(r, [&x, &classes, &one], 1.0, &out, false));
-        add!([x, classes, loss], move |r| metrics::count_correct(r, &x, &classes, [0.5; 2], &loss));
+        add!([x, classes, loss], move |r| metrics::count_correct(r, &x, &classes, None, [0.5; 2], &loss));
         add!([classes, out], move |r| one_hot::one_hot(r, &classes, [1.0, 0.0], None, &out));
         let table = new(32, cols)?;
         add!([classes, table, out], move |r| embedding::forward(r, &classes, &table, &out));
@@ -121,6 +121,7 @@ fn training(device: &Device, (inputs, outputs, rows): (usize, &[usize], usize)) 
         layers: outputs.iter().map(|outputs| (*outputs, Activation::ReLU)).collect(),
         loss: mlp::Loss::Elementwise(Squared),
         scale: 1.0,
+        weights: mlp::Weights::None,
         rule: mlp::Rule::Sgd,
         update: Update::default(),
         rows,

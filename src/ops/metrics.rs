@@ -1,11 +1,13 @@
 //! Counts of right answers: `shaders/metrics.wgsl`.
 
 use crate::device::{
-    CHUNK_ROWS, Call, Cut, Dispatch, Kernel, Recording, Shader, Share, Tensor, kernel, params, shader,
+    CHUNK_ROWS, Call, Constants, Cut, Dispatch, Kernel, Recording, Shader, Share, Tensor, kernel, params, shader,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Operation, Shape};
-use crate::ops::{GROUP, LOAD, grid, longest_loop, operands, reduce, same_shape, same_shapes, size, work_of_rows};
+use crate::ops::{
+    GROUP, LOAD, copy, expect_shape, grid, longest_loop, operands, reduce, same_shape, same_shapes, size, work_of_rows,
+};
 
 params! {
     struct Params {
@@ -14,15 +16,19 @@ params! {
         threshold: f32,
         target_cols: u32,
         target_threshold: f32,
+        weighted: u32,
     }
 }
 
 const SHADER: Shader =
     shader!(["common/grid", "common/lanes", "common/numbers", "common/class", "metrics"], shared: [GROUP, BLOCK]);
 
-pub(crate) static COUNT_CORRECT: Kernel =
-    kernel!("metrics", "count_correct", SHADER, [BLOCK, 1, 1], Params, inputs: 2, outputs: 1, step: false, reference)
-        .cut(cut);
+pub(crate) static COUNT_CORRECT: Kernel = kernel!("metrics", "count_correct", SHADER, [BLOCK, 1, 1], Params, inputs: 3, outputs: 1, step: false, reference, constants).cut(cut);
+
+fn constants(params: &[u8]) -> Constants {
+    let params: Params = bytemuck::pod_read_unaligned(params);
+    [("weighted", params.weighted.into())].into()
+}
 
 /// The widest rows: an invocation walks along one.
 const MAX_COLS: usize = longest_loop(1);
@@ -39,7 +45,7 @@ fn cut(dispatch: &Dispatch) -> Option<Cut> {
 /// `count[min(step, count.len() - 1)]` = how many rows are classified correctly: the largest prediction is in the
 /// column of the largest target (of equals, the first); with a single column both lie on the same side of their
 /// thresholds. Targets [n, 1] for several columns of predictions are class numbers. A row with a NaN, or with the
-/// number of no class, is not right.
+/// number of no class, is not right. With weights [n, 1] a row counts as much as its weight.
 ///
 /// # Errors
 /// Other shapes; rows wider than 65,000 columns.
@@ -47,6 +53,7 @@ pub fn count_correct(
     recording: &mut Recording,
     prediction: &Tensor,
     target: &Tensor,
+    weights: Option<&Tensor>,
     [threshold, target_threshold]: [f32; 2],
     count: &Tensor,
 ) -> Result<()> {
@@ -57,17 +64,27 @@ pub fn count_correct(
     if cols > MAX_COLS {
         return Err(Error::shape("accuracy", format!("rows of {cols} columns; at most {MAX_COLS} are compared")));
     }
+    if let Some(weights) = weights {
+        expect_shape("accuracy", "the weights", weights, [rows, 1], "to have one for each row")?;
+    }
     let counts = Tensor::zeros(prediction.device(), 1, rows.div_ceil(BLOCK))?;
-    let params =
-        Params { rows: size(rows), cols: size(cols), threshold, target_cols: size(target.cols()), target_threshold };
+    let params = Params {
+        rows: size(rows),
+        cols: size(cols),
+        threshold,
+        target_cols: size(target.cols()),
+        target_threshold,
+        weighted: weights.is_some().into(),
+    };
     let work = work_of_rows(rows, 2 * LOAD * cols);
-    recording.push(&COUNT_CORRECT, grid(rows, BLOCK), params, &[prediction, target], &[&counts], work)?;
+    let inputs: Vec<_> = [prediction, target].into_iter().chain(weights).collect();
+    recording.push(&COUNT_CORRECT, grid(rows, BLOCK), params, &inputs, &[&counts], work)?;
     reduce::sum(recording, &counts, 1.0, count)
 }
 
 fn reference(call: Call<'_>) {
     let params: Params = call.params();
-    let [prediction, target, ..] = call.inputs;
+    let [prediction, target, weights, ..] = call.inputs;
     let [counts, ..] = call.outputs;
     let cols = params.cols as usize;
     let is_right = |(prediction, target): (&[f32], &[f32])| match (prediction, target) {
@@ -77,9 +94,15 @@ fn reference(call: Call<'_>) {
     };
     let target_cols = params.target_cols as usize;
     let blocks = prediction.chunks(BLOCK * cols).zip(target.chunks(BLOCK * target_cols));
-    for (count, (prediction, target)) in counts.iter_mut().zip(blocks) {
+    for (block, (count, (prediction, target))) in counts.iter_mut().zip(blocks).enumerate() {
         let rows = prediction.chunks_exact(cols).zip(target.chunks_exact(target_cols));
-        *count = rows.filter(|pair| is_right(*pair)).count() as f32;
+        *count = match params.weighted {
+            0 => rows.filter(|pair| is_right(*pair)).count() as f32,
+            _ => {
+                let weights = &weights[block * BLOCK..];
+                rows.zip(weights).filter(|(pair, _)| is_right(*pair)).map(|(_, weight)| weight).sum()
+            }
+        };
     }
 }
 
@@ -102,7 +125,7 @@ pub(crate) fn class(number: f32, classes: usize) -> Option<usize> {
 }
 
 /// `counts[step]` = how many answers are right, in place: with thresholds of every element, without of the largest in each
-/// row. Operands: the counts, the prediction, the target.
+/// row. Operands: the counts, the prediction, the target; then the weights of the rows [n, 1], if they have some.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CountCorrect {
     pub(crate) thresholds: Option<[f32; 2]>,
@@ -110,7 +133,7 @@ pub(crate) struct CountCorrect {
 
 impl Operation for CountCorrect {
     fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
-        let [counts, prediction, target] = operands("accuracy", inputs)?;
+        let [counts, prediction, target] = operands("accuracy", &inputs[..inputs.len().min(3)])?;
         match self.thresholds {
             None if prediction[1] == 1 => Err(Error::shape(
                 "accuracy",
@@ -128,11 +151,22 @@ impl Operation for CountCorrect {
     }
 
     fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
+        let weights = inputs.get(3).copied();
         let Some(thresholds) = self.thresholds else {
-            return count_correct(recording, inputs[1], inputs[2], [0.0; 2], outputs[0]);
+            return count_correct(recording, inputs[1], inputs[2], weights, [0.0; 2], outputs[0]);
         };
-        let [prediction, target] = [inputs[1], inputs[2]].map(|each| each.view(0, each.len(), 1));
-        count_correct(recording, &prediction?, &target?, thresholds, outputs[0])
+        let answers = |tensor: &Tensor| tensor.view(0, tensor.len(), 1);
+        let weights = match weights {
+            // Each answer of a row counts as much as the row.
+            Some(weights) => {
+                let repeated = Tensor::zeros(weights.device(), inputs[1].rows(), inputs[1].cols())?;
+                copy::broadcast(recording, weights, 1.0, &repeated, false)?;
+                Some(answers(&repeated)?)
+            }
+            None => None,
+        };
+        let [prediction, target] = [inputs[1], inputs[2]].map(answers);
+        count_correct(recording, &prediction?, &target?, weights.as_ref(), thresholds, outputs[0])
     }
 
     fn in_place(&self) -> Vec<(usize, usize)> {

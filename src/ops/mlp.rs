@@ -1,16 +1,16 @@
 //! Whole training runs of a chain of linear layers in one dispatch: `shaders/mlp.wgsl`.
 
+mod chain;
 mod plan;
 mod recognise;
 mod reference;
 
-use crate::device::{
-    ALIGNMENT, Call, Constants, Kernel, MAX_WORKGROUPS, Recording, Shader, Tensor, kernel, params, shader,
-};
+use crate::device::{Call, Constants, Kernel, MAX_WORKGROUPS, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};
-use crate::ops::loss::Elementwise;
 use crate::ops::optim::Update;
-use crate::ops::{Activation, expect_shape, size};
+use crate::ops::{expect_shape, size};
+use chain::padded;
+pub use chain::{Chain, Loss, Rule, Weights};
 pub use plan::Plan;
 pub(crate) use recognise::recognise;
 
@@ -18,129 +18,10 @@ pub(crate) use recognise::recognise;
 pub const MAX_LAYERS: usize = 8;
 /// The most different functions that end its layers.
 const MAX_FUNCTIONS: usize = 3;
+/// Cells of a member's scratch that hold the constants of its updates.
+const UPDATE_CELLS: usize = 3;
 /// The number of no function.
 const NO_FUNCTION: u32 = 15;
-
-/// The loss of a chain's last layer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Loss {
-    /// `scale * sum of error(p, t)`: see [`loss`](crate::ops::loss).
-    Elementwise(Elementwise),
-    /// `-scale * sum of t log_softmax(z)`: see [`cross_entropy`](crate::ops::cross_entropy).
-    CrossEntropy,
-}
-
-impl Loss {
-    fn kind(self) -> u32 {
-        match self {
-            Self::Elementwise(error) => error.kind(),
-            Self::CrossEntropy => 4,
-        }
-    }
-
-    fn from_kind(kind: u32, constant: f32) -> Self {
-        if kind == 4 { Self::CrossEntropy } else { Self::Elementwise(Elementwise::from_kind(kind, constant)) }
-    }
-}
-
-/// An optimizer's rule: see the function of its name in [`optim`](crate::ops::optim).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Rule {
-    /// `value -= rate * gradient`.
-    Sgd,
-    /// SGD with momentum.
-    Momentum,
-    /// Adam.
-    Adam,
-    /// RMSProp.
-    RmsProp,
-}
-
-impl Rule {
-    const ALL: [Self; 4] = [Self::Sgd, Self::Momentum, Self::Adam, Self::RmsProp];
-
-    /// How many numbers it keeps for each parameter.
-    pub fn states(self) -> usize {
-        match self {
-            Self::Sgd => 0,
-            Self::Momentum => 1,
-            Self::Adam | Self::RmsProp => 2,
-        }
-    }
-
-    fn kind(self) -> u32 {
-        self as u32
-    }
-
-    fn from_kind(kind: u32) -> Self {
-        Self::ALL.get(kind as usize).copied().unwrap_or(Self::Sgd)
-    }
-}
-
-/// What is trained, and how: layer l is `x_(l+1) = activation_l(x_l w_lᵀ + b_l)`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Chain {
-    /// Columns of the input.
-    pub inputs: usize,
-    /// Of each layer the outputs, and the function that it ends with.
-    pub layers: Vec<(usize, Activation)>,
-    /// The loss of the last layer's outputs.
-    pub loss: Loss,
-    /// What the loss's sum over a mini-batch is multiplied by.
-    pub scale: f32,
-    /// The optimizer's rule.
-    pub rule: Rule,
-    /// The rule's constants. Its `clip_norm` must be 0.
-    pub update: Update,
-    /// Rows of a mini-batch.
-    pub rows: usize,
-    /// From the first row of a mini-batch, in the order, to the first of the next: at least `rows`.
-    pub stride: usize,
-}
-
-impl Chain {
-    /// Each layer's inputs and outputs.
-    fn sizes(&self) -> impl DoubleEndedIterator<Item = [usize; 2]> + ExactSizeIterator {
-        (0..self.layers.len()).map(|l| {
-            let inputs = if l == 0 { self.inputs } else { self.layers[l - 1].0 };
-            [inputs, self.layers[l].0]
-        })
-    }
-
-    fn outputs(&self) -> usize {
-        self.layers.last().map_or(0, |(outputs, _)| *outputs)
-    }
-
-    /// Elements of a network's parameters: weights [outputs, inputs] and bias of each layer in turn, each from a multiple
-    /// of 64 on.
-    pub fn values_len(&self) -> usize {
-        self.sizes().map(|[inputs, outputs]| padded(inputs * outputs) + padded(outputs)).sum()
-    }
-
-    /// Multiplications of a step, to the order of magnitude.
-    fn work(&self) -> u64 {
-        let products: usize = self.sizes().map(|[inputs, outputs]| (inputs + 1) * outputs).sum();
-        3 * (self.stride * products) as u64
-    }
-
-    /// The different functions that end layers, and which of them ends each.
-    fn functions(&self) -> (Vec<Activation>, Vec<usize>) {
-        let (mut functions, mut which) = (Vec::new(), Vec::new());
-        for (_, function) in &self.layers {
-            which.push(functions.iter().position(|known| known == function).unwrap_or_else(|| {
-                functions.push(*function);
-                functions.len() - 1
-            }));
-        }
-        (functions, which)
-    }
-}
-
-fn padded(len: usize) -> usize {
-    len.next_multiple_of(ALIGNMENT)
-}
 
 /// What a run of R networks of one shape reads and writes. They share the data; network r has row r of everything else.
 #[derive(Clone, Copy, Debug)]
@@ -181,16 +62,8 @@ params! {
         last_slot: u32,
         last_rate: u32,
         len: u32,
-        rate_factor: f32,
-        decay: f32,
-        decoupled_decay: f32,
-        shrink: f32,
-        clip_value: f32,
-        momentum: f32,
-        nesterov: u32,
-        beta1: f32,
-        beta2: f32,
-        epsilon: f32,
+        data_len: u32,
+        own_cells: u32,
         functions: u32,
         how: u32,
         lanes: u32,
@@ -208,23 +81,45 @@ struct How {
     rule: u32,
     /// 3 bits.
     loss: u32,
+    /// 1 bit: whether gradients are clamped.
+    clips: u32,
+    /// 2 bits.
+    weights: u32,
+    /// 2 bits: cells of outputs in a tile.
+    wide: u32,
     /// The rest.
     blocks: u32,
 }
 
 impl How {
     fn pack(self) -> u32 {
-        self.placement | self.high << 2 | self.rule << 4 | self.loss << 6 | self.blocks << 9
+        self.placement
+            | self.high << 2
+            | self.rule << 4
+            | self.loss << 6
+            | self.clips << 9
+            | self.weights << 10
+            | self.wide << 12
+            | self.blocks << 14
     }
 
     fn unpack(how: u32) -> Self {
-        Self { placement: how & 3, high: how >> 2 & 3, rule: how >> 4 & 3, loss: how >> 6 & 7, blocks: how >> 9 }
+        Self {
+            placement: how & 3,
+            high: how >> 2 & 3,
+            rule: how >> 4 & 3,
+            loss: how >> 6 & 7,
+            clips: how >> 9 & 1,
+            weights: how >> 10 & 3,
+            wide: how >> 12 & 3,
+            blocks: how >> 14,
+        }
     }
 }
 
 fn constants(params: &[u8]) -> Constants {
     let params: Params = bytemuck::pod_read_unaligned(params);
-    let How { placement, high, rule, loss, blocks } = How::unpack(params.how);
+    let How { placement, high, rule, loss, clips, weights, wide, blocks } = How::unpack(params.how);
     let functions = [0, 1, 2].map(|i| params.functions >> (8 * i) & 15);
     let from_input: u32 = (0..3).map(|i| (params.functions >> (8 * i + 7) & 1) << i).sum();
     let memory = match placement {
@@ -237,12 +132,14 @@ fn constants(params: &[u8]) -> Constants {
         ("lanes", params.lanes),
         ("blocks", blocks),
         ("high", high),
+        ("wide", wide),
         ("placement", placement),
         ("memory", memory),
         ("states", states),
         ("rule", rule),
-        ("clips", u32::from(params.clip_value < f32::INFINITY)),
+        ("clips", clips),
         ("loss", loss),
+        ("weighted", weights),
         ("function0", functions[0]),
         ("function1", functions[1]),
         ("function2", functions[2]),
@@ -254,11 +151,12 @@ fn constants(params: &[u8]) -> Constants {
 
 const SHADER: Shader = shader!(
     ["common/grid", "common/step", "common/lanes", "common/numbers", "common/class", "common/elementary", "common/activation", "common/error", "mlp", "mlp/cells", "mlp/batch", "mlp/tiles", "mlp/rules"],
-    shared: [GROUP = crate::ops::GROUP]
+    shared: [GROUP = crate::ops::GROUP, UPDATE_CELLS]
 );
 
 pub(crate) static TRAIN: Kernel = Kernel {
     runs_steps: true,
+    stacks: true,
     ..kernel!("mlp", "train", SHADER, [8, 1, 1], Params, inputs: 3, outputs: 5, step: true, train_reference, constants)
 };
 
@@ -271,7 +169,7 @@ fn train_reference(call: Call<'_>) {
 /// dispatch runs. Nothing else may be in the recording that is to be run for many steps at a time.
 ///
 /// ```
-/// use wgrad::ops::mlp::{Chain, Loss, Rule, Run, train};
+/// use wgrad::ops::mlp::{Chain, Loss, Rule, Run, Weights, train};
 /// use wgrad::ops::optim::Update;
 /// use wgrad::ops::{Activation, loss::Elementwise};
 /// use wgrad::{Device, Recording, Tensor};
@@ -282,6 +180,7 @@ fn train_reference(call: Call<'_>) {
 ///     layers: vec![(1, Activation::Identity)],
 ///     loss: Loss::Elementwise(Elementwise::Squared),
 ///     scale: 1.0,
+///     weights: Weights::None,
 ///     rule: Rule::Sgd,
 ///     update: Update::default(),
 ///     rows: 1,
@@ -311,15 +210,36 @@ pub fn train(recording: &mut Recording, chain: &Chain, run: Run<'_>) -> Result<(
     let plan = Plan::new(chain, members, recording.device().capabilities())?;
     let data = check(chain, &run, members)?;
     let device = recording.device().clone();
-    let scratch_cells = plan.scratch_cells(chain) * members;
-    let scratch = (scratch_cells > 0).then(|| Tensor::zeros(&device, scratch_cells, 4)).transpose()?;
+    let own = 4 * plan.scratch_cells(chain);
+    let scratch = Tensor::zeros(&device, 1, members * own)?;
+    for member in 0..members {
+        scratch.view(member * own, 1, 4 * UPDATE_CELLS)?.write(&own_update(&chain.update))?;
+    }
     let params = plan.params(chain, &run, members);
-    // A rule with state has scratch, too.
-    let outputs: Vec<_> = [run.values, run.losses].into_iter().chain(&scratch).chain(run.state).collect();
+    let outputs: Vec<_> = [run.values, run.losses, &scratch].into_iter().chain(run.state).collect();
     let inputs = [&data, run.order, run.rates];
     recording.push(&TRAIN, [size(members), 1], params, &inputs, &outputs, plan.work)?;
     recording.let_run(plan.steps);
     Ok(())
+}
+
+/// The constants as the kernel reads them. They lie in each member's scratch, as each may have its own.
+fn own_update(update: &Update) -> [f32; 4 * UPDATE_CELLS] {
+    let &Update {
+        rate_factor,
+        decay,
+        decoupled_decay,
+        shrink,
+        clip_value,
+        momentum,
+        nesterov,
+        beta1,
+        beta2,
+        epsilon,
+        ..
+    } = update;
+    let nesterov = if nesterov > 0 { 1.0 } else { 0.0 };
+    [rate_factor, decay, decoupled_decay, shrink, clip_value, momentum, nesterov, beta1, beta2, epsilon, 0.0, 0.0]
 }
 
 /// The data as one tensor, if all shapes fit.
@@ -333,8 +253,11 @@ fn check(chain: &Chain, run: &Run<'_>, members: usize) -> Result<Tensor> {
     let samples = inputs.rows();
     expect_shape(NAME, "inputs", inputs, [samples, chain.inputs], "as the first layer takes them")?;
     let outputs = chain.outputs();
-    let target_cols = if chain.loss == Loss::CrossEntropy && targets.cols() == 1 { 1 } else { outputs };
-    expect_shape(NAME, "targets", targets, [samples, target_cols], "as the last layer's outputs")?;
+    let weights = chain.weights.cols();
+    let has_classes = chain.loss == Loss::CrossEntropy && targets.cols() == 1 + weights;
+    let target_cols = if has_classes { 1 } else { outputs } + weights;
+    let why = if weights > 0 { "as the last layer's outputs, and a weight" } else { "as the last layer's outputs" };
+    expect_shape(NAME, "targets", targets, [samples, target_cols], why)?;
     let data = inputs.through(targets).ok_or_else(|| {
         Error::input(NAME, "targets that are not behind the inputs in one buffer; make both views of one tensor")
     })?;

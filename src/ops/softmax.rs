@@ -1,6 +1,6 @@
 //! Softmax and its logarithm over each row: `shaders/softmax.wgsl`.
 
-mod operation;
+pub(crate) mod operation;
 
 use crate::device::{Call, Cut, Kernel, Recording, Shader, Tensor, kernel, params, shader};
 use crate::error::{Error, Result};

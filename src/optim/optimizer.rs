@@ -1,6 +1,7 @@
 //! An algorithm bound to a model's parameters.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::device::{Device, Recording, Tensor};
@@ -9,7 +10,7 @@ use crate::graph::{Graph, Var};
 use crate::lower::lower;
 use crate::nn::{Parameter, Parameters, Stretch, parameter_gradients};
 use crate::ops;
-use crate::ops::copy::Flat;
+use crate::ops::copy::{AddTo, Flat};
 use crate::ops::optim::Update;
 use crate::ops::reduce::{Over, Sum};
 use crate::optim::step::OptimizerStep;
@@ -102,6 +103,7 @@ impl Optimizer {
         if updated.is_empty() {
             return Err(Error::input("optimizer", "every parameter is frozen: nothing to train"));
         }
+        let updated: Vec<_> = updated.into_iter().map(|(_, updated)| updated).collect();
         Ok(lower(&graph, &updated)?.into_recording())
     }
 
@@ -147,12 +149,12 @@ impl Optimizer {
     /// A loss that is not [1, 1], or depends on no parameter that is trained; an operation without a gradient on the way.
     pub fn train_step(&mut self, graph: &mut Graph, loss: Var) -> Result<Vec<Var>> {
         self.upload_rates(1)?;
-        self.train(graph, loss)
+        Ok(self.train(graph, loss)?.into_iter().map(|(_, updated)| updated).collect())
     }
 
     /// The backward pass of a loss, and an update by its gradients, which replace those that the parameters had. Gives what
-    /// is to be wanted of it.
-    pub(crate) fn train(&self, graph: &mut Graph, loss: Var) -> Result<Vec<Var>> {
+    /// is to be wanted of it: what parameters become, and where they lie in the list's own layout.
+    pub(crate) fn train(&self, graph: &mut Graph, loss: Var) -> Result<Vec<(Range<usize>, Var)>> {
         let gradients = parameter_gradients(graph, &self.parameters, loss)?;
         let has = |parameter: &Parameter| gradients.iter().any(|(with, _)| with == parameter);
         self.updates(graph, has, |graph, stretch| {
@@ -167,13 +169,30 @@ impl Optimizer {
         })
     }
 
+    /// The backward pass of a loss, whose gradients are added to those that its parameters have. Gives what is to be wanted of
+    /// it, and these parameters.
+    pub(crate) fn accumulate(&self, graph: &mut Graph, loss: Var) -> Result<(Vec<Var>, Vec<Parameter>)> {
+        let gradients = parameter_gradients(graph, &self.parameters, loss)?;
+        let add = |(parameter, gradient): &(Parameter, Var)| {
+            let sum = graph.input(&parameter.gradient()?)?;
+            graph.call1(AddTo, &[sum, *gradient])
+        };
+        let sums = gradients.iter().map(add).collect::<Result<_>>()?;
+        Ok((sums, gradients.into_iter().map(|(parameter, _)| parameter).collect()))
+    }
+
+    /// An update of these parameters by the gradients that they have.
+    pub(crate) fn update_by_sums(&self, graph: &mut Graph, of: &[Parameter]) -> Result<Vec<(Range<usize>, Var)>> {
+        self.updates(graph, |parameter| of.contains(parameter), |graph, stretch| graph.input(&stretch.gradients()?))
+    }
+
     /// A step for each stretch of the parameters that `has` takes. Gives what they become.
     fn updates(
         &self,
         graph: &mut Graph,
         has: impl Fn(&Parameter) -> bool,
         mut gradients: impl FnMut(&mut Graph, &Stretch) -> Result<Var>,
-    ) -> Result<Vec<Var>> {
+    ) -> Result<Vec<(Range<usize>, Var)>> {
         let settings = self.algorithm.settings();
         let clip_value = settings.clip_value.unwrap_or(f32::INFINITY);
         let stretches = self.parameters.stretches(has, |name| settings.group_of(name));
@@ -208,7 +227,8 @@ impl Optimizer {
                 operands.push(graph.input(&state.view(stretch.start, 1, stretch.len)?)?);
             }
             let step = OptimizerStep { algorithm: self.algorithm.clone(), constants };
-            updated.extend(graph.call(step, &operands)?.first());
+            let range = stretch.start..stretch.start + stretch.len;
+            updated.extend(graph.call(step, &operands)?.first().map(|updated| (range, *updated)));
         }
         Ok(updated)
     }
@@ -265,9 +285,15 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Sets the rate of the next step, which the caller runs, and counts it.
-    pub(crate) fn begin_step(&mut self) -> Result<()> {
-        self.upload_rates(1)?;
+    /// Sets the rate of the next step, which the caller runs, and counts it: this one, whatever the schedule says, if one is
+    /// given.
+    pub(crate) fn begin_step(&mut self, rate: Option<f32>) -> Result<()> {
+        match rate {
+            None => self.upload_rates(1)?,
+            Some(rate) => {
+                self.upload(self.base_rates(rate).iter().map(|base| self.rows(1, |_| *base)).collect::<Result<_>>()?)?
+            }
+        }
         self.steps += 1;
         Ok(())
     }
@@ -314,22 +340,27 @@ impl Optimizer {
 
     fn upload_rates(&mut self, steps: usize) -> Result<()> {
         let bases = self.base_rates(self.base_rate);
-        let rows = bases.iter().map(|base| self.rows(*base, steps)).collect::<Result<Vec<_>>>()?;
+        let rows = bases.iter().map(|base| self.rows(steps, |step| self.rate_at(*base, step)));
+        self.upload(rows.collect::<Result<_>>()?)
+    }
+
+    /// Rows of rates, unless they are there.
+    fn upload(&mut self, rows: Vec<Vec<f32>>) -> Result<()> {
         if rows != self.uploaded {
             for (rates, rows) in self.rates.iter().zip(&rows) {
-                rates.view(0, steps, 4)?.write(rows)?;
+                rates.view(0, rows.len() / 4, 4)?.write(rows)?;
             }
             self.uploaded = rows;
         }
         Ok(())
     }
 
-    /// The rows of the next `steps` steps, with a rate that the schedule multiplies.
-    fn rows(&self, base_rate: f32, steps: usize) -> Result<Vec<f32>> {
+    /// The rows of the next `steps` steps, each with the rate of its number.
+    fn rows(&self, steps: usize, rate: impl Fn(u64) -> f32) -> Result<Vec<f32>> {
         let betas = [self.algorithm.update().beta1, self.algorithm.update().beta2];
         let mut rows = Vec::with_capacity(4 * steps);
         for step in 0..steps as u64 {
-            let rate = self.rate_at(base_rate, self.steps + step);
+            let rate = rate(self.steps + step);
             if !(rate >= 0.0 && rate.is_finite()) {
                 let detail = format!("the schedule gives a rate of {rate} at step {}", self.steps + step);
                 return Err(Error::input("optimizer", detail + "; give a finite one of at least 0"));

@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use crate::nn::{
-    Activation, BatchNorm1d, Dropout, Embedding, LayerNorm, Linear, LogSoftmax, Module, Residual, Sequential, Softmax,
+    Activation, Average, BatchNorm1d, Dropout, Embedding, LayerNorm, Linear, LogSoftmax, Module, Residual, Sequential,
+    Softmax,
 };
 
 /// Deeper nesting counts as a damaged file.
@@ -25,10 +26,13 @@ fn sequential(parts: &[&str], depth: usize) -> Result<Sequential, String> {
 fn module(text: &str, depth: usize) -> Result<Box<dyn Module>, String> {
     let (name, arguments) = call(text)?;
     Ok(match (name, &arguments[..]) {
-        ("Sequential" | "Residual", _) if depth == 0 => {
+        ("Sequential" | "Residual" | "Average", _) if depth == 0 => {
             return Err(format!("modules nested more than {MAX_DEPTH} deep"));
         }
         ("Sequential", parts) => Box::new(sequential(parts, depth - 1)?),
+        ("Average", parts) => {
+            Box::new(Average::new(parts.iter().map(|part| module(part, depth - 1)).collect::<Result<Vec<_>, _>>()?))
+        }
         ("Linear", [inputs, outputs]) => Box::new(Linear::new(number(inputs)?, number(outputs)?)),
         ("Linear", [inputs, outputs, "bias=false"]) => {
             Box::new(Linear::new(number(inputs)?, number(outputs)?).without_bias())

@@ -202,7 +202,7 @@ impl Sequential {
         Self::from_contents(&Contained::from_bytes(bytes)?)
     }
 
-    fn from_contents(file: &Contained<'_>) -> Result<Self> {
+    pub(crate) fn from_contents(file: &Contained<'_>) -> Result<Self> {
         let architecture = file.text(ARCHITECTURE).ok_or_else(|| {
             file.error("it does not say what the model is; build the model, then load the file with Parameters::load")
         })?;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::average::Average;
 use super::monitor::Best;
-use super::{EpochRecord, History, Metrics, Monitor, Session};
+use super::{EpochRecord, History, MetricRecord, Metrics, Session};
 use crate::error::Result;
 use crate::save::{CHECKPOINT, Contained, is_amount, whole};
 
@@ -15,6 +16,9 @@ const COLUMNS: usize = 7;
 
 /// In place of an accuracy: measured, but without one.
 const NO_ACCURACY: f64 = -1.0;
+
+/// What the names of columns for metrics of one's own begin with.
+const METRIC: &str = "metric.";
 
 fn key(name: &str) -> String {
     format!("{CHECKPOINT}{name}")
@@ -45,9 +49,20 @@ impl Session {
         contents.push_text(key("optimizer.steps"), self.optimizer.steps());
         contents.push_text(key("optimizer.epoch"), self.optimizer.epoch());
         contents.push_text(key("optimizer.rate"), self.optimizer.base_rate());
+        if let Some(average) = &self.average {
+            contents.push(key("average"), &[average.values.len()], &average.values.read_async()?.await?);
+        }
+        let metrics = self.history.metric_columns();
+        for (name, values) in &metrics {
+            contents.push_f64(key(&format!("{METRIC}{name}")), &[self.history.epochs.len(), 2], values);
+        }
+        if !metrics.is_empty() {
+            // No name has a comma.
+            contents.push_text(key("metrics"), metrics.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(","));
+        }
         if let Some(best) = &self.best {
             contents.push(key("best"), &[best.values.len()], &best.values);
-            contents.push_text(key("best.monitor"), format!("{:?}", best.monitor));
+            contents.push_text(key("best.monitor"), &best.monitor);
             contents.push_text(key("best.epoch"), best.epoch);
             contents.push_text(key("best.value"), best.value);
         }
@@ -106,6 +121,11 @@ impl Session {
         let states = states.collect::<Result<Vec<_>>>()?;
         let history = history(&file)?;
         let best = best(&file, values.len(), history.epochs.len())?;
+        let average = match file.tensor(&key("average")) {
+            Some(_) => Some(file.vector(&key("average"), Some(values.len()))?),
+            None => None,
+        };
+        let average = average.map(|values| Average::new(&self.parameters, Some(&values))).transpose()?;
         let (steps, epoch) = (file.count(&key("optimizer.steps"))?, file.count(&key("optimizer.epoch"))?);
         let rate = file.amount(&key("optimizer.rate"))?;
         let seed = file.parsed(&key("seed"))?;
@@ -116,7 +136,7 @@ impl Session {
             state.write(values)?;
         }
         self.parameters.write(&values)?;
-        (self.seed, self.history, self.best) = (seed, history, best);
+        (self.seed, self.history, self.best, self.average) = (seed, history, best, average);
         Ok(())
     }
 }
@@ -128,7 +148,21 @@ fn history(file: &Contained<'_>) -> Result<History> {
         record(i + 1, row)
             .ok_or_else(|| file.no_checkpoint(&name, &format!("has an invalid row for epoch {}: {row:?}", i + 1)))
     });
-    let epochs = records.collect::<Result<Vec<_>>>()?;
+    let mut epochs = records.collect::<Result<Vec<_>>>()?;
+    for metric in file.text(&key("metrics")).into_iter().flat_map(|names| names.split(',')) {
+        let name = key(&format!("{METRIC}{metric}"));
+        let rows = file.rows::<2>(&name)?;
+        if rows.len() != epochs.len() {
+            return Err(file.no_checkpoint(&name, &format!("has {} rows for {} epochs", rows.len(), epochs.len())));
+        }
+        for (record, values) in epochs.iter_mut().zip(rows) {
+            let [train, validation] = values.map(|value| Some(value).filter(|value| !value.is_nan()));
+            // What was not measured by any is none.
+            if train.or(validation).is_some() {
+                record.metrics.push(MetricRecord { name: metric.to_string(), train, validation });
+            }
+        }
+    }
     let name = key("step_losses");
     let step_losses = file.vector(&name, None)?;
     let steps: usize = epochs.iter().map(|record| record.steps).fold(0, usize::saturating_add);
@@ -147,9 +181,7 @@ fn best(file: &Contained<'_>, len: usize, epochs: usize) -> Result<Option<Best>>
     if file.tensor(&key("best")).is_none() {
         return Ok(None);
     }
-    let name: String = file.parsed(&key("best.monitor"))?;
-    let monitor = Monitor::ALL.into_iter().find(|monitor| format!("{monitor:?}") == name);
-    let monitor = monitor.ok_or_else(|| file.error(format!("'{name}' is not a known monitor")))?;
+    let monitor = file.parsed(&key("best.monitor"))?;
     let (epoch, value) = (file.parsed(&key("best.epoch"))?, file.parsed(&key("best.value"))?);
     if !(1..=epochs).contains(&epoch) {
         return Err(file.no_checkpoint(&key("best.epoch"), &format!("is {epoch}, of {epochs} epochs")));
@@ -179,5 +211,5 @@ fn record(epoch: usize, [steps, loss, a, b, c, d, seconds]: [f64; COLUMNS]) -> O
         return None;
     }
     let (train, validation) = (metrics(a, b), metrics(c, d));
-    Some(EpochRecord { epoch, steps, loss: loss as f32, train, validation, seconds })
+    Some(EpochRecord { epoch, steps, loss: loss as f32, train, validation, metrics: Vec::new(), seconds })
 }

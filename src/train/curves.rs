@@ -4,9 +4,9 @@ use super::{EpochRecord, History, Metrics};
 use crate::plot::Curve;
 
 impl History {
-    /// The losses by epoch, for [`plot::curves`](crate::plot::curves): on the training data as measured after the
-    /// epoch, or where nothing was measured, over its mini-batches; and on the validation data, if there are any, with
-    /// the best epoch marked. Values that are not finite are omitted.
+    /// The losses by epoch, for [`plot::curves`](crate::plot::curves): on the training data as measured after each
+    /// epoch, or if some epochs were not measured, over their mini-batches, so that the curve begins at the first; and on
+    /// the validation data, if there are any, with the best epoch marked. Values that are not finite are omitted.
     ///
     /// ```
     /// use wgrad::data::{Labels, disk};
@@ -31,8 +31,8 @@ impl History {
             points.filter(|(_, loss)| loss.is_finite()).collect()
         };
         let of = |metrics: Option<Metrics>| metrics.map(|metrics| metrics.loss);
-        let measured = points(&|record| of(record.train));
-        let training = if measured.is_empty() { points(&|record| Some(record.loss)) } else { measured };
+        let all_measured = self.epochs.iter().all(|record| record.train.is_some());
+        let training = points(&|record| if all_measured { of(record.train) } else { Some(record.loss) });
         let validation = points(&|record| of(record.validation));
         let best = validation.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(epoch, _)| *epoch);
         let training = (!training.is_empty()).then(|| Curve::new("training", training));
@@ -50,8 +50,15 @@ mod tests {
     #[test]
     fn losses_are_those_that_were_measured_with_the_best_marked() {
         let metrics = |loss| Some(Metrics { loss, ..Metrics::default() });
-        let epoch =
-            |epoch, loss, train, validation| EpochRecord { epoch, steps: 1, loss, train, validation, seconds: 0.0 };
+        let epoch = |epoch, loss, train, validation| EpochRecord {
+            epoch,
+            steps: 1,
+            loss,
+            train,
+            validation,
+            metrics: Vec::new(),
+            seconds: 0.0,
+        };
         let history = |epochs| History { epochs, ..History::default() };
         assert_eq!(history(vec![]).loss_curves(), []);
         let unmeasured = history(vec![epoch(1, 3.0, None, None), epoch(2, f32::INFINITY, None, None)]);
@@ -63,8 +70,11 @@ mod tests {
             epoch(4, 1.0, metrics(0.5), metrics(0.75)),
             epoch(5, 1.0, metrics(f32::NAN), metrics(f32::NAN)),
         ]);
-        let training = Curve::new("training", [(1.0, 3.0), (3.0, 1.0), (4.0, 0.5)]);
+        // From the first epoch on, although not all were measured.
+        let training = Curve::new("training", [(1.0, 4.0), (2.0, 3.0), (3.0, 2.0), (4.0, 1.0), (5.0, 1.0)]);
         let validation = Curve::new("validation, best in epoch 3", [(1.0, 2.0), (3.0, 0.5), (4.0, 0.75)]).mark(3.0);
         assert_eq!(measured.loss_curves(), [training, validation]);
+        let always = history(vec![epoch(1, 4.0, metrics(3.0), None), epoch(2, 3.0, metrics(2.0), None)]);
+        assert_eq!(always.loss_curves(), [Curve::new("training", [(1.0, 3.0), (2.0, 2.0)])]);
     }
 }

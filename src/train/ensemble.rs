@@ -13,9 +13,10 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Trainers that run side by side: several seeds, a sweep over learning rates, the folds of a cross-validation.
 ///
-/// Every member has a model, an optimizer, a seed and a history of its own, and trains to the same bits as it would
-/// alone; one that diverges or stops early leaves the others as they are. On the CPU, small members of equal shape go
-/// eight at a time, one in each lane of the processor's vectors, and all members share the cores.
+/// Every member has a model, an optimizer, a seed and a history of its own, and trains to the same bits as it would alone; one
+/// that diverges or stops early leaves the others as they are. On the CPU, small members of equal shape go eight at a time, one
+/// in each lane of the processor's vectors, and all share the cores. On a GPU, members of equal shape that take the fused path
+/// ([`StepPath`](crate::StepPath)) share dispatches, a workgroup each; others go one after the other.
 ///
 /// ```
 /// use wgrad::data::{Labels, disk};
@@ -167,54 +168,17 @@ impl Ensemble {
         fit: impl FnMut(usize) -> Fit<'f>,
     ) -> Result<Vec<Result<History>>> {
         let fits = (0..self.members.len()).map(fit).collect();
-        self.fit_each(&vec![data; self.members.len()], fits).await
+        self.train_each(&vec![data; self.members.len()], fits).await
     }
 
-    /// Trains a member on each pair of data to train and to validate on, as [`Dataset::folds`] and
-    /// [`Dataset::stratified_folds`] make them, all side by side. [`Ensemble::statistics`] of the result are the
-    /// cross-validation's.
-    ///
-    /// ```
-    /// use wgrad::data::{Labels, disk};
-    /// use wgrad::nn::{BceWithLogits, Linear, ReLU, Sequential};
-    /// use wgrad::optim::Adam;
-    /// use wgrad::{Device, Ensemble, Fit, Monitor, Trainer};
-    ///
-    /// let data = disk(200, 0, Labels::ZeroOne)?;
-    /// let device = Device::cpu();
-    /// let trainer = |_fold| {
-    ///     let model = Sequential::new().add(Linear::new(2, 16)).add(ReLU).add(Linear::new(16, 1));
-    ///     Trainer::new(&device, model, BceWithLogits::new(), Adam::new(0.01), 0)
-    /// };
-    /// let folds = Ensemble::cross_validate(data.stratified_folds(5, 0)?, trainer, |_fold| Fit::new(20, 20))?;
-    /// let accuracy = folds.statistics(Monitor::ValidationAccuracy).unwrap();
-    /// println!("{:.3} ± {:.3} over {} folds", accuracy.mean, accuracy.deviation, accuracy.count);
-    /// # assert_eq!(accuracy.count, 5);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// See [`Ensemble::new`] and [`Ensemble::fit`]. A fold that fails alone is in [`Ensemble::failure`].
-    pub fn cross_validate<'f>(
-        folds: impl IntoIterator<Item = (Dataset, Dataset)>,
-        trainer: impl FnMut(usize) -> Result<Trainer>,
-        mut fit: impl FnMut(usize) -> Fit<'f>,
-    ) -> Result<Self> {
-        let folds: Vec<_> = folds.into_iter().collect();
-        let mut ensemble = Self::new((0..folds.len()).map(trainer))?;
-        let data: Vec<_> = folds.iter().map(|(train, _)| train).collect();
-        let fits = folds.iter().enumerate().map(|(fold, (_, validation))| fit(fold).validation(validation)).collect();
-        let device = ensemble.device().clone();
-        device.block_on("cross_validate", "Ensemble::fit_async", ensemble.fit_each(&data, fits))?;
-        Ok(ensemble)
-    }
-
-    async fn fit_each(&mut self, data: &[&Dataset], fits: Vec<Fit<'_>>) -> Result<Vec<Result<History>>> {
+    /// Trains each member on its data, as its options say.
+    pub(super) async fn train_each(&mut self, data: &[&Dataset], fits: Vec<Fit<'_>>) -> Result<Vec<Result<History>>> {
         let mut groups: Vec<Group<'_, '_, '_>> = Vec::new();
         for (number, ((member, data), fit)) in self.members.iter_mut().zip(data).zip(fits).enumerate() {
             fit.check(data, member.0.loss.decision())?;
+            let shape = |data: &Dataset| (data.shape(), data.weights().is_some());
             let beside =
-                |group: &Group<'_, '_, '_>| group.data[0].shape() == data.shape() && group.fits[0].runs_beside(&fit);
+                |group: &Group<'_, '_, '_>| shape(group.data[0]) == shape(data) && group.fits[0].runs_beside(&fit);
             let at = groups.iter().position(beside).unwrap_or(groups.len());
             if at == groups.len() {
                 groups.push(Group::default());

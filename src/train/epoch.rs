@@ -1,43 +1,149 @@
 //! An epoch of mini-batches, as dispatches.
 
+use std::ops::Range;
+
+use rand::seq::SliceRandom;
+
+use super::average::Average;
+use super::history::shares;
 use super::pass::{Pass, Rows, Source, retain};
+use super::table::of_step;
 use super::{Fit, Session};
 use crate::data::Dataset;
-use crate::device::Tensor;
+use crate::device::{ALIGNMENT, Device, PendingRead, Recording, Tensor};
 use crate::error::Result;
 use crate::graph::{Graph, Var};
-use crate::ops::reduce::IntoHistory;
+use crate::lower::lower;
+use crate::nn::{Reduction, summary};
+use crate::ops::reduce::{IntoHistory, sum};
+use crate::random;
 
 /// An epoch's dispatches, of one session or of several side by side.
 pub(super) struct Epoch<'a> {
     /// Through the mini-batches, in an order that is reshuffled every epoch.
     pub(super) pass: Pass<'a>,
-    /// The loss of each step, for each session.
-    pub(super) losses: Vec<Tensor>,
+    /// What it leaves of each session.
+    pub(super) traces: Vec<Traces>,
+    /// For each session, too.
+    tables: Vec<Tables>,
+    /// Mini-batches of a step.
+    pub(super) accumulate: usize,
+}
+
+/// What an epoch leaves to be read: the loss of each mini-batch, and behind them sums of the parameters, which are finite as long
+/// as these are.
+pub(super) struct Traces {
+    all: Tensor,
+    pub(super) losses: Tensor,
+    sums: Recording,
+}
+
+/// What the host sets before an epoch, besides the learning rates: a number for each step, where there is something to do.
+#[derive(Default)]
+struct Tables {
+    /// How much each mini-batch counts in the loss of its step, where several make one.
+    shares: Option<Tensor>,
+    /// How much the parameters after each step count in their average.
+    averaging: Option<Tensor>,
+}
+
+impl Tables {
+    fn new(device: &Device, mini_batches: usize, accumulate: usize, averages: bool) -> Result<Self> {
+        let table = |wanted: bool, len| wanted.then(|| Tensor::zeros(device, len, 1)).transpose();
+        Ok(Self {
+            shares: table(accumulate > 1, mini_batches)?,
+            averaging: table(averages, mini_batches.div_ceil(accumulate))?,
+        })
+    }
+}
+
+impl Traces {
+    fn new(session: &Session, steps: usize) -> Result<Self> {
+        let stretches = session.parameters.all();
+        let end = steps.next_multiple_of(ALIGNMENT);
+        let all = Tensor::zeros(&session.device, 1, end + stretches.len() * ALIGNMENT)?;
+        let mut sums = Recording::new(&session.device);
+        for (number, stretch) in stretches.iter().enumerate() {
+            sum(&mut sums, &stretch.values()?, 1.0, &all.view(end + number * ALIGNMENT, 1, 1)?)?;
+        }
+        Ok(Self { losses: all.view(0, 1, steps)?, all, sums })
+    }
+
+    /// Begins to read them, when the epoch's steps have been queued.
+    pub(super) async fn read(&self) -> Result<PendingRead> {
+        self.sums.run_steps_async(0..1).await?;
+        self.all.read_async()
+    }
 }
 
 impl<'a> Epoch<'a> {
     pub(super) fn new(sessions: &[&Session], sources: Vec<Source<'a>>, fit: &Fit<'_>) -> Result<Self> {
-        let history = |(session, source): (&&Session, &Source<'_>)| {
-            Tensor::zeros(&session.device, 1, source.steps(fit.drop_last).len())
-        };
-        let losses = sessions.iter().zip(&sources).map(history).collect::<Result<Vec<_>>>()?;
-        let pass = Pass::new(sources, fit.drop_last, |member, source, rows| {
-            let (graph, wanted) = sessions[member].step_graph(source, rows, &losses[member])?;
-            let (recording, how) = fit.path.record(&graph, &wanted)?;
+        let accumulate = fit.accumulate;
+        let step_rows = sources.first().map(|source| source.steps(accumulate, fit.drop_last)).unwrap_or_default();
+        let len = step_rows.len();
+        let traces = sessions.iter().map(|session| Traces::new(session, len)).collect::<Result<Vec<_>>>()?;
+        let tables = |session: &&Session| Tables::new(&session.device, len, accumulate, session.average.is_some());
+        let tables = sessions.iter().map(tables).collect::<Result<Vec<_>>>()?;
+        let mut updates = Vec::new();
+        let mut pass = Pass::new(sources, step_rows, |member, source, rows| {
+            let session = sessions[member];
+            let (average, tables) = (session.average.as_ref(), &tables[member]);
+            let (recording, update, how) =
+                session.recorded(source, rows, &traces[member].losses, (tables, average), fit)?;
             log::debug!("mini-batches of {rows}: {how}");
+            if updates.len() == member {
+                updates.extend(update);
+            }
             Ok(recording)
         })?;
-        Ok(Self { pass, losses })
+        if accumulate > 1 {
+            pass.follow(accumulate, updates)?;
+        }
+        Ok(Self { pass, traces, tables, accumulate })
+    }
+
+    /// Steps of the optimizer.
+    pub(super) fn steps(&self) -> usize {
+        self.pass.step_rows.len().div_ceil(self.accumulate)
+    }
+
+    /// Sets the numbers of the coming epoch's steps for a session, of whose mini-batches each counts so much in a mean.
+    pub(super) fn set(&self, member: usize, reduction: Reduction, counts: &[f64], averaging: &[f32]) -> Result<()> {
+        let tables = &self.tables[member];
+        if let Some(table) = &tables.shares {
+            table.write(&shares(reduction, counts, self.accumulate))?;
+        }
+        tables.averaging.as_ref().map_or(Ok(()), |table| table.write(averaging))
     }
 
     pub(super) fn retain(&mut self, keep: &[bool]) -> Result<()> {
-        retain(&mut self.losses, keep);
+        retain(&mut self.traces, keep);
+        retain(&mut self.tables, keep);
         self.pass.retain(keep)
     }
 }
 
+/// The order in which an epoch goes through the rows.
+pub(super) fn epoch_order(rows: Rows<'_>, fit: &Fit<'_>, seed: u64, epoch: usize) -> Vec<u32> {
+    let mut order = rows.numbers();
+    if fit.shuffle {
+        order.shuffle(&mut random::epoch_order(seed, epoch));
+    }
+    order
+}
+
 impl Session {
+    /// Tells the device and the optimizer that an epoch of this many steps follows, each of so many mini-batches.
+    pub(super) fn begin_epoch(&mut self, steps: usize, accumulate: usize) -> Result<()> {
+        // Each mini-batch draws its own random numbers.
+        let mini_batches = self.optimizer.steps().wrapping_mul(accumulate as u64);
+        self.clock.write(&[f32::from_bits(mini_batches as u32)])?;
+        if accumulate > 1 {
+            self.optimizer.zero_grad()?;
+        }
+        self.optimizer.begin_epoch(steps)
+    }
+
     /// How [`Session::fit`] would run its steps on this data, and why: a line of text.
     ///
     /// ```
@@ -61,22 +167,86 @@ impl Session {
         fit.check(train, self.loss.decision())?;
         // Room for a single mini-batch will do.
         let source = Source::new(&self.device, Rows::all(train), fit.batch_size, 0)?;
-        let losses = Tensor::zeros(&self.device, 1, source.steps(fit.drop_last).len())?;
-        let (graph, wanted) = self.step_graph(&source, fit.batch_size, &losses)?;
-        Ok(fit.path.record(&graph, &wanted)?.1)
+        let len = source.steps(fit.accumulate, fit.drop_last).len();
+        let losses = Tensor::zeros(&self.device, 1, len)?;
+        let tables = Tables::new(&self.device, len, fit.accumulate, fit.ema.is_some())?;
+        let average = fit.ema.map(|_| Average::new(&self.parameters, None)).transpose()?;
+        Ok(self.recorded(&source, fit.batch_size, &losses, (&tables, average.as_ref()), fit)?.2)
     }
 
-    /// One step on a mini-batch of `rows` samples: gather, forward, loss into the history, backward, update. With what is
-    /// wanted of it.
-    fn step_graph(&self, source: &Source<'_>, rows: usize, losses: &Tensor) -> Result<(Graph, Vec<Var>)> {
-        let mut graph = Graph::new(&self.device).seed(crate::random::fold(self.seed)).with_clock(&self.clock)?;
-        let [x, t] = source.gather(&mut graph, rows)?;
-        let y = self.model.forward(&mut graph, x)?;
-        let loss = self.loss.forward(&mut graph, y, t)?;
+    /// See [`Trainer::summary`](crate::Trainer::summary).
+    ///
+    /// # Errors
+    /// See [`Session::path`].
+    pub fn summary(&self, train: &Dataset, fit: &Fit<'_>) -> Result<String> {
+        let path = self.path(train, fit)?;
+        Ok(format!("{}training  {path}\n", summary(&*self.model, train.input_cols())?))
+    }
+
+    /// The dispatches of a mini-batch of `rows` samples; those of a step that follow several, if they do; and how they came
+    /// about.
+    fn recorded(
+        &self,
+        source: &Source<'_>,
+        rows: usize,
+        losses: &Tensor,
+        (tables, average): (&Tables, Option<&Average>),
+        fit: &Fit<'_>,
+    ) -> Result<(Recording, Option<Recording>, String)> {
+        let (mut graph, loss, mut wanted) = self.step_graph(source, rows, losses, true)?;
+        let averaged = |graph: &mut Graph, updated: Vec<(Range<usize>, Var)>| -> Result<Vec<Var>> {
+            let averages = match (average, &tables.averaging) {
+                (Some(average), Some(weights)) => average.call(graph, &updated, weights)?,
+                _ => Vec::new(),
+            };
+            Ok(updated.into_iter().map(|(_, updated)| updated).chain(averages).collect())
+        };
+        let Some(shares) = &tables.shares else {
+            let updated = self.optimizer.train(&mut graph, loss)?;
+            wanted.extend(averaged(&mut graph, updated)?);
+            let unfit = average.map(|_| "the parameters are averaged".to_string());
+            let unweighted = if source.data().weights().is_some() && self.loss.weighs_errors() {
+                let (mut graph, loss, mut wanted) = self.step_graph(source, rows, losses, false)?;
+                wanted.extend(self.optimizer.train(&mut graph, loss)?.into_iter().map(|(_, updated)| updated));
+                Some((graph, wanted, self.loss.reduction()))
+            } else {
+                None
+            };
+            let (recording, how) = fit.path.record(&(graph, wanted), unweighted, unfit)?;
+            return Ok((recording, None, how));
+        };
+        let share = of_step(&mut graph, shares)?;
+        let part = graph.mul(loss, share)?;
+        let (sums, trained) = self.optimizer.accumulate(&mut graph, part)?;
+        wanted.extend(sums);
+        let mut update = Graph::new(&self.device);
+        let updated = self.optimizer.update_by_sums(&mut update, &trained)?;
+        let updated = averaged(&mut update, updated)?;
+        let mut update = lower(&update, &updated)?.into_recording();
+        self.parameters.record_zero_grad(&mut update)?;
+        let (mini_batches, dispatches) = (fit.accumulate, update.len());
+        let unfit = format!("that of a mini-batch, of which {mini_batches} make one; then {dispatches} for the update");
+        let (recording, how) = fit.path.record(&(graph, wanted), None, Some(unfit))?;
+        Ok((recording, Some(update), how))
+    }
+
+    /// A mini-batch of `rows` samples, with their weights if they have some and `weighted` says so: gather, forward, loss into
+    /// the history. With the loss, and what is wanted besides its gradients.
+    pub(super) fn step_graph(
+        &self,
+        source: &Source<'_>,
+        rows: usize,
+        losses: &Tensor,
+        weighted: bool,
+    ) -> Result<(Graph, Var, Vec<Var>)> {
+        let mut graph = Graph::new(&self.device).seed(random::fold(self.seed)).with_clock(&self.clock)?;
+        let mut batch = source.gather(&mut graph, rows)?;
+        batch.weights = batch.weights.filter(|_| weighted);
+        let y = self.model.forward(&mut graph, batch.x)?;
+        let loss = batch.loss(&mut graph, &*self.loss, y)?;
         let losses = graph.input(losses)?;
-        let mut wanted = vec![graph.call1(IntoHistory, &[losses, loss])?];
-        wanted.extend(self.optimizer.train(&mut graph, loss)?);
-        Ok((graph, wanted))
+        let wanted = vec![graph.call1(IntoHistory, &[losses, loss])?];
+        Ok((graph, loss, wanted))
     }
 }
 
@@ -84,7 +254,6 @@ impl Session {
 mod tests {
     use super::*;
     use crate::data::{Labels, disk};
-    use crate::device::Device;
     use crate::graph::Rule;
     use crate::lower::Lowering;
     use crate::nn::{Linear, Mse, ReLU, Sequential, Sigmoid};
@@ -122,7 +291,9 @@ mod tests {
         let session = Session::new(&device, model, Mse::new(), Sgd::new(0.1), 0).unwrap();
         let source = Source::new(&device, Rows::all(&data), 32, u64::MAX).unwrap();
         let losses = Tensor::zeros(&device, 1, 2).unwrap();
-        let (graph, wanted) = session.step_graph(&source, 32, &losses).unwrap();
+        let (mut graph, loss, mut wanted) = session.step_graph(&source, 32, &losses, true).unwrap();
+        let updated = session.optimizer.train(&mut graph, loss).unwrap();
+        wanted.extend(updated.into_iter().map(|(_, updated)| updated));
         let step = |rules: &[Rule]| Lowering::default().rules(rules).lower(&graph, &wanted).unwrap();
         let (plain, merged) = (step(&[]), step(RULES));
         assert_eq!([plain.recording().len(), merged.recording().len()], [28, 14], "{plain:?}{merged:?}");

@@ -1,7 +1,7 @@
 //! The loss and accuracy of a model on a dataset, measured on the device, in chunks.
 
 use super::history::combine;
-use super::pass::{Pass, Rows, Source, retain};
+use super::pass::{Pass, Rows, Source, device_target_cols, retain, step_counts};
 use super::{Metrics, Session};
 use crate::data::Dataset;
 use crate::device::{ALIGNMENT, Device, PendingRead, Tensor};
@@ -10,6 +10,7 @@ use crate::graph::Graph;
 use crate::lower::lower;
 use crate::metrics::Decision;
 use crate::nn::Reduction;
+use crate::ops::copy::IntoRows;
 use crate::ops::metrics::CountCorrect;
 use crate::ops::reduce::IntoHistory;
 
@@ -19,7 +20,7 @@ const CHUNK_ROWS: usize = 4096;
 /// Samples of this data that go through the model at once: sums follow from it, so it depends on nothing but the
 /// shapes and the device.
 pub(super) fn chunk_rows(device: &Device, data: &Dataset) -> usize {
-    let row_bytes = 4 * data.input_cols().max(data.target_cols()) as u64;
+    let row_bytes = 4 * data.input_cols().max(device_target_cols(data)) as u64;
     ((device.capabilities().max_tensor_bytes / row_bytes) as usize).clamp(1, CHUNK_ROWS)
 }
 
@@ -34,16 +35,21 @@ struct Measured {
     /// The loss of each chunk, then the right answers of each chunk.
     results: Tensor,
     reduction: Reduction,
-    /// How many answers a sample has.
-    answers: usize,
+    /// How much each chunk counts in a mean.
+    counts: Vec<f64>,
+    /// How many answers there are, each with its sample's weight.
+    answers: f64,
+    /// The model's outputs for all rows, if they are asked for.
+    outputs: Option<Tensor>,
 }
 
 /// Measurements on their way back from the device.
 pub(super) struct PendingMetrics {
     results: PendingRead,
-    chunk_rows: Vec<usize>,
     reduction: Reduction,
-    answers: usize,
+    counts: Vec<f64>,
+    answers: f64,
+    outputs: Option<PendingRead>,
 }
 
 /// Where the counts begin in `results`.
@@ -52,31 +58,46 @@ fn counts_start(chunks: usize) -> usize {
 }
 
 impl<'a> Evaluation<'a> {
-    /// Of each session's model, on data in steps of [`chunk_rows`].
-    pub(super) fn new(sessions: &[&Session], sources: Vec<Source<'a>>) -> Result<Self> {
-        let measured = |(session, source): (&&Session, &Source<'_>)| {
-            let chunks = source.steps(false).len();
+    /// Of each session's model, on data in steps of [`chunk_rows`], with the outputs of those that keep them.
+    pub(super) fn new(sessions: &[&Session], sources: Vec<Source<'a>>, keep: &[bool]) -> Result<Self> {
+        let measured = |((session, source), keeps): ((&&Session, &Source<'_>), &bool)| {
+            let (rows, steps) = (source.rows(), source.steps(1, false));
+            let answers = session.loss.decision().answers(source.data().target_cols());
             Ok(Measured {
-                results: Tensor::zeros(source.device(), 1, counts_start(chunks) + chunks)?,
+                results: Tensor::zeros(source.device(), 1, counts_start(steps.len()) + steps.len())?,
                 reduction: session.loss.reduction(),
-                answers: session.loss.decision().answers(source.data().target_cols()),
+                counts: match rows.counts(&*session.loss) {
+                    None => steps.iter().map(|rows| *rows as f64).collect(),
+                    Some(counts) => step_counts(&counts, &rows.numbers(), &steps),
+                },
+                answers: answers as f64 * rows.total_weight(),
+                outputs: match keeps {
+                    true => Some(Tensor::zeros(source.device(), rows.len(), session.output_cols(rows.data)?)?),
+                    false => None,
+                },
             })
         };
-        let measured = sessions.iter().zip(&sources).map(measured).collect::<Result<Vec<_>>>()?;
-        let pass = Pass::new(sources, false, |member, source, rows| {
+        let measured = sessions.iter().zip(&sources).zip(keep).map(measured).collect::<Result<Vec<_>>>()?;
+        let step_rows = sources.first().map(|source| source.steps(1, false)).unwrap_or_default();
+        let pass = Pass::new(sources, step_rows, |member, source, rows| {
             let (session, results) = (sessions[member], &measured[member].results);
-            let chunks = source.steps(false).len();
+            let chunks = source.steps(1, false).len();
             let losses = results.view(0, 1, chunks)?;
             let counts = results.view(counts_start(chunks), 1, chunks)?;
             let mut graph = Graph::for_evaluation(&session.device);
-            let [x, t] = source.gather(&mut graph, rows)?;
-            let prediction = session.model.forward(&mut graph, x)?;
-            let loss = session.loss.forward(&mut graph, prediction, t)?;
+            let batch = source.gather(&mut graph, rows)?;
+            let prediction = session.model.forward(&mut graph, batch.x)?;
+            let loss = batch.loss(&mut graph, &*session.loss, prediction)?;
             let losses = graph.input(&losses)?;
             let mut wanted = vec![graph.call1(IntoHistory, &[losses, loss])?];
+            if let Some(outputs) = &measured[member].outputs {
+                let outputs = graph.input(outputs)?;
+                wanted.push(graph.call1(IntoRows { stride: source.step_rows() }, &[outputs, prediction])?);
+            }
             if let Some(count) = count_right(session.loss.decision()) {
                 let counts = graph.input(&counts)?;
-                wanted.push(graph.call1(count, &[counts, prediction, t])?);
+                let operands: Vec<_> = [counts, prediction, batch.t].into_iter().chain(batch.weights).collect();
+                wanted.push(graph.call1(count, &operands)?);
             }
             Ok(lower(&graph, &wanted)?.into_recording())
         })?;
@@ -90,13 +111,14 @@ impl<'a> Evaluation<'a> {
 
     /// Queues the forward passes with the parameters as they are.
     pub(super) async fn start(&self) -> Result<Vec<PendingMetrics>> {
-        self.pass.run(None, u32::MAX).await?;
+        self.pass.run(None, self.pass.step_rows.len(), u32::MAX).await?;
         let pending = |measured: &Measured| {
             Ok(PendingMetrics {
                 results: measured.results.read_async()?,
-                chunk_rows: self.pass.step_rows.clone(),
                 reduction: measured.reduction,
+                counts: measured.counts.clone(),
                 answers: measured.answers,
+                outputs: measured.outputs.as_ref().map(Tensor::read_async).transpose()?,
             })
         };
         self.measured.iter().map(pending).collect()
@@ -119,22 +141,29 @@ impl Session {
     /// See [`Trainer::evaluate`](crate::Trainer::evaluate).
     pub async fn evaluate(&self, data: &Dataset) -> Result<Metrics> {
         self.loss.check_targets(data, self.output_cols(data)?)?;
+        data.check_weights("evaluate")?;
         let source = Source::new(&self.device, Rows::all(data), chunk_rows(&self.device, data), u64::MAX)?;
-        let [pending] = <[_; 1]>::try_from(Evaluation::new(&[self], vec![source])?.start().await?)
+        let [pending] = <[_; 1]>::try_from(Evaluation::new(&[self], vec![source], &[false])?.start().await?)
             .map_err(|_| Error::input("evaluate", "other than one model was measured"))?;
-        pending.metrics().await
+        Ok(pending.metrics().await?.0)
     }
 }
 
 impl PendingMetrics {
-    pub(super) async fn metrics(self) -> Result<Metrics> {
+    /// The metrics, and the outputs if they were kept.
+    pub(super) async fn metrics(self) -> Result<(Metrics, Option<Vec<f32>>)> {
         let results = self.results.await?;
-        let (losses, counts) = results.split_at(counts_start(self.chunk_rows.len()));
-        let answers = self.answers * self.chunk_rows.iter().sum::<usize>();
-        let right: f64 = counts.iter().map(|count| f64::from(*count)).sum();
-        Ok(Metrics {
-            loss: combine(self.reduction, &losses[..self.chunk_rows.len()], &self.chunk_rows) as f32,
-            accuracy: (answers > 0).then(|| (right / answers as f64) as f32),
-        })
+        let (losses, right) = results.split_at(counts_start(self.counts.len()));
+        let right: f64 = right.iter().map(|right| f64::from(*right)).sum();
+        let metrics = Metrics {
+            loss: combine(self.reduction, &losses[..self.counts.len()], &self.counts) as f32,
+            // The device's sums of weights are rounded: not to more than all of them.
+            accuracy: (self.answers > 0.0).then(|| (right / self.answers).min(1.0) as f32),
+        };
+        let outputs = match self.outputs {
+            Some(outputs) => Some(outputs.await?),
+            None => None,
+        };
+        Ok((metrics, outputs))
     }
 }

@@ -4,12 +4,9 @@ use std::fmt;
 #[cfg(feature = "safetensors")]
 use std::path::PathBuf;
 
+use super::metric::OwnMetric;
 use super::{EarlyStopping, EpochRecord, Monitor, StepPath};
 use crate::data::Dataset;
-use crate::error::{Error, Result};
-#[cfg(feature = "safetensors")]
-use crate::files;
-use crate::metrics::Decision;
 
 type OnEpoch<'a> = Box<dyn FnMut(&EpochRecord) + Send + 'a>;
 type Controller<'a> = Box<dyn FnMut(&EpochRecord) -> Control + Send + 'a>;
@@ -18,11 +15,21 @@ type Controller<'a> = Box<dyn FnMut(&EpochRecord) -> Control + Send + 'a>;
 ///
 /// On a GPU an epoch's results come back while the next one runs. If something depends on them ([`Fit::control`],
 /// [`Fit::early_stopping`], `Fit::checkpoint_best`), the next epoch waits, which costs time on small datasets.
+///
+/// Samples with weights ([`Dataset::with_weights`]) count so in the loss of each mini-batch, in that of the epoch and in all
+/// measurements: a mean is the sum of weight * loss divided by the sum of the weights, as in PyTorch's
+/// `CrossEntropyLoss(weight)` and scikit-learn's `sample_weight`. So a sample of weight 2 counts as two in its mini-batch, one of
+/// weight 0 not at all, and weights that are all alike count as none (up to rounding). Mini-batches take steps of the same
+/// length, whatever the sum of their weights is; with [`Reduction::Sum`](crate::nn::Reduction::Sum) it matters.
 pub struct Fit<'a> {
     pub(super) epochs: usize,
     /// Whether `epochs` includes those that the trainer has already completed.
     pub(super) until: bool,
     pub(super) batch_size: usize,
+    /// Mini-batches whose gradients make one step.
+    pub(super) accumulate: usize,
+    /// What remains of the average of the parameters in each step.
+    pub(super) ema: Option<f32>,
     pub(super) validation: Option<&'a Dataset>,
     /// The rows of the training data to train on, and to validate on.
     pub(super) rows: Option<Vec<u32>>,
@@ -30,13 +37,16 @@ pub struct Fit<'a> {
     pub(super) drop_last: bool,
     pub(super) shuffle: bool,
     pub(super) evaluates: bool,
+    pub(super) evaluates_train: bool,
     pub(super) evaluate_every: usize,
     pub(super) resident_bytes: u64,
     pub(super) steps_per_submit: u32,
     pub(super) path: StepPath,
     pub(super) on_epoch: Vec<OnEpoch<'a>>,
     pub(super) control: Option<Controller<'a>>,
-    pub(super) monitor: Monitor,
+    /// Given for what selects the best epoch.
+    pub(super) monitor: Option<Monitor>,
+    pub(super) metrics: Vec<OwnMetric<'a>>,
     pub(super) early_stopping: Option<EarlyStopping>,
     #[cfg(feature = "safetensors")]
     pub(super) checkpoint: Option<(PathBuf, usize)>,
@@ -66,19 +76,23 @@ impl<'a> Fit<'a> {
             epochs,
             until: false,
             batch_size,
+            accumulate: 1,
+            ema: None,
             validation: None,
             rows: None,
             validation_rows: None,
             drop_last: false,
             shuffle: true,
             evaluates: true,
+            evaluates_train: true,
             evaluate_every: 1,
             resident_bytes: u64::MAX,
             steps_per_submit: u32::MAX,
             path: StepPath::Auto,
             on_epoch: Vec::new(),
             control: None,
-            monitor: Monitor::default(),
+            monitor: None,
+            metrics: Vec::new(),
             early_stopping: None,
             #[cfg(feature = "safetensors")]
             checkpoint: None,
@@ -126,6 +140,52 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// Adds up the gradients of this many mini-batches for each step of the optimizer: what a batch that many times as large
+    /// does (up to rounding), with the memory of one mini-batch. (`accumulate_grad_batches` in Lightning.)
+    ///
+    /// Steps, losses of steps and schedules are then those of the large batches. The last of an epoch may be smaller, also by
+    /// whole mini-batches; [`Fit::drop_last`] drops it. Only what looks at a whole batch knows of the mini-batches:
+    /// [`BatchNorm1d`](crate::nn::BatchNorm1d), whose statistics are those of each, and what dropout drops. The parameters'
+    /// gradients are zero afterwards.
+    ///
+    /// ```
+    /// use wgrad::Fit;
+    ///
+    /// let fit = Fit::new(10, 32).accumulate(8); // steps on 256 samples, 32 at a time
+    /// ```
+    pub fn accumulate(mut self, mini_batches: usize) -> Self {
+        self.accumulate = mini_batches;
+        self
+    }
+
+    /// Averages the parameters: after each step `average = decay * average + (1 - decay) * parameters`, beginning with those
+    /// after the first step. PyTorch's `AveragedModel` with `get_ema_multi_avg_fn(decay)`, and Keras's `use_ema`.
+    ///
+    /// All measurements are those of the average, so that it selects the best epoch and stops training; and when `fit`
+    /// returns, the parameters are the average (or, with early stopping, that of the best epoch): for
+    /// [`Trainer::predictor`](crate::Trainer::predictor), [`Trainer::evaluate`](crate::Trainer::evaluate), and to save. Another
+    /// `fit` goes on from there. [`Trainer::step`](crate::Trainer::step) averages nothing. A checkpoint that is written
+    /// meanwhile has both, to resume to the bit; read as a model's file, it gives the parameters that are trained.
+    /// Frozen parameters and buffers (running statistics) are not averaged.
+    ///
+    /// ```
+    /// use wgrad::data::{Labels, disk};
+    /// use wgrad::nn::{BceWithLogits, Linear, ReLU, Sequential};
+    /// use wgrad::optim::Adam;
+    /// use wgrad::{Device, Fit, Trainer};
+    ///
+    /// let data = disk(200, 0, Labels::ZeroOne)?;
+    /// let model = Sequential::new().add(Linear::new(2, 16)).add(ReLU).add(Linear::new(16, 1));
+    /// let mut trainer = Trainer::new(&Device::cpu(), model, BceWithLogits::new(), Adam::new(0.01), 0)?;
+    /// let history = trainer.fit(&data, Fit::new(20, 20).ema(0.98))?;
+    /// assert_eq!(trainer.evaluate(&data)?, history.epochs[19].train.unwrap());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn ema(mut self, decay: f32) -> Self {
+        self.ema = Some(decay);
+        self
+    }
+
     /// Whether the samples are shuffled before each epoch (on by default); otherwise they come in the order of the dataset,
     /// or of [`Fit::rows`].
     pub fn shuffle(mut self, shuffle: bool) -> Self {
@@ -146,6 +206,13 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// Whether an evaluation includes the training data (on by default). Without, it takes as long as a forward pass over
+    /// the validation data alone.
+    pub fn evaluate_train(mut self, evaluate: bool) -> Self {
+        self.evaluates_train = evaluate;
+        self
+    }
+
     /// Evaluates the model after every `n`-th epoch of the history and the last (by default after each); with 0 after
     /// the last only. An evaluation is a forward pass over the training and the validation data.
     pub fn evaluate_every(mut self, n: usize) -> Self {
@@ -153,7 +220,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Keeps a dataset on the device if it has at most `bytes` (4 for each value of its inputs and targets) and fits;
+    /// Keeps a dataset on the device if it has at most `bytes` (4 for each value of its inputs, targets and weights) and fits;
     /// the default is to keep all that fits. Other data is uploaded in every epoch, in the epoch's order, and again
     /// for a measurement: in chunks of whole mini-batches, of `bytes` or 64 MiB, whichever is less, but at least one
     /// mini-batch (in a measurement, 4096 samples). The results are the same bits either way.
@@ -213,9 +280,10 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// The metric that selects the best epoch: by default the loss on the validation data.
+    /// The metric that selects the best epoch, for [`Fit::early_stopping`] and `Fit::checkpoint_best`: by default the loss on
+    /// the validation data.
     pub fn monitor(mut self, monitor: Monitor) -> Self {
-        self.monitor = monitor;
+        self.monitor = Some(monitor);
         self
     }
 
@@ -235,8 +303,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Shows a progress bar on the terminal: epochs, loss, accuracy, steps per second, time left. Where the standard
-    /// error stream is no terminal, nothing is shown.
+    /// Shows a progress bar on the terminal: epochs, the loss, accuracy (or loss) and metrics of one's own on the validation
+    /// data if there is any, steps per second, time left. Where the standard error stream is no terminal, nothing is shown.
     #[cfg(feature = "progress")]
     pub fn progress(self, show: bool) -> Self {
         if !show {
@@ -246,85 +314,21 @@ impl<'a> Fit<'a> {
         self.on_epoch(move |record| progress.show(record))
     }
 
-    pub(super) fn check(&self, train: &Dataset, decision: Decision) -> Result<()> {
-        if self.epochs == 0 && !self.until {
-            return Err(Error::input("fit", "0 epochs; give at least 1"));
-        }
-        for (rows, name) in [(&self.rows, "rows"), (&self.validation_rows, "validation_rows")] {
-            let Some(rows) = rows else { continue };
-            if let Some(row) = rows.iter().find(|row| **row as usize >= train.len()) {
-                let detail = format!("{name} has row {row} of a dataset of {}; rows count from 0", train.len());
-                return Err(Error::input("fit", detail));
-            }
-            if rows.is_empty() {
-                return Err(Error::input("fit", format!("{name} has no rows; give at least one")));
-            }
-        }
-        if self.validation.is_some() && self.validation_rows.is_some() {
-            let detail = "validation data and validation_rows: give one of both";
-            return Err(Error::input("fit", detail));
-        }
-        let (batch_size, samples) = (self.batch_size, self.rows.as_ref().map_or(train.len(), Vec::len));
-        if batch_size == 0 || batch_size > samples {
-            let detail = format!("a batch size of {batch_size} for {samples} samples; give 1 to {samples}");
-            return Err(Error::input("fit", detail));
-        }
-        #[cfg(feature = "safetensors")]
-        for path in self.checkpoint.iter().map(|(path, _)| path).chain(&self.checkpoint_best) {
-            files::check("fit", path)?;
-        }
-        if self.looks_for_best() && self.monitor.needs_accuracy() && decision == Decision::Regression {
-            let detail = format!(
-                "{:?} selects the best epoch, but the loss has no accuracy; say how predictions are read as classes with its \
-                 `decision`, or choose with Fit::monitor",
-                self.monitor
-            );
-            return Err(Error::input("fit", detail));
-        }
-        if self.looks_for_best()
-            && self.monitor.needs_validation()
-            && self.validation.is_none()
-            && self.validation_rows.is_none()
-        {
-            let detail = format!(
-                "{:?} selects the best epoch, but there is no validation data; give it with Fit::validation, or choose \
-                 with Fit::monitor",
-                self.monitor
-            );
-            return Err(Error::input("fit", detail));
-        }
-        self.check_stopping()
-    }
-
-    /// Whether early stopping can tell a better epoch.
-    fn check_stopping(&self) -> Result<()> {
-        let Some(stopping) = self.early_stopping else { return Ok(()) };
-        if !self.evaluates {
-            let detail = "early stopping compares measurements, but evaluate(false) makes none";
-            return Err(Error::input("fit", detail));
-        }
-        if self.evaluate_every == 0 {
-            let detail = "early stopping compares measurements, but evaluate_every(0) measures the last epoch alone; measure \
-                          more often";
-            return Err(Error::input("fit", detail));
-        }
-        if !(stopping.min_delta >= 0.0 && stopping.min_delta.is_finite()) {
-            let detail = format!("a min_delta of {}; give a finite one of at least 0", stopping.min_delta);
-            return Err(Error::input("fit", detail));
-        }
-        Ok(())
-    }
-
     /// Whether another member of an ensemble with these options has the same steps and evaluations in an epoch.
     pub(super) fn runs_beside(&self, other: &Self) -> bool {
         let shape = |fit: &Self| {
             let lens = [&fit.rows, &fit.validation_rows].map(|rows| rows.as_ref().map(Vec::len));
-            let validation = fit.validation.map(|data| (data.len(), data.input_cols(), data.target_cols()));
-            let options =
-                (fit.drop_last, fit.evaluates, fit.evaluate_every, fit.resident_bytes, fit.steps_per_submit, fit.path);
-            (fit.batch_size, lens, validation, options)
+            let validation = fit.validation.map(|data| (data.shape(), data.weights().is_some()));
+            let evaluates = (fit.evaluates, fit.evaluates_train, fit.evaluate_every);
+            let options = (fit.drop_last, fit.resident_bytes, fit.steps_per_submit, fit.path);
+            (fit.batch_size, fit.accumulate, lens, validation, evaluates, options)
         };
         shape(self) == shape(other)
+    }
+
+    /// The metric that selects the best epoch.
+    pub(super) fn monitored(&self) -> Monitor {
+        self.monitor.unwrap_or_default()
     }
 
     /// Whether it matters which epoch is the best.

@@ -1,5 +1,6 @@
 //! The history of a training run.
 
+use super::metric::MetricRecord;
 use crate::nn::Reduction;
 
 /// How well a model does on a dataset.
@@ -27,6 +28,8 @@ pub struct EpochRecord {
     pub train: Option<Metrics>,
     /// The model after the epoch on the validation data, if there is any and it was measured.
     pub validation: Option<Metrics>,
+    /// What the metrics of [`Fit::metric`](crate::Fit::metric) gave, if it was measured.
+    pub metrics: Vec<MetricRecord>,
     /// Seconds from the start of the call to these results.
     pub seconds: f64,
 }
@@ -49,11 +52,16 @@ const COLUMNS: [&str; 8] =
     ["epoch", "steps", "loss", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "seconds"];
 
 impl EpochRecord {
+    /// What the metric of this name gave, if the epoch was measured with it.
+    pub fn metric(&self, name: &str) -> Option<&MetricRecord> {
+        self.metrics.iter().find(|metric| metric.name == name)
+    }
+
     /// The values of the columns; `None` where nothing was measured.
-    fn columns(&self) -> [Option<String>; COLUMNS.len()] {
+    fn columns(&self, metrics: &[&str]) -> Vec<Option<String>> {
         let text = |value: f32| Some(value.to_string());
         let [train, validation] = [self.train, self.validation];
-        [
+        let columns = [
             Some(self.epoch.to_string()),
             Some(self.steps.to_string()),
             text(self.loss),
@@ -62,7 +70,12 @@ impl EpochRecord {
             validation.and_then(|metrics| text(metrics.loss)),
             validation.and_then(|metrics| metrics.accuracy).and_then(text),
             Some(self.seconds.to_string()),
-        ]
+        ];
+        let own = metrics.iter().flat_map(|name| {
+            let metric = self.metric(name);
+            [metric.and_then(|metric| metric.train), metric.and_then(|metric| metric.validation)]
+        });
+        columns.into_iter().chain(own.map(|value| value.map(|value| value.to_string()))).collect()
     }
 }
 
@@ -72,23 +85,62 @@ fn json(number: &str) -> &str {
 }
 
 impl History {
-    /// The epochs as CSV, one per line, after a header. What was not measured is left empty.
+    /// The names of the metrics of one's own, in the order in which they appeared.
+    fn metric_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for metric in self.epochs.iter().flat_map(|record| &record.metrics) {
+            if !names.contains(&&metric.name[..]) {
+                names.push(&metric.name);
+            }
+        }
+        names
+    }
+
+    /// Each metric of one's own with its values on both datasets, epoch by epoch: NaN where it was not measured.
+    #[cfg(feature = "safetensors")]
+    pub(super) fn metric_columns(&self) -> Vec<(&str, Vec<f64>)> {
+        let mut columns: Vec<_> = self.metric_names().into_iter().map(|name| (name, Vec::new())).collect();
+        for record in &self.epochs {
+            for (name, values) in &mut columns {
+                let metric = record.metric(name);
+                let both = [metric.and_then(|metric| metric.train), metric.and_then(|metric| metric.validation)];
+                values.extend(both.map(|value| value.unwrap_or(f64::NAN)));
+            }
+        }
+        columns
+    }
+
+    /// The names of the columns in text.
+    fn column_names(&self) -> Vec<String> {
+        let own = self.metric_names();
+        let own = own.iter().flat_map(|name| [format!("train_{name}"), format!("validation_{name}")]);
+        COLUMNS.iter().map(ToString::to_string).chain(own).collect()
+    }
+
+    /// The epochs as CSV, one per line, after a header; metrics of one's own come last, each on both datasets. What was not
+    /// measured is left empty.
     ///
     /// ```
     /// let names = "epoch,steps,loss,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds\n";
     /// assert_eq!(wgrad::History::default().to_csv(), names);
     /// ```
     pub fn to_csv(&self) -> String {
-        let epochs = self.epochs.iter().map(|record| record.columns().map(Option::unwrap_or_default).join(",") + "\n");
-        COLUMNS.join(",") + "\n" + &epochs.collect::<String>()
+        let metrics = self.metric_names();
+        let line = |record: &EpochRecord| {
+            let columns: Vec<_> = record.columns(&metrics).into_iter().map(Option::unwrap_or_default).collect();
+            columns.join(",") + "\n"
+        };
+        self.column_names().join(",") + "\n" + &self.epochs.iter().map(line).collect::<String>()
     }
 
     /// The whole history as JSON: `{"seconds": ..., "epochs": [{"epoch": 1, ...}, ...], "step_losses": [...]}`, with
     /// the names of [`History::to_csv`]. What was not measured or is not finite is null.
     pub fn to_json(&self) -> String {
+        let (names, metrics) = (self.column_names(), self.metric_names());
         let epoch = |record: &EpochRecord| {
-            let values = record.columns().map(|value| json(value.as_deref().unwrap_or_default()).to_string());
-            let fields = COLUMNS.iter().zip(values).map(|(name, value)| format!("\"{name}\": {value}"));
+            let values = record.columns(&metrics).into_iter();
+            let values = values.map(|value| json(value.as_deref().unwrap_or_default()).to_string());
+            let fields = names.iter().zip(values).map(|(name, value)| format!("\"{name}\": {value}"));
             format!("  {{{}}}", fields.collect::<Vec<_>>().join(", "))
         };
         let epochs: Vec<_> = self.epochs.iter().map(epoch).collect();
@@ -107,13 +159,29 @@ impl History {
     }
 }
 
-/// The loss of a whole from those of its parts, which have these numbers of rows.
-pub(super) fn combine(reduction: Reduction, losses: &[f32], rows: &[usize]) -> f64 {
+/// How much each mini-batch counts in the loss of its step, of which so many make one.
+pub(super) fn shares(reduction: Reduction, counts: &[f64], together: usize) -> Vec<f32> {
+    let share = |count: f64, total: f64| match reduction {
+        Reduction::Mean | Reduction::SampleMean if total > 0.0 => count / total,
+        Reduction::Mean | Reduction::SampleMean => 0.0,
+        _ => 1.0,
+    };
+    let of_step = |counts: &[f64]| {
+        let total = counts.iter().sum();
+        counts.iter().map(|count| share(*count, total) as f32).collect::<Vec<_>>()
+    };
+    counts.chunks(together).flat_map(of_step).collect()
+}
+
+/// The loss of a whole from those of its parts, which count so much: their numbers of rows, or sums of weights.
+pub(super) fn combine(reduction: Reduction, losses: &[f32], counts: &[f64]) -> f64 {
     let losses = losses.iter().map(|loss| f64::from(*loss));
     match reduction {
         Reduction::Mean | Reduction::SampleMean => {
-            let weighted: f64 = losses.zip(rows).map(|(loss, rows)| loss * *rows as f64).sum();
-            weighted / rows.iter().sum::<usize>() as f64
+            let total: f64 = counts.iter().sum();
+            let sum: f64 = losses.zip(counts).map(|(loss, count)| loss * count).sum();
+            // Where nothing counts, nothing is lost.
+            if total > 0.0 { sum / total } else { 0.0 }
         }
         _ => losses.sum(),
     }

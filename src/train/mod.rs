@@ -1,15 +1,24 @@
 //! Training: epochs of shuffled mini-batches, measured after each.
 
+mod average;
+mod check;
 #[cfg(feature = "safetensors")]
 mod checkpoint;
 mod clock;
 #[cfg(feature = "plot")]
 mod curves;
+mod diverged;
 mod ensemble;
 mod epoch;
 mod evaluation;
+#[cfg(all(test, feature = "gpu", feature = "safetensors"))]
+mod faults;
 mod fit;
 mod history;
+mod lr_find;
+mod measure;
+mod members;
+mod metric;
 mod monitor;
 mod pass;
 mod path;
@@ -20,6 +29,7 @@ mod run;
 mod session;
 mod snapshot;
 mod step;
+mod table;
 
 use std::fmt;
 #[cfg(feature = "safetensors")]
@@ -34,6 +44,8 @@ use crate::optim::{Algorithm, Optimizer};
 pub use ensemble::{Ensemble, EnsemblePrediction, Statistics};
 pub use fit::{Control, Fit};
 pub use history::{EpochRecord, History, Metrics};
+pub use lr_find::{LearningRates, LrFind};
+pub use metric::MetricRecord;
 pub use monitor::{EarlyStopping, Monitor};
 pub use path::StepPath;
 pub use session::Session;
@@ -122,6 +134,61 @@ impl Trainer {
         device.block_on("step", "Session::step", self.0.step(inputs, targets, rows))
     }
 
+    /// [`Trainer::step`] on rows with weights, one each, from 0: see [`Fit`] for how they count.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Mse};
+    /// use wgrad::optim::Sgd;
+    /// use wgrad::{Device, Trainer};
+    ///
+    /// let mut trainer = Trainer::new(&Device::cpu(), Linear::new(1, 1), Mse::new(), Sgd::new(0.1), 0)?;
+    /// for _ in 0..200 {
+    ///     // Two measurements of one point: the first is three times as reliable.
+    ///     trainer.step_weighted(&[1.0, 1.0], &[2.0, 6.0], &[3.0, 1.0])?;
+    /// }
+    /// assert!((trainer.predict(&[1.0], 1)?[0] - 3.0).abs() < 1e-3); // (3 * 2 + 1 * 6) / (3 + 1)
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What [`Trainer::step`] refuses; weights that are negative, not finite or all 0; a loss that takes none.
+    pub fn step_weighted(&mut self, inputs: &[f32], targets: &[f32], weights: &[f32]) -> Result<f32> {
+        let device = self.device().clone();
+        device.block_on("step", "Session::step_weighted", self.0.step_weighted(inputs, targets, weights))
+    }
+
+    /// Looks for a learning rate: trains with rates that rise exponentially, on mini-batches of this data, until the loss
+    /// explodes, and then puts everything back. The trainer is afterwards what it was, to the bit. (Lightning's and fastai's
+    /// `lr_find`; Smith 2015.)
+    ///
+    /// ```
+    /// use wgrad::data::{Labels, disk};
+    /// use wgrad::nn::{BceWithLogits, Linear, ReLU, Sequential};
+    /// use wgrad::optim::Sgd;
+    /// use wgrad::{Device, Fit, LrFind, Trainer};
+    ///
+    /// let data = disk(500, 0, Labels::ZeroOne)?;
+    /// let model = Sequential::new().add(Linear::new(2, 16)).add(ReLU).add(Linear::new(16, 1));
+    /// let mut trainer = Trainer::new(&Device::cpu(), model, BceWithLogits::new(), Sgd::new(0.1), 0)?;
+    /// let found = trainer.lr_find(&data, LrFind::new(50))?;
+    /// if let Some(rate) = found.suggestion() {
+    ///     println!("a learning rate of {rate:.1e}");
+    ///     trainer.optimizer().set_learning_rate(rate)?;
+    /// }
+    /// trainer.fit(&data, Fit::new(20, 50))?;
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// `LearningRates::curve` (feature `plot`) draws it.
+    ///
+    /// # Errors
+    /// No steps, rates that do not rise, a batch size of 0 or larger than the data; data that the model or the loss does not
+    /// take; a loss that is NaN or infinite from the first step; a lost device.
+    pub fn lr_find(&mut self, data: &Dataset, finder: LrFind) -> Result<LearningRates> {
+        let device = self.device().clone();
+        device.block_on("lr_find", "Session::lr_find", self.0.lr_find(data, finder))
+    }
+
     /// The device it trains on.
     pub fn device(&self) -> &Device {
         self.0.device()
@@ -149,6 +216,27 @@ impl Trainer {
     /// Data of another shape than the model's, or targets that the loss does not take; a lost device.
     pub fn evaluate(&self, data: &Dataset) -> Result<Metrics> {
         self.device().block_on("evaluate", "Session::evaluate", self.0.evaluate(data))
+    }
+
+    /// The model's modules, shapes, parameters and bytes ([`nn::summary`](crate::nn::summary())), and how
+    /// [`Trainer::fit`] would run a step on this data: in how many dispatches, and why.
+    ///
+    /// ```
+    /// use wgrad::data::{Labels, disk};
+    /// use wgrad::nn::{Linear, Mse, Sequential, Tanh};
+    /// use wgrad::{Device, Fit, Trainer, optim::Sgd};
+    ///
+    /// let model = Sequential::new().add(Linear::new(2, 25)).add(Tanh).add(Linear::new(25, 1));
+    /// let trainer = Trainer::new(&Device::cpu(), model, Mse::new(), Sgd::new(0.1), 0)?;
+    /// let summary = trainer.summary(&disk(100, 0, Labels::PlusMinusOne)?, &Fit::new(10, 50))?;
+    /// assert!(summary.ends_with("training  layered, 8 dispatches a step: the CPU path is faster layer by layer\n"));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Session::path`].
+    pub fn summary(&self, train: &Dataset, fit: &Fit<'_>) -> Result<String> {
+        self.0.summary(train, fit)
     }
 
     /// The model's outputs for these inputs [n, i], row by row.

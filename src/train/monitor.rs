@@ -15,24 +15,66 @@ pub enum Monitor {
     TrainLoss,
     /// The accuracy on the training data, measured after the epoch.
     TrainAccuracy,
+    /// A metric of one's own: see [`Monitor::highest`] and [`Monitor::lowest`].
+    #[non_exhaustive]
+    Metric {
+        /// Its name: see [`Fit::metric`](crate::Fit::metric).
+        name: &'static str,
+        /// Whether it should be large.
+        highest: bool,
+        /// Whether it is that on the validation data.
+        validation: bool,
+    },
 }
 
 impl Monitor {
-    #[cfg(feature = "safetensors")]
-    pub(super) const ALL: [Self; 4] =
-        [Self::ValidationLoss, Self::ValidationAccuracy, Self::TrainLoss, Self::TrainAccuracy];
+    /// A metric of one's own that should be large, on the validation data: see [`Fit::metric`](crate::Fit::metric).
+    pub const fn highest(name: &'static str) -> Self {
+        Self::Metric { name, highest: true, validation: true }
+    }
+
+    /// A metric of one's own that should be small, on the validation data.
+    pub const fn lowest(name: &'static str) -> Self {
+        Self::Metric { name, highest: false, validation: true }
+    }
+
+    /// The same on the training data, measured after the epoch.
+    ///
+    /// ```
+    /// use wgrad::Monitor;
+    ///
+    /// assert_eq!(Monitor::ValidationLoss.on_training_data(), Monitor::TrainLoss);
+    /// let r2 = Monitor::highest("r2").on_training_data();
+    /// ```
+    pub const fn on_training_data(self) -> Self {
+        match self {
+            Self::ValidationLoss | Self::TrainLoss => Self::TrainLoss,
+            Self::ValidationAccuracy | Self::TrainAccuracy => Self::TrainAccuracy,
+            Self::Metric { name, highest, .. } => Self::Metric { name, highest, validation: false },
+        }
+    }
 
     pub(super) fn needs_validation(self) -> bool {
-        matches!(self, Self::ValidationLoss | Self::ValidationAccuracy)
+        matches!(self, Self::ValidationLoss | Self::ValidationAccuracy | Self::Metric { validation: true, .. })
+    }
+
+    /// The name of a metric of one's own.
+    pub(super) fn metric(self) -> Option<&'static str> {
+        if let Self::Metric { name, .. } = self { Some(name) } else { None }
     }
 
     pub(super) fn needs_accuracy(self) -> bool {
         matches!(self, Self::ValidationAccuracy | Self::TrainAccuracy)
     }
 
+    /// Whether more is better.
+    fn is_gain(self) -> bool {
+        self.needs_accuracy() || matches!(self, Self::Metric { highest: true, .. })
+    }
+
     /// Whether a value is better than another.
     pub(super) fn prefers(self, value: f64, to: f64) -> bool {
-        if self.needs_accuracy() { value > to } else { value < to }
+        if self.is_gain() { value > to } else { value < to }
     }
 
     /// The measurement, of an epoch that was measured.
@@ -42,12 +84,16 @@ impl Monitor {
             Self::ValidationAccuracy => record.validation.and_then(|metrics| metrics.accuracy),
             Self::TrainLoss => record.train.map(|metrics| metrics.loss),
             Self::TrainAccuracy => record.train.and_then(|metrics| metrics.accuracy),
+            Self::Metric { name, validation, .. } => {
+                let metric = record.metric(name)?;
+                (if validation { metric.validation } else { metric.train }).map(|value| value as f32)
+            }
         }
     }
 }
 
 impl History {
-    /// The epoch with the best metric of those in which it was measured: the smallest loss or the largest accuracy; of
+    /// The epoch with the best metric of those in which it was measured: the smallest loss, the largest accuracy; of
     /// equals, the first. None if it never was.
     ///
     /// ```
@@ -101,7 +147,8 @@ impl EarlyStopping {
 /// The best epoch so far.
 #[derive(Clone, Debug)]
 pub(super) struct Best {
-    pub(super) monitor: Monitor,
+    /// What it was selected by: a [`Monitor`], as `{:?}` prints it.
+    pub(super) monitor: String,
     pub(super) epoch: usize,
     pub(super) value: f32,
     /// The parameters after it, as they lie on the device.
@@ -109,14 +156,11 @@ pub(super) struct Best {
 }
 
 impl Best {
-    pub(super) fn is_beaten_by(&self, value: f32, min_delta: f32) -> bool {
+    pub(super) fn is_beaten_by(&self, value: f32, monitor: Monitor, min_delta: f32) -> bool {
         // A first measurement that is not finite is beaten by any that is.
         if !value.is_finite() || !self.value.is_finite() {
             return value.is_finite();
         }
-        match self.monitor {
-            Monitor::ValidationLoss | Monitor::TrainLoss => value < self.value - min_delta,
-            Monitor::ValidationAccuracy | Monitor::TrainAccuracy => value > self.value + min_delta,
-        }
+        if monitor.is_gain() { value > self.value + min_delta } else { value < self.value - min_delta }
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new(epochs: usize, of_history: bool) -> Self {
         let bar = ProgressBar::new(epochs as u64).with_finish(ProgressFinish::Abandon);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} epoch {pos}/{len}, {msg} ({eta} left)") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos}/{len} {wide_msg} {eta} left") {
             bar.set_style(style);
         }
         Self { bar, of_history, steps: 0 }
@@ -30,13 +30,15 @@ impl Progress {
         self.steps += record.steps;
         let speed = self.steps as f64 / record.seconds;
         let mut message = format!("loss {:.4}", record.loss);
-        for (data, metrics) in [("training", record.train), ("validation", record.validation)] {
-            match metrics {
-                Some(Metrics { accuracy: Some(accuracy), .. }) => {
-                    message += &format!(", {data} accuracy {accuracy:.3}")
-                }
-                Some(Metrics { loss, .. }) => message += &format!(", {data} loss {loss:.4}"),
-                None => {}
+        // The bar fits 80 columns, so one of both datasets has to do.
+        match record.validation.or(record.train) {
+            Some(Metrics { accuracy: Some(accuracy), .. }) => message += &format!(", accuracy {accuracy:.3}"),
+            Some(Metrics { loss, .. }) if record.validation.is_some() => message += &format!(", validation {loss:.4}"),
+            _ => {}
+        }
+        for metric in &record.metrics {
+            if let Some(value) = metric.validation.or(metric.train) {
+                message += &format!(", {} {value:.4}", metric.name);
             }
         }
         self.bar.set_message(format!("{message}, {speed:.0} steps/s"));

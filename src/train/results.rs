@@ -1,54 +1,69 @@
 //! An epoch's results: into the history, to the callbacks, and whether training stops.
 
 use super::clock::Clock;
+use super::diverged::{Diverged, Stopped};
 use super::history::combine;
+use super::measure::Samples;
 use super::monitor::Best;
 use super::run::PendingEpoch;
 use super::{Control, EpochRecord, Fit, Session};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 impl Session {
     /// Records an epoch's results. Whether training stops here.
     pub(super) async fn take_in(
         &mut self,
         pending: PendingEpoch,
-        step_rows: &[usize],
+        step_counts: &[f64],
+        samples: &[Samples<'_>; 2],
         clock: &Clock,
         fit: &mut Fit<'_>,
-    ) -> Result<bool> {
-        let losses = pending.losses.await?;
-        if let Some(step) = losses.iter().position(|loss| !loss.is_finite()) {
-            return Err(Error::new(
-                ErrorKind::NotFinite,
-                "fit",
-                format!(
-                    "the loss became {} in epoch {}, step {}; try a smaller learning rate",
-                    losses[step],
-                    pending.epoch,
-                    step + 1
-                ),
-            ));
+    ) -> Result<bool, Stopped> {
+        let mut losses = pending.traces.await?;
+        let sums = losses.split_off(step_counts.len());
+        let step = losses.iter().position(|loss| !loss.is_finite());
+        if step.is_some() || sums.iter().any(|sum| !sum.is_finite()) {
+            let loss = step.map(|step| losses[step]);
+            return Err(Stopped::Diverged(Diverged { epoch: pending.epoch, step: step.unwrap_or(losses.len()), loss }));
         }
-        let train = match pending.train {
-            Some(pending) => Some(pending.metrics().await?),
-            None => None,
+        let (together, reduction) = (fit.accumulate, self.loss.reduction());
+        let counts = pending.counts.as_deref().unwrap_or(step_counts);
+        let losses: Vec<f32> = match together {
+            1 => losses,
+            _ => {
+                let steps = losses.chunks(together).zip(counts.chunks(together));
+                steps.map(|(losses, counts)| combine(reduction, losses, counts) as f32).collect()
+            }
         };
-        let validation = match pending.validation {
-            Some(pending) => Some(pending.metrics().await?),
-            None => None,
-        };
+        let counts: Vec<f64> = counts.chunks(together).map(|counts| counts.iter().sum()).collect();
+        let (mut measured, mut outputs) = ([None; 2], [None, None]);
+        for (part, pending) in [pending.train, pending.validation].into_iter().enumerate() {
+            if let Some(pending) = pending {
+                let (metrics, predictions) = pending.metrics().await?;
+                (measured[part], outputs[part]) = (Some(metrics), predictions);
+            }
+        }
+        let [train, validation] = measured;
         let record = EpochRecord {
             epoch: pending.epoch,
             steps: losses.len(),
-            loss: combine(self.loss.reduction(), &losses, step_rows) as f32,
+            loss: combine(reduction, &losses, &counts) as f32,
             train,
             validation,
+            metrics: fit.measure(outputs, samples)?,
             seconds: clock.seconds(),
         };
         let best = match self.is_best(&record, fit) {
             Some(value) => {
+                // Of the average, if there is one: it waits for the next epoch, which trains the parameters.
+                if let Some(average) = &self.average {
+                    average.show().await?;
+                }
                 let values = self.parameters.read_async().await?;
-                Some(Best { monitor: fit.monitor, epoch: record.epoch, value, values })
+                if let Some(average) = &self.average {
+                    average.hide().await?;
+                }
+                Some(Best { monitor: format!("{:?}", fit.monitored()), epoch: record.epoch, value, values })
             }
             None => None,
         };
@@ -62,6 +77,9 @@ impl Session {
 
         if best.is_some() {
             self.best = best;
+        }
+        if let Some(average) = &mut self.average {
+            average.begun = true;
         }
         let mut stop = self.is_patience_out(fit);
         fit.on_epoch.iter_mut().for_each(|on_epoch| on_epoch(&record));
@@ -81,14 +99,14 @@ impl Session {
     /// What the record's epoch was measured to be, if that is the best so far. Not a future, which would hold on to `fit`,
     /// whose callbacks no two threads may share.
     fn is_best(&self, record: &EpochRecord, fit: &Fit<'_>) -> Option<f32> {
-        let value = fit.monitor.of(record).filter(|_| fit.looks_for_best())?;
+        let value = fit.monitored().of(record).filter(|_| fit.looks_for_best())?;
         let min_delta = fit.early_stopping.map_or(0.0, |stopping| stopping.min_delta);
-        self.best.as_ref().is_none_or(|best| best.is_beaten_by(value, min_delta)).then_some(value)
+        self.best.as_ref().is_none_or(|best| best.is_beaten_by(value, fit.monitored(), min_delta)).then_some(value)
     }
 
     pub(super) fn is_patience_out(&self, fit: &Fit<'_>) -> bool {
         let (Some(stopping), Some(best)) = (fit.early_stopping, &self.best) else { return false };
-        let since = self.history.epochs.iter().filter(|r| r.epoch > best.epoch && fit.monitor.of(r).is_some());
-        since.count() >= stopping.patience.max(1)
+        let since = self.history.epochs.iter().filter(|r| r.epoch > best.epoch && fit.monitored().of(r).is_some());
+        since.count() >= stopping.patience
     }
 }

@@ -2,19 +2,19 @@
 
 use std::collections::VecDeque;
 
-use rand::seq::SliceRandom;
-
+use super::average::Average;
 use super::clock::Clock;
-use super::epoch::Epoch;
+use super::diverged::Stopped;
+use super::epoch::{Epoch, epoch_order};
 use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
-use super::pass::{Rows, Source};
+use super::measure::Samples;
+use super::pass::{Rows, Source, step_counts};
 use super::snapshot::Snapshots;
 use super::{Fit, History, Session};
 use crate::data::Dataset;
 use crate::device::{Device, PendingRead};
 use crate::error::{Error, Result};
 use crate::nn::Claim;
-use crate::random;
 
 /// Of a larger model no second epoch is queued before the first one's results are there: its epochs are long, and a second
 /// snapshot of it would take memory.
@@ -23,7 +23,9 @@ const MAX_AHEAD: usize = 1 << 20;
 /// An epoch whose results are on their way.
 pub(super) struct PendingEpoch {
     pub(super) epoch: usize,
-    pub(super) losses: PendingRead,
+    pub(super) traces: PendingRead,
+    /// How much each step counts in a mean, if not as much as it has rows.
+    pub(super) counts: Option<Vec<f64>>,
     pub(super) train: Option<PendingMetrics>,
     pub(super) validation: Option<PendingMetrics>,
 }
@@ -35,6 +37,8 @@ struct Running<'s, 'f> {
     fit: Fit<'f>,
     /// Its place among the sessions that began.
     number: usize,
+    /// How much each sample counts in a mean, if not all count alike.
+    counts: Option<Vec<f64>>,
     snapshots: Snapshots,
     /// Epochs and steps recorded before this call.
     already: [usize; 2],
@@ -45,22 +49,27 @@ struct Running<'s, 'f> {
     /// Those whose results are on their way.
     pending: VecDeque<PendingEpoch>,
     stop: bool,
+    /// Whether it came to its end.
+    is_over: bool,
 }
 
 impl<'s, 'f> Running<'s, 'f> {
-    async fn begin(session: &'s mut Session, fit: Fit<'f>, number: usize) -> Result<Self> {
+    async fn begin(session: &'s mut Session, fit: Fit<'f>, number: usize, rows: Rows<'_>) -> Result<Self> {
         let already = [session.history.epochs.len(), session.history.step_losses.len()];
         let goes_on = fit.until && fit.looks_for_best();
-        session.best = session.best.take().filter(|best| goes_on && best.monitor == fit.monitor);
+        session.best = session.best.take().filter(|best| goes_on && best.monitor == format!("{:?}", fit.monitored()));
         let slots = if session.parameters.count() <= MAX_AHEAD { 2 } else { 1 };
+        let average = session.average.as_ref().map(|average| &average.values);
         Ok(Self {
             number,
-            snapshots: Snapshots::new(&session.parameters, &session.optimizer, slots).await?,
+            counts: rows.counts(&*session.loss),
+            snapshots: Snapshots::new(&session.parameters, &session.optimizer, average, slots).await?,
             already,
             last: if fit.until { fit.epochs } else { already[0].saturating_add(fit.epochs) },
             queued: already[0],
             pending: VecDeque::new(),
             stop: session.is_patience_out(&fit),
+            is_over: false,
             session,
             fit,
         })
@@ -75,13 +84,8 @@ impl<'s, 'f> Running<'s, 'f> {
         let session = &mut *self.session;
         self.snapshots.save(&session.optimizer, self.queued).await?;
         self.queued += 1;
-        session.clock.write(&[f32::from_bits(session.optimizer.steps() as u32)])?;
-        session.optimizer.begin_epoch(steps)?;
-        let mut order = rows.numbers();
-        if self.fit.shuffle {
-            order.shuffle(&mut random::epoch_order(session.seed, self.queued));
-        }
-        Ok(order)
+        session.begin_epoch(steps, self.fit.accumulate)?;
+        Ok(epoch_order(rows, &self.fit, session.seed, self.queued))
     }
 
     /// Whether the epoch that is queued is measured.
@@ -91,13 +95,26 @@ impl<'s, 'f> Running<'s, 'f> {
     }
 
     /// Takes in the results of all epochs but the last one, which the device may still work on, or of that, too.
-    async fn take_in(&mut self, step_rows: &[usize], clock: &Clock) -> Result<()> {
+    async fn take_in(
+        &mut self,
+        rows: Rows<'_>,
+        step_rows: &[f64],
+        samples: &[Samples<'_>; 2],
+        clock: &Clock,
+    ) -> Result<()> {
         let epoch = self.queued;
         let runs_ahead = self.session.parameters.count() <= MAX_AHEAD;
         let ahead = usize::from(runs_ahead && epoch < self.last && !self.fit.waits_for(epoch));
         while self.pending.len() > ahead {
             let Some(oldest) = self.pending.pop_front() else { break };
-            self.stop = self.session.take_in(oldest, step_rows, clock, &mut self.fit).await?;
+            let Self { session, snapshots, fit, .. } = self;
+            self.stop = match session.take_in(oldest, step_rows, samples, clock, fit).await {
+                Ok(stop) => stop,
+                Err(Stopped::Diverged(diverged)) => {
+                    return Err(diverged.explained(session, snapshots, fit, rows).await);
+                }
+                Err(Stopped::Failed(error)) => return Err(error),
+            };
         }
         #[cfg(feature = "safetensors")]
         if let Some((path, every)) = &self.fit.checkpoint
@@ -108,7 +125,17 @@ impl<'s, 'f> Running<'s, 'f> {
         Ok(())
     }
 
+    /// What the parameters after each of the epoch's steps count in their average, if there is one.
+    fn averaging(&self, steps: usize) -> Vec<f32> {
+        let (Some(decay), Some(average)) = (self.fit.ema, &self.session.average) else { return Vec::new() };
+        Average::weights(decay, steps, average.begun || self.queued > self.already[0] + 1)
+    }
+
     fn end(&mut self, clock: &Clock) -> Result<History> {
+        self.is_over = true;
+        if let Some(average) = &self.session.average {
+            average.show_at_last()?;
+        }
         if let (Some(best), Some(_)) = (&self.session.best, &self.fit.early_stopping) {
             self.session.parameters.write(&best.values)?;
         }
@@ -124,6 +151,11 @@ impl Drop for Running<'_, '_> {
             && let Err(error) = self.snapshots.restore(&mut self.session.optimizer, recorded)
         {
             log::error!("the parameters after epoch {recorded} could not be put back: {error}");
+        }
+        if let (false, Some(average)) = (self.is_over, &self.session.average)
+            && let Err(error) = average.show_at_last()
+        {
+            log::error!("the average of the parameters could not be put in their place: {error}");
         }
     }
 }
@@ -160,6 +192,14 @@ pub(super) async fn train(
             all
         });
     }
+    let has_metrics: Vec<bool> = fits.iter().map(|fit| !fit.metrics.is_empty()).collect();
+    let mut samples: Vec<[Samples<'_>; 2]> = Vec::new();
+    for (member, wanted) in has_metrics.iter().enumerate() {
+        let own = [rows.get(member), held_out.as_ref().and_then(|rows| rows.get(member))]
+            .map(|rows| rows.filter(|_| *wanted));
+        let [train, validation] = own.map(|rows| rows.map(Rows::samples).transpose());
+        samples.push([train?, validation?]);
+    }
     let (device, resident) = (sessions[0].device.clone(), first.resident_bytes);
     let sources = sources(&device, &rows, first.batch_size, resident, &[])?;
     let measured = self::sources(&device, &rows, chunk_rows(&device, data[0]), resident, &sources)?;
@@ -169,21 +209,29 @@ pub(super) async fn train(
     for session in &mut sessions {
         // They know the rates' old place.
         session.steps.clear();
-        session.optimizer.reserve(rows[0].len().div_ceil(first.batch_size))?;
+        session.optimizer.reserve(rows[0].len().div_ceil(first.batch_size * first.accumulate))?;
     }
+    // No future may hold on to `fits` or what trains with them, whose callbacks no two threads may share.
+    let averages: Vec<bool> = fits.iter().map(|fit| fit.ema.is_some()).collect();
+    for (session, wanted) in sessions.iter_mut().zip(averages) {
+        session.begin_average(wanted).await?;
+    }
+    // Not the same borrow: see above.
+    let Some(first) = fits.first() else { return Ok(Vec::new()) };
     let (mut plan, mut evaluation, mut validation) = {
         let sessions: Vec<&Session> = sessions.iter().map(|session| &**session).collect();
         (
             Epoch::new(&sessions, sources, first)?,
-            Evaluation::new(&sessions, measured)?,
-            held_out.map(|sources| Evaluation::new(&sessions, sources)).transpose()?,
+            Evaluation::new(&sessions, measured, &has_metrics)?,
+            held_out.map(|sources| Evaluation::new(&sessions, sources, &has_metrics)).transpose()?,
         )
     };
-    let steps_per_submit = first.steps_per_submit;
+    let (steps_per_submit, evaluates_train) = (first.steps_per_submit, first.evaluates_train);
+    let step_rows: Vec<f64> = plan.pass.step_rows.iter().map(|rows| *rows as f64).collect();
     let mut results: Vec<Option<Result<History>>> = fits.iter().map(|_| None).collect();
     let mut running = Vec::new();
     for (number, (session, fit)) in sessions.into_iter().zip(fits).enumerate() {
-        running.push(Running::begin(session, fit, number).await?);
+        running.push(Running::begin(session, fit, number, rows[number]).await?);
     }
     loop {
         // Who is done, or has failed, leaves.
@@ -205,27 +253,46 @@ pub(super) async fn train(
         }
         let mut orders = Vec::new();
         for member in &mut running {
-            orders.push(member.begin_epoch(rows[member.number], plan.pass.step_rows.len()).await?);
+            orders.push(member.begin_epoch(rows[member.number], plan.steps()).await?);
         }
-        plan.pass.run(Some(&orders), steps_per_submit).await?;
-        let losses = plan.losses.iter().map(|losses| losses.read_async()).collect::<Result<Vec<_>>>()?;
+        let mut counts = Vec::new();
+        for (number, (member, order)) in running.iter().zip(&orders).enumerate() {
+            let own = member.counts.as_ref().map(|counts| step_counts(counts, order, &plan.pass.step_rows));
+            let reduction = member.session.loss.reduction();
+            plan.set(number, reduction, own.as_deref().unwrap_or(&step_rows), &member.averaging(plan.steps()))?;
+            counts.push(own);
+        }
+        plan.pass.run(Some(&orders), plan.pass.step_rows.len(), steps_per_submit).await?;
+        let mut all_traces = Vec::new();
+        for traces in &plan.traces {
+            all_traces.push(traces.read().await?);
+        }
         let measures = running.iter().any(Running::measures);
         let (mut train, mut held_out) = (Vec::new(), Vec::new());
         if measures {
-            train = evaluation.start().await?;
+            let averages: Vec<_> = running.iter().filter_map(|member| member.session.average.as_ref()).collect();
+            for average in &averages {
+                average.show().await?;
+            }
+            if evaluates_train {
+                train = evaluation.start().await?;
+            }
             if let Some(validation) = &validation {
                 held_out = validation.start().await?;
             }
+            for average in &averages {
+                average.hide().await?;
+            }
         }
         let (mut train, mut held_out) = (train.into_iter(), held_out.into_iter());
-        for (member, losses) in running.iter_mut().zip(losses) {
+        for ((member, traces), counts) in running.iter_mut().zip(all_traces).zip(counts) {
             let (train, validation) = (train.next(), held_out.next());
             let (epoch, measures) = (member.queued, member.measures());
             let [train, validation] = [train, validation].map(|pending| pending.filter(|_| measures));
-            member.pending.push_back(PendingEpoch { epoch, losses, train, validation });
+            member.pending.push_back(PendingEpoch { epoch, traces, counts, train, validation });
         }
         for member in &mut running {
-            if let Err(error) = member.take_in(&plan.pass.step_rows, &clock).await {
+            if let Err(error) = member.take_in(rows[member.number], &step_rows, &samples[member.number], &clock).await {
                 results[member.number] = Some(Err(error));
             }
         }
@@ -254,6 +321,29 @@ fn sources<'a>(
 }
 
 impl Session {
+    /// Prepares for steps that are averaged, or are not.
+    async fn begin_average(&mut self, wanted: bool) -> Result<()> {
+        // What is frozen may be another part of the parameters than before, so that the copies are recorded anew.
+        let before = self.average.take().filter(|_| wanted);
+        if !wanted {
+            return Ok(());
+        }
+        let resumed = match &before {
+            Some(average) if average.resumed => Some(average.values.read_async()?.await?),
+            _ => None,
+        };
+        let mut average = Average::new(&self.parameters, resumed.as_deref())?;
+        if resumed.is_none() {
+            // Where it ended before, or other values that the caller has put there since.
+            average.values.write(&self.parameters.read_async().await?)?;
+            average.begun = before.is_some_and(|before| before.begun);
+        }
+        average.prepare().await?;
+        average.resumed = false;
+        self.average = Some(average);
+        Ok(())
+    }
+
     /// Trains, and returns the records of these epochs: see [`Trainer::fit`](crate::Trainer::fit).
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::History;
+use super::average::Average;
 use super::monitor::Best;
 use super::snapshot::Snapshots;
 use crate::data::Dataset;
@@ -41,6 +42,8 @@ pub struct Session {
     pub(super) history: History,
     /// The best epoch so far, where one was looked for.
     pub(super) best: Option<Best>,
+    /// The average of the parameters, where they are averaged.
+    pub(super) average: Option<Average>,
     /// The steps on single batches, the most recent first.
     pub(super) steps: Vec<BatchStep>,
     predictor: Predictor,
@@ -48,7 +51,8 @@ pub struct Session {
 
 /// The dispatches of a step, for batches of one shape.
 pub(super) struct BatchStep {
-    pub(super) shape: [usize; 3],
+    /// Rows, columns of inputs and of targets, and whether the rows have weights.
+    pub(super) shape: ([usize; 3], bool),
     /// Columns of the model's output.
     pub(super) outputs: usize,
     /// Which parameters were frozen when it was recorded.
@@ -86,6 +90,7 @@ impl Session {
             clock: Tensor::zeros(device, 1, 1)?,
             history: History::default(),
             best: None,
+            average: None,
             steps: Vec::new(),
             predictor: Predictor::of(model.clone(), parameters.clone()),
             model,

@@ -20,12 +20,17 @@ struct Slot {
 }
 
 impl Snapshots {
-    /// Room for this many epochs.
-    pub(super) async fn new(parameters: &Parameters, optimizer: &Optimizer, slots: usize) -> Result<Self> {
+    /// Room for this many epochs; of another tensor, too, if there is one.
+    pub(super) async fn new(
+        parameters: &Parameters,
+        optimizer: &Optimizer,
+        other: Option<&Tensor>,
+        slots: usize,
+    ) -> Result<Self> {
         let device = parameters.device();
         let stretches = parameters.all();
         let values = stretches.iter().map(|stretch| stretch.values()).collect::<Result<Vec<_>>>()?;
-        let live: Vec<Tensor> = values.into_iter().chain(optimizer.state().iter().cloned()).collect();
+        let live: Vec<Tensor> = values.into_iter().chain(optimizer.state().iter().chain(other).cloned()).collect();
         let slot = |_| -> Result<Slot> {
             let [mut save, mut restore] = [(); 2].map(|()| Recording::new(device));
             for tensor in &live {

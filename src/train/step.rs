@@ -1,5 +1,6 @@
 //! A training step on a batch that the caller has.
 
+use super::pass::{Batch, device_target_cols, device_targets};
 use super::session::{BatchStep, Session};
 use super::snapshot::Snapshots;
 use crate::data::Dataset;
@@ -12,36 +13,57 @@ use crate::nn::Claim;
 /// Batch sizes whose steps are kept for the next calls.
 const KEPT: usize = 4;
 
+/// These rows.
+fn batch(inputs: &[f32], targets: &[f32], rows: usize) -> Result<Dataset> {
+    if rows == 0 || !inputs.len().is_multiple_of(rows) || !targets.len().is_multiple_of(rows) {
+        let detail = format!(
+            "{} inputs and {} targets for {rows} rows; give as many of each for every row",
+            inputs.len(),
+            targets.len()
+        );
+        return Err(Error::shape("step", detail));
+    }
+    Dataset::new(inputs.to_vec(), inputs.len() / rows, targets.to_vec(), targets.len() / rows)
+}
+
 impl Session {
     /// See [`Trainer::step`](crate::Trainer::step).
     ///
     /// # Errors
     /// See [`Trainer::step`](crate::Trainer::step).
     pub async fn step(&mut self, inputs: &[f32], targets: &[f32], rows: usize) -> Result<f32> {
-        if rows == 0 || !inputs.len().is_multiple_of(rows) || !targets.len().is_multiple_of(rows) {
-            let detail = format!(
-                "{} inputs and {} targets for {rows} rows; give as many of each for every row",
-                inputs.len(),
-                targets.len()
-            );
-            return Err(Error::shape("step", detail));
-        }
-        let batch = Dataset::new(inputs.to_vec(), inputs.len() / rows, targets.to_vec(), targets.len() / rows)?;
+        self.step_on(batch(inputs, targets, rows)?).await
+    }
+
+    /// See [`Trainer::step_weighted`](crate::Trainer::step_weighted).
+    ///
+    /// # Errors
+    /// See [`Trainer::step_weighted`](crate::Trainer::step_weighted).
+    pub async fn step_weighted(&mut self, inputs: &[f32], targets: &[f32], weights: &[f32]) -> Result<f32> {
+        self.step_on(batch(inputs, targets, weights.len())?.with_weights(weights.to_vec())?).await
+    }
+
+    async fn step_on(&mut self, batch: Dataset) -> Result<f32> {
         let _claim = Claim::new("step", self.parameters.named())?;
-        let mut step = self.taken_step(&batch).await?;
-        let result = self.run_step(&mut step, &batch).await;
+        self.step_at(&batch, None).await
+    }
+
+    /// A step with this learning rate, or else that of the optimizer.
+    pub(super) async fn step_at(&mut self, batch: &Dataset, rate: Option<f32>) -> Result<f32> {
+        let mut step = self.taken_step(batch).await?;
+        let result = self.run_step(&mut step, batch, rate).await;
         self.steps.insert(0, step);
         self.steps.truncate(KEPT);
         result
     }
 
-    async fn run_step(&mut self, step: &mut BatchStep, batch: &Dataset) -> Result<f32> {
+    async fn run_step(&mut self, step: &mut BatchStep, batch: &Dataset, rate: Option<f32>) -> Result<f32> {
         step.inputs.write(batch.inputs())?;
-        step.targets.write(batch.targets())?;
+        step.targets.write(&device_targets(batch, 0..batch.len(), None))?;
         // Snapshots are numbered; there is one.
         step.before.save(&self.optimizer, 0).await?;
         self.clock.write(&[f32::from_bits(self.optimizer.steps() as u32)])?;
-        self.optimizer.begin_step()?;
+        self.optimizer.begin_step(rate)?;
         step.recording.run_steps_async(0..1).await?;
         let loss = step.loss.read_async()?.await?[0];
         if loss.is_finite() {
@@ -55,7 +77,7 @@ impl Session {
 
     /// The dispatches for batches of this shape, kept or new.
     async fn taken_step(&mut self, batch: &Dataset) -> Result<BatchStep> {
-        let shape = batch.shape();
+        let shape = (batch.shape(), batch.weights().is_some());
         let frozen: Vec<bool> = self.parameters.named().map(|(_, parameter)| parameter.is_frozen()).collect();
         if let Some(kept) = self.steps.iter().position(|step| step.shape == shape && step.frozen == frozen) {
             let step = self.steps.remove(kept);
@@ -64,15 +86,15 @@ impl Session {
         }
         let outputs = self.output_cols(batch)?;
         self.loss.check_targets(batch, outputs)?;
-        let [rows, input_cols, target_cols] = shape;
+        let [rows, input_cols, _] = shape.0;
         let inputs = Tensor::zeros(&self.device, rows, input_cols)?;
-        let targets = Tensor::zeros(&self.device, rows, target_cols)?;
+        let targets = Tensor::zeros(&self.device, rows, device_target_cols(batch))?;
         let mut graph = Graph::new(&self.device).seed(crate::random::fold(self.seed)).with_clock(&self.clock)?;
         let (x, t) = (graph.input(&inputs)?, graph.input(&targets)?);
         let y = self.model.forward(&mut graph, x)?;
-        let loss = self.loss.forward(&mut graph, y, t)?;
+        let loss = Batch::new(&mut graph, x, t, shape.1)?.loss(&mut graph, &*self.loss, y)?;
         let mut wanted = vec![loss];
-        wanted.extend(self.optimizer.train(&mut graph, loss)?);
+        wanted.extend(self.optimizer.train(&mut graph, loss)?.into_iter().map(|(_, updated)| updated));
         let lowered = lower(&graph, &wanted)?;
         let missing = || Error::input("step", "the loss is no value of its graph");
         Ok(BatchStep {
@@ -83,7 +105,7 @@ impl Session {
             targets,
             loss: lowered.tensor(loss).cloned().ok_or_else(missing)?,
             recording: lowered.into_recording(),
-            before: Snapshots::new(&self.parameters, &self.optimizer, 1).await?,
+            before: Snapshots::new(&self.parameters, &self.optimizer, None, 1).await?,
         })
     }
 }

@@ -10,6 +10,7 @@ mod formulas;
 mod guarded;
 mod losses;
 mod oracle;
+mod trainings;
 
 pub(crate) use accuracy::{Accuracy, CPU, ROUNDING, TINY, WGSL, sigmoid_error, tanh_error};
 pub(crate) use compare::{EPSILON, assert_close, assert_same_bits, assert_same_training, compare};
@@ -18,3 +19,4 @@ pub(crate) use devices::{Devices, Gpu, cpu_and_gpus, gpus, on_every_device, open
 pub(crate) use formulas::{everywhere, exact, sigmoid};
 pub(crate) use guarded::Guarded;
 pub(crate) use oracle::{floats, list, number, numbers, oracle, shape, text};
+pub(crate) use trainings::{trainer_of, training_data, values};

@@ -1,9 +1,7 @@
 //! Weights of samples and classes.
 
+use wgrad::ErrorKind;
 use wgrad::data::{Csv, Dataset, Missing, Standardize};
-use wgrad::nn::{Linear, Mse};
-use wgrad::optim::Sgd;
-use wgrad::{Device, ErrorKind, Fit, Trainer};
 
 fn data() -> Dataset {
     let rows: Vec<[f32; 1]> = (0..6).map(|i| [i as f32]).collect();
@@ -64,16 +62,6 @@ fn weights_are_numbers_from_0_for_every_sample() {
     assert!(classes.clone().with_class_weights(&[1.0, 1.0, -1.0]).is_err());
     assert!(classes.balanced_class_weights(4).unwrap_err().to_string().contains("class 3 of 4 has no samples"));
     assert!(classes.balanced_class_weights(2).is_err());
-}
-
-/// Until it takes them, it must not train as if there were none.
-#[test]
-fn a_trainer_does_not_ignore_weights() {
-    let mut trainer = Trainer::new(&Device::cpu(), Linear::new(1, 1), Mse::new(), Sgd::new(0.1), 0).unwrap();
-    let error = trainer.fit(&weighed(), Fit::new(1, 2)).unwrap_err();
-    assert!(error.to_string().contains("weights"), "{error}");
-    assert!(trainer.evaluate(&weighed()).is_err());
-    assert!(trainer.fit(&data(), Fit::new(1, 2)).is_ok());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Layers that are composed of other operations, and rows by number.
 
 use wgrad::Tensor;
-use wgrad::nn::{BatchNorm1d, Identity, Module, Parameters, Residual};
+use wgrad::nn::{Average, BatchNorm1d, Identity, Module, Parameters, Residual, Tanh};
 
 use crate::harness::{Mat, Op, any};
 
@@ -43,6 +43,12 @@ pub(crate) fn operations() -> Vec<Op> {
                 let variances: Vec<f64> = (0..3).map(|j| mean(&|i| (x[0][(i, j)] - means[j]).powi(2))).collect();
                 Mat::from_fn(5, 3, |i, j| (x[0][(i, j)] - means[j]) / (variances[j] + 0.25).sqrt())
             },
+        ),
+        Op::new(
+            "Average",
+            &[any(4, 3)],
+            |graph, v| Average::new([Residual::new(Identity), Residual::new(Tanh)]).forward(graph, v[0]),
+            |x| x[0].map(|x| (3.0 * x + x.tanh()) / 2.0),
         ),
         Op::new(
             "Residual",

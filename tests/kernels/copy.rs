@@ -29,6 +29,14 @@ pub(crate) fn block() -> Vec<Case> {
     cases.push(case("a transpose of many groups".into(), [cols, rows], [rows, cols], None, |recording, x, out| {
         copy::transpose(recording, x, out, false)
     }));
+    // In steps 0 to 2, of which the last has no room for other rows than its own.
+    for (rows, stride, last) in [(1, 1, 2), (3, 4, 2), (130, 130, 2), (5, 5, 1)] {
+        let (cols, name) = (3, format!("{rows} rows of each of 3 steps, {stride} apart, room for {}", last + 1));
+        let record =
+            move |recording: &mut Recording, x: &Tensor, out: &Tensor| copy::rows_of_steps(recording, x, stride, out);
+        let out = [last * stride + rows, cols];
+        cases.push(case(name, [rows, cols], out, Some(signed(9, out[0] * cols)), record).steps(0..3));
+    }
     for [rows, cols] in SHAPES.iter().copied() {
         let out = [rows, cols];
         for accumulate in [false, true] {

@@ -68,7 +68,7 @@ fn count_correct(device: &Device) -> Result<Vec<f32>, String> {
     let (rows, cols) = (256 * 7 + 3, 3);
     let p = Guarded::new(device, [rows, cols], &signed(7, rows * cols));
     let t = Guarded::new(device, [rows, cols], &signed(8, rows * cols));
-    run(device, "metrics.count_correct", fold(8), [rows as u32, cols as u32, 0, cols as u32, 0], &[&p, &t], [1, 8])
+    run(device, "metrics.count_correct", fold(8), [rows as u32, cols as u32, 0, cols as u32, 0, 0], &[&p, &t], [1, 8])
 }
 
 fn row_sums(device: &Device) -> Result<Vec<f32>, String> {

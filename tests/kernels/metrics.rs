@@ -13,7 +13,7 @@ pub(crate) fn count_correct() -> Vec<Case> {
         // Few different values, so that there are ties, of which the first counts.
         let (p, t) = (small_integers(i as u64, len, 2), small_integers(50 + i as u64, len, 2));
         let case = Case::new(format!("count correct {shape:?}"), move |recording, inputs, outputs| {
-            metrics::count_correct(recording, inputs[0], inputs[1], [-0.5, 0.5], outputs[0])
+            metrics::count_correct(recording, inputs[0], inputs[1], None, [-0.5, 0.5], outputs[0])
         });
         case.input(*shape, p).input(*shape, t).exact([1, 1])
     };
@@ -22,11 +22,27 @@ pub(crate) fn count_correct() -> Vec<Case> {
         let mut classes = small_integers(50 + i as u64, *rows, *cols as i32 - 1);
         classes.iter_mut().for_each(|class| *class = class.abs());
         let case = Case::new(format!("count correct {rows} x {cols}, class numbers"), |recording, inputs, outputs| {
-            metrics::count_correct(recording, inputs[0], inputs[1], [0.5; 2], outputs[0])
+            metrics::count_correct(recording, inputs[0], inputs[1], None, [0.5; 2], outputs[0])
         });
         let predictions = small_integers(i as u64, rows * cols, 2);
         case.input([*rows, *cols], predictions).input([*rows, 1], classes).exact([1, 1])
     };
+    // Rows that count differently, some not at all: whole numbers, so that the sums are exact.
+    let weighted = |(i, shape): (usize, &[usize; 2])| {
+        let len = shape[0] * shape[1];
+        let (p, t) = (small_integers(i as u64, len, 2), small_integers(50 + i as u64, len, 2));
+        let weights = small_integers(90 + i as u64, shape[0], 4).iter().map(|weight| weight.abs()).collect();
+        let case = Case::new(format!("count correct {shape:?}, weighted"), |recording, inputs, outputs| {
+            metrics::count_correct(recording, inputs[0], inputs[1], Some(inputs[2]), [-0.5, 0.5], outputs[0])
+        });
+        case.input(*shape, p).input(*shape, t).input([shape[0], 1], weights).exact([1, 1])
+    };
     let wide = shapes.iter().filter(|[_, cols]| *cols > 1).enumerate();
-    shapes.iter().enumerate().map(case).chain(wide.map(numbers)).collect()
+    shapes
+        .iter()
+        .enumerate()
+        .map(case)
+        .chain(wide.map(numbers))
+        .chain(shapes.iter().enumerate().map(weighted))
+        .collect()
 }

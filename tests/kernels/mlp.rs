@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rand::RngExt;
 use wgrad::ops::loss::Elementwise;
-use wgrad::ops::mlp::{self, Chain, Loss, Rule, Run};
+use wgrad::ops::mlp::{self, Chain, Loss, Rule, Run, Weights};
 use wgrad::ops::optim::Update;
 use wgrad::ops::{Activation, Reduction};
 use wgrad::{Device, Recording, Result, Tensor};
@@ -36,6 +36,7 @@ fn setup(sizes: &[usize], functions: &[Activation], rows: usize) -> Setup {
         layers: sizes[1..].iter().copied().zip(functions.copied()).collect(),
         loss: Loss::Elementwise(Elementwise::Squared),
         scale: Reduction::Mean.scale(rows, outputs),
+        weights: Weights::None,
         rule: Rule::Sgd,
         update: Update::default(),
         rows,
@@ -61,6 +62,12 @@ impl Setup {
         self
     }
 
+    /// With weights from 0 to 1 behind the targets.
+    fn weights(mut self, weights: Weights) -> Self {
+        self.chain.weights = weights;
+        self
+    }
+
     fn steps(mut self, steps: Range<u32>) -> Self {
         self.steps = steps;
         self
@@ -68,6 +75,11 @@ impl Setup {
 
     fn len(&self) -> usize {
         self.chain.values_len()
+    }
+
+    /// Columns of targets and weights.
+    fn cols(&self) -> usize {
+        self.target_cols + usize::from(self.chain.weights != Weights::None)
     }
 
     fn targets(&self) -> Vec<f32> {
@@ -79,6 +91,16 @@ impl Setup {
             }
             _ => signed(2, len),
         }
+    }
+
+    fn targets_and_weights(&self) -> Vec<f32> {
+        let targets = self.targets();
+        if self.chain.weights == Weights::None {
+            return targets;
+        }
+        let weights = signed(4, self.samples);
+        let rows = targets.chunks_exact(self.target_cols).zip(&weights);
+        rows.flat_map(|(row, weight)| row.iter().copied().chain([weight.max(0.0)])).collect()
     }
 
     /// U(±1/√inputs), as layers are initialised; zeros between the parameters.
@@ -100,7 +122,7 @@ impl Setup {
     fn data(&self) -> [Vec<f32>; 7] {
         let mut data = signed(1, self.samples * self.chain.inputs);
         data.resize(data.len().next_multiple_of(64), f32::NAN);
-        data.extend(self.targets());
+        data.extend(self.targets_and_weights());
         // Row numbers beyond the data stand for its last row.
         let mut random = rng(3);
         let mut row = || f32::from_bits(random.random_range(0..self.samples as u32 + 2));
@@ -127,13 +149,13 @@ impl Setup {
 
     fn shapes(&self) -> [[usize; 2]; 7] {
         let (members, len) = (self.members, self.len());
-        let data = (self.samples * self.chain.inputs).next_multiple_of(64) + self.samples * self.target_cols;
+        let data = (self.samples * self.chain.inputs).next_multiple_of(64) + self.samples * self.cols();
         let values = [members, len];
         [[1, data], [members, self.entries], [members * SLOTS, 4], values, [members, SLOTS], values, values]
     }
 
     fn record(&self) -> impl Fn(&mut Recording, &[&Tensor], &[&Tensor]) -> Result<()> + use<> {
-        let (chain, samples, target_cols) = (self.chain.clone(), self.samples, self.target_cols);
+        let (chain, samples, target_cols) = (self.chain.clone(), self.samples, self.cols());
         move |recording, inputs, outputs| {
             let targets_at = (samples * chain.inputs).next_multiple_of(64);
             let inputs_part = inputs[0].view(0, samples, chain.inputs)?;
@@ -193,9 +215,9 @@ impl Setup {
     }
 
     fn case(self) -> Case {
-        let Chain { layers, loss, rule, rows, stride, inputs, .. } = &self.chain;
+        let Chain { layers, loss, rule, rows, stride, inputs, weights, .. } = &self.chain;
         let name = format!(
-            "{inputs} {layers:?}, {loss:?}, {rule:?}, {rows} rows of {stride}, {} members, steps {:?}",
+            "{inputs} {layers:?}, {loss:?}, weights {weights:?}, {rule:?}, {rows} rows of {stride}, {} members, steps {:?}",
             self.members, self.steps
         );
         let (shapes, mut tolerances) = (self.shapes(), self.tolerances());
@@ -232,6 +254,9 @@ pub(crate) fn train() -> Vec<Case> {
     // A mini-batch that is smaller than the others, and an order that wraps around within one.
     let mut short = small(ReLU).steps(0..4);
     (short.chain.rows, short.chain.stride, short.entries) = (5, 9, 11);
+    // Weights of some rows, in a mini-batch that is smaller than the others.
+    let mut weighted = small(Tanh).classes().weights(Weights::Mean).steps(0..3);
+    (weighted.chain.rows, weighted.chain.stride, weighted.chain.scale) = (5, 9, 1.0);
     let mut members = small(Tanh).rule(Rule::Momentum, |update| update.momentum = 0.5);
     members.members = 3;
     let setups = [
@@ -249,6 +274,8 @@ pub(crate) fn train() -> Vec<Case> {
         small(Tanh).loss(Loss::CrossEntropy).rule(Rule::Adam, betas),
         small(ReLU).classes().rule(Rule::Sgd, everything),
         short,
+        small(ReLU).weights(Weights::Sum),
+        weighted,
         members,
     ];
     setups.into_iter().map(Setup::case).collect()

@@ -2,8 +2,8 @@
 
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{
-    BceWithLogits, CrossEntropy, Dropout, Huber, LayerNorm, Linear, Loss, Mse, ReLU, Sequential, SiLU, Sigmoid,
-    Softmax, Tanh,
+    BceWithLogits, CrossEntropy, Dropout, Huber, LayerNorm, Linear, Loss, Mse, ReLU, Reduction, Sequential, SiLU,
+    Sigmoid, Softmax, Tanh,
 };
 use wgrad::ops::Activation;
 use wgrad::optim::{Adam, Algorithm, RmsProp, Schedule, Sgd};
@@ -24,6 +24,11 @@ fn points() -> Dataset {
 
 fn classes() -> Dataset {
     disk(ROWS, 0, Labels::ZeroOne).unwrap()
+}
+
+/// Weights from 0 to 2.
+fn weighted(data: &Dataset) -> Dataset {
+    data.clone().with_weights((0..ROWS).map(|row| (row % 5) as f32 / 2.0).collect()).unwrap()
 }
 
 fn hidden(function: Activation, outputs: usize) -> Sequential {
@@ -53,6 +58,13 @@ fn trainings() -> Vec<(&'static str, Make, Dataset)> {
         ("ReLU, Adam", make(|| hidden(ReLU, 1), BceWithLogits::new(), adam), classes()),
         ("SiLU, RMSProp", make(|| hidden(SiLU, 2), Huber::new(0.5), RmsProp::new(0.002).momentum(0.5)), points()),
         ("sigmoid, clipped", make(|| hidden(Sigmoid, 2), Mse::new(), sgd.clip_value(0.01)), points()),
+        ("weighted mean", make(disk_network, Mse::new(), Sgd::new(0.1)), weighted(&points())),
+        (
+            "weighted sum",
+            make(|| hidden(Tanh, 2), Mse::new().reduction(Reduction::OutputMean), Sgd::new(0.003)),
+            weighted(&points()),
+        ),
+        ("weighted classes", make(|| hidden(Tanh, 2), CrossEntropy::new(), Sgd::new(0.3)), weighted(&classes())),
         ("one layer", make(|| Sequential::new().add(Linear::new(2, 2)), Mse::new(), Sgd::new(0.1)), points()),
     ]
 }

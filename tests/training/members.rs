@@ -1,7 +1,7 @@
 //! Many networks in one dispatch: each is trained as if it were alone, to the bit.
 
 use wgrad::ops::loss::Elementwise;
-use wgrad::ops::mlp::{Chain, Loss, Rule, Run, train};
+use wgrad::ops::mlp::{Chain, Loss, Rule, Run, Weights, train};
 use wgrad::ops::optim::Update;
 use wgrad::ops::{Activation, Reduction};
 use wgrad::{Device, Recording, Tensor};
@@ -21,6 +21,7 @@ fn chain() -> Chain {
         layers: vec![(9, Activation::Tanh), (2, Activation::Identity)],
         loss: Loss::Elementwise(Elementwise::Squared),
         scale: Reduction::Mean.scale(BATCH, 2),
+        weights: Weights::None,
         rule: Rule::Adam,
         update,
         rows: BATCH,

@@ -62,9 +62,10 @@ impl<'a> Columns<'a> {
         let targets: Vec<(&Column, Role)> = match &csv.targets {
             Targets::Labels(column) => vec![(column, Role::Label)],
             Targets::Values(columns) => columns.iter().zip((0..).map(Role::Target)).collect(),
+            Targets::None => Vec::new(),
         };
         if targets.is_empty() {
-            return Err(source.error("no column of targets is asked for; give at least one"));
+            return Err(source.error("no column of targets is asked for; give at least one (Csv::values, Csv::labels)"));
         }
         let others = csv.ignored.iter().map(|column| (column, Role::Ignored));
         let others = csv.weights.iter().map(|column| (column, Role::Weight)).chain(others);
@@ -114,22 +115,7 @@ impl<'a> Columns<'a> {
     }
 
     pub(super) fn take_in(&self, source: &Source<'_>, row: &Row<'_>, values: &mut Values) -> Result<()> {
-        if row.fields.len() != self.roles.len() {
-            let hint = match self.delimiter {
-                Delimiter::Character(c @ (' ' | '\t')) => {
-                    format!("if several {c:?} stand between two values, call whitespace(); else ")
-                }
-                _ => String::new(),
-            };
-            let (found, expected) = (row.fields.len(), self.roles.len());
-            return Err(source.error_at(
-                row.line,
-                &format!(
-                    "{found} values, but line {} has {expected}; {hint}correct or remove the row",
-                    self.first_line
-                ),
-            ));
-        }
+        check_len(source, row, self.roles.len(), self.first_line, self.delimiter)?;
         if self.csv.missing == Missing::DropRow && self.has_gap(row) {
             values.dropped += 1;
             return Ok(());
@@ -169,7 +155,8 @@ impl<'a> Columns<'a> {
         let inputs = self.narrow(source, &inputs, |role| role == Role::Input)?;
         let input_cols = self.count(|role| role == Role::Input);
         if matches!(self.csv.targets, Targets::Labels(_)) {
-            let (targets, classes) = labels.numbered(source, &self.csv.format, &self.csv.classes)?;
+            let advice = "are read with Csv::values; if these are classes, list them with classes(...)";
+            let (targets, classes) = labels.numbered(source, &self.csv.format, &self.csv.classes, advice)?;
             let data = Dataset::new(inputs, input_cols, targets, 1)?.with_class_names(classes);
             return weighed(data, &weights);
         }
@@ -256,8 +243,30 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// An error unless the row has as many values as the table's first line.
+pub(super) fn check_len(
+    source: &Source<'_>,
+    row: &Row<'_>,
+    expected: usize,
+    first_line: usize,
+    delimiter: Delimiter,
+) -> Result<()> {
+    let found = row.fields.len();
+    if found == expected {
+        return Ok(());
+    }
+    let hint = match delimiter {
+        Delimiter::Character(c @ (' ' | '\t')) => {
+            format!("if several {c:?} stand between two values, call whitespace(); else ")
+        }
+        _ => String::new(),
+    };
+    let detail = format!("{found} values, but line {first_line} has {expected}; {hint}correct or remove the row");
+    Err(source.error_at(row.line, &detail))
+}
+
 /// The call that would help where the first line was not taken apart as it should have been.
-fn better_reading(csv: &Csv, first: &[Cow<'_, str>], delimiter: Delimiter) -> Option<String> {
+pub(super) fn better_reading(csv: &Csv, first: &[Cow<'_, str>], delimiter: Delimiter) -> Option<String> {
     match first {
         [line, ..] if line.starts_with('#') && csv.comment.is_none() => {
             Some("the first line looks like a comment: call comment('#')".into())
@@ -309,6 +318,7 @@ fn has_header(csv: &Csv, source: &Source<'_>, first: &Row<'_>, below: &Rows<'_>,
     let targets = match &csv.targets {
         Targets::Labels(column) => std::slice::from_ref(column),
         Targets::Values(columns) => columns,
+        Targets::None => &[],
     };
     let asked =
         targets.iter().chain(&csv.weights).chain(&csv.ignored).chain(csv.subtracted.iter().map(|(column, _)| column));

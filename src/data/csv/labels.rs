@@ -38,12 +38,14 @@ impl Labels {
         self.rows.push(place);
     }
 
-    /// The class number of each row, and the classes: the given ones, or those that there are, in their order.
+    /// The class number of each row, and the classes: the given ones, or those that there are, in their order. `advice` is
+    /// what to do where labels are measurements.
     pub(super) fn numbered(
         self,
         source: &Source<'_>,
         format: &Format,
         given: &[String],
+        advice: &str,
     ) -> Result<(Vec<f32>, Vec<String>)> {
         // From 2^53 on, several whole numbers share an f64.
         let number = |label: &str| format.number(label).filter(|number| number.abs() < 9_007_199_254_740_992.0);
@@ -61,7 +63,7 @@ impl Labels {
                 if value(label).is_some_and(|v| v.fract() != 0.0) {
                     let detail = format!(
                         "the label '{label}' is a fraction, so this looks like a column of measurements: numbers to predict \
-                         are read with Csv::values; if these are classes, list them with classes(...)"
+                         {advice}"
                     );
                     return Err(source.error_at(*line, &detail));
                 }

@@ -1,18 +1,27 @@
 //! Datasets from CSV files.
 
+mod cells;
 mod columns;
 mod labels;
 mod lines;
 mod number;
+mod read_table;
 mod source;
+mod table;
+#[cfg(feature = "table")]
+mod values;
 
 use std::io::Read;
 use std::path::Path;
 
+pub use self::cells::Cells;
 use self::columns::{Columns, Values};
-use self::lines::{Delimiter, Fault, Rows};
+use self::lines::{Delimiter, Fault, Row, Rows};
+#[cfg(feature = "table")]
+pub(crate) use self::number::Field;
 use self::number::Format;
 use self::source::Source;
+pub use self::table::Table;
 use super::Dataset;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
@@ -64,6 +73,8 @@ pub struct Csv {
 enum Targets {
     Labels(Column),
     Values(Vec<Column>),
+    /// All that is read is the table.
+    None,
 }
 
 /// A column of a table: `"name"`, or its number counted from 0.
@@ -113,15 +124,29 @@ impl Csv {
     /// The classes are numbered in the order of their labels: of their values where all are numbers, whose spelling then
     /// does not count (`1`, `1.0` and `01` are one class).
     pub fn labels(column: impl Into<Column>) -> Self {
-        Self::new(Targets::Labels(column.into()))
+        Self::of(Targets::Labels(column.into()))
     }
 
     /// A table for regression: these columns are the targets, in this order.
     pub fn values(columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
-        Self::new(Targets::Values(columns.into_iter().map(Into::into).collect()))
+        Self::of(Targets::Values(columns.into_iter().map(Into::into).collect()))
     }
 
-    fn new(targets: Targets) -> Self {
+    /// Any table, as text: for [`Csv::table`], which [`Table::read`] calls where the file needs none of the settings here.
+    ///
+    /// ```
+    /// use wgrad::data::Csv;
+    ///
+    /// let homes = Csv::any().delimiter(';').decimal(',').table_from("area;heating\n70,5;gas\n".as_bytes())?;
+    /// assert_eq!(homes.names(), ["area", "heating"]);
+    /// assert_eq!(homes.to_csv(), "area,heating\n\"70,5\",gas\n");
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn any() -> Self {
+        Self::of(Targets::None)
+    }
+
+    fn of(targets: Targets) -> Self {
         Self {
             targets,
             ignored: Vec::new(),
@@ -285,17 +310,8 @@ impl Csv {
     }
 
     fn parse(&self, source: &Source<'_>, bytes: &[u8]) -> Result<Dataset> {
-        let text = source.text(bytes)?;
-        let (text, line, named) = match sep_line(text) {
-            Some((delimiter, rest)) => (rest, 2, Some(Delimiter::Character(delimiter))),
-            None => (text, 1, None),
-        };
-        let delimiter = self.delimiter.or(named).unwrap_or(Delimiter::Character(','));
-        self.check_marks(source, delimiter)?;
-        let mut rows = Rows::new(text, line, delimiter, self.comment);
         let at = |(line, detail): Fault| source.error_at(line, &detail);
-        let first = rows.next().map_err(at)?;
-        let first = first.ok_or_else(|| source.error("the table is empty; give at least one row"))?;
+        let (first, mut rows, delimiter) = self.open(source, bytes)?;
         let columns = Columns::new(self, source, &first, &rows, delimiter)?;
         let mut values = Values::default();
         if !columns.has_header() {
@@ -305,6 +321,21 @@ impl Csv {
             columns.take_in(source, &row, &mut values)?;
         }
         columns.dataset(source, values)
+    }
+
+    /// The first row, those below it, and what separates values.
+    fn open<'t>(&self, source: &Source<'_>, bytes: &'t [u8]) -> Result<(Row<'t>, Rows<'t>, Delimiter)> {
+        let text = source.text(bytes)?;
+        let (text, line, named) = match sep_line(text) {
+            Some((delimiter, rest)) => (rest, 2, Some(Delimiter::Character(delimiter))),
+            None => (text, 1, None),
+        };
+        let delimiter = self.delimiter.or(named).unwrap_or(Delimiter::Character(','));
+        self.check_marks(source, delimiter)?;
+        let mut rows = Rows::new(text, line, delimiter, self.comment);
+        let first = rows.next().map_err(|(line, detail)| source.error_at(line, &detail))?;
+        let first = first.ok_or_else(|| source.error("the table is empty; give at least one row"))?;
+        Ok((first, rows, delimiter))
     }
 
     /// Marks that would mean two things.

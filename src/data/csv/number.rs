@@ -27,7 +27,7 @@ pub(super) struct Format {
 
 /// What a field holds in a column of numbers.
 #[derive(Debug, PartialEq)]
-pub(super) enum Field {
+pub(crate) enum Field {
     Number(f64),
     Missing,
     /// What is wrong with it.
@@ -111,6 +111,15 @@ impl Format {
                 .way_out(field)
                 .unwrap_or_else(|| "correct it, remove the row, or leave the column out with ignore(...)".into()),
         }
+    }
+
+    /// Whether the field is a number that is written in another way than this one, an amount of money or a percentage.
+    #[cfg(feature = "table")]
+    pub(super) fn is_nearly_number(&self, field: &str) -> bool {
+        let as_if = |decimal, thousands| Self { decimal, thousands, missing: Vec::new() }.number(field).is_some();
+        let bare = field.trim_start_matches(['$', '€', '£', '¥']).trim_end_matches(['%', '$', '€', '£', '¥']).trim();
+        let is_amount = bare != field && self.number(bare).is_some();
+        as_if(',', None) || as_if('.', Some(',')) || as_if(',', Some('.')) || as_if('.', self.thousands) || is_amount
     }
 
     /// What is in the way of a field that is nearly a number.

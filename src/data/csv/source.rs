@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 
 /// What is read.
 pub(super) struct Source<'a> {
+    operation: &'static str,
     name: Option<&'a Path>,
 }
 
@@ -42,13 +43,18 @@ const FORMATS: [(&[u8], &str); 26] = [
 
 impl<'a> Source<'a> {
     pub(super) fn new(name: Option<&'a Path>) -> Self {
-        Self { name }
+        Self { operation: "csv", name }
+    }
+
+    /// A table that was read from there before, for an operation on it.
+    pub(super) fn of_table(name: Option<&'a Path>) -> Self {
+        Self { operation: "table", name }
     }
 
     pub(super) fn error(&self, detail: &str) -> Error {
         match self.name {
-            Some(path) => Error::input("csv", format!("{}: {detail}", path.display())),
-            None => Error::input("csv", detail),
+            Some(path) => Error::input(self.operation, format!("{}: {detail}", path.display())),
+            None => Error::input(self.operation, detail),
         }
     }
 

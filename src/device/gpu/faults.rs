@@ -1,11 +1,17 @@
 //! Errors that a GPU reports at any time, kept until the next call can return them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::Gpu;
 use crate::error::{Error, ErrorKind, Result};
 
 #[derive(Default)]
-pub(super) struct Faults(Mutex<Reported>);
+pub(super) struct Faults {
+    reported: Mutex<Reported>,
+    #[cfg(test)]
+    pub(super) injected: super::injected::Injected,
+}
 
 #[derive(Default)]
 struct Reported {
@@ -44,7 +50,7 @@ impl Faults {
     }
 
     fn reported(&self) -> MutexGuard<'_, Reported> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The device is unusable from now on, for the reason that was given first.
@@ -58,11 +64,32 @@ impl Faults {
     }
 
     /// The error that came in since the last check. A lost device stays lost.
-    pub(super) fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         let mut reported = self.reported();
         match &reported.lost {
             Some(error) => Err(error.clone()),
             None => reported.other.take().map_or(Ok(()), Err),
         }
+    }
+}
+
+impl Gpu {
+    /// The error that came in since the last check, or for good the loss of the device.
+    pub(super) fn check(&self) -> Result<()> {
+        #[cfg(test)]
+        if self.faults.injected.loses() {
+            self.device.destroy();
+        }
+        self.faults.check().map_err(|error| self.cause(error))
+    }
+
+    /// The loss of the device, if that is why a call has failed: a lost device refuses everything, in many words.
+    pub(super) fn cause(&self, error: Error) -> Error {
+        if error.kind() == ErrorKind::DeviceLost {
+            return error;
+        }
+        // It tells when it is asked; wgpu panics where the driver says that it is lost.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.device.poll(wgpu::PollType::Poll)));
+        self.faults.reported().lost.clone().unwrap_or(error)
     }
 }

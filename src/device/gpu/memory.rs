@@ -2,6 +2,7 @@
 //! `write_buffer` treats the device as lost when memory runs out.)
 
 use super::Gpu;
+use crate::device::Tensor;
 use crate::device::gpu::submit::Submission;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -45,7 +46,7 @@ pub(super) fn bytes(elements: usize) -> u64 {
 
 impl Gpu {
     pub(crate) fn allocate(&self, len: usize) -> Result<wgpu::Buffer> {
-        self.faults.check()?;
+        self.check()?;
         let (name, limit) = (&self.info.name, self.info.capabilities.max_tensor_bytes);
         if bytes(len) > limit {
             return Err(Error::new(
@@ -81,9 +82,12 @@ impl Gpu {
         {
             let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
             let buffer = create();
-            match pollster::block_on(scope.pop()) {
-                None => Ok(buffer),
-                Some(_) => Err(Error::new(
+            let is_there = pollster::block_on(scope.pop()).is_none();
+            #[cfg(test)]
+            let is_there = is_there && !self.faults.injected.refuses();
+            match is_there {
+                true => Ok(buffer),
+                false => Err(self.cause(Error::new(
                     ErrorKind::OutOfMemory,
                     label,
                     format!(
@@ -93,13 +97,25 @@ impl Gpu {
                         size >> 20,
                         self.info.name
                     ),
-                )),
+                ))),
             }
         }
     }
 
+    /// See [`Device::copy`](crate::Device).
+    pub(crate) fn copy(&self, pairs: &[[Tensor; 2]]) -> Result<()> {
+        self.check()?;
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        for [from, to] in pairs {
+            let (Some(source), Some(target)) = (from.buffer.gpu_buffer(), to.buffer.gpu_buffer()) else { continue };
+            encoder.copy_buffer_to_buffer(source, bytes(from.offset), target, bytes(to.offset), bytes(from.len()));
+        }
+        self.submit(Some(encoder.finish()));
+        self.check()
+    }
+
     pub(crate) fn write(&self, buffer: &wgpu::Buffer, offset: usize, values: &[f32]) -> Result<()> {
-        self.faults.check()?;
+        self.check()?;
         self.state().counters.uploads += values.len() as u64;
         self.upload(buffer, bytes(offset), bytemuck::cast_slice(values))
     }
@@ -112,7 +128,10 @@ impl Gpu {
             let staging = self.create_buffer("upload", size, usage, true)?;
             match staging.get_mapped_range_mut(..) {
                 Ok(mut view) => view.copy_from_slice(piece),
-                Err(error) => return Err(Error::kernel("upload", format!("{}: {error}", self.info.name))),
+                Err(error) => {
+                    let detail = format!("{}: {error}", self.info.name);
+                    return Err(self.cause(Error::kernel("upload", detail)));
+                }
             }
             staging.unmap();
             let mut uploads = self.uploads();
@@ -136,6 +155,6 @@ impl Gpu {
             return pollster::block_on(oldest.done(self));
         }
         drop(oldest);
-        self.faults.check()
+        self.check()
     }
 }

@@ -4,6 +4,8 @@
 
 mod adapter;
 mod faults;
+#[cfg(test)]
+mod injected;
 mod memory;
 mod pipeline;
 mod prepare;
@@ -103,7 +105,7 @@ impl Gpu {
     }
 
     pub(crate) fn read(&self, buffer: &wgpu::Buffer, offset: usize, len: usize) -> Result<Readback> {
-        self.faults.check()?;
+        self.check()?;
         self.state().counters.reads += 1;
         Readback::start(self, buffer, bytes(offset), bytes(len))
     }

@@ -50,7 +50,9 @@ impl Gpu {
         }
         match failed {
             None => Ok(pipelines),
-            Some((name, error)) => Err(Error::kernel(name, format!("the kernel does not compile: {error}"))),
+            Some((name, error)) => {
+                Err(self.cause(Error::kernel(name, format!("the kernel does not compile: {error}"))))
+            }
         }
     }
 

@@ -70,7 +70,7 @@ impl Gpu {
         if let Some(prepared) = cell.get() {
             return Ok(prepared);
         }
-        self.faults.check()?;
+        self.check()?;
         let prepared = self.prepare(recording.dispatches(), recording.steps_at_once()).await?;
         // If two threads get here, one wins and the other's work is dropped.
         Ok(cell.get_or_init(|| prepared))
@@ -84,9 +84,9 @@ impl Gpu {
         let refused = scope.pop();
         let bound = bound?;
         if let Some(error) = refused.await {
-            return Err(Error::kernel("run", format!("{} refuses a dispatch: {error}", self.info.name)));
+            return Err(self.cause(Error::kernel("run", format!("{} refuses a dispatch: {error}", self.info.name))));
         }
-        self.faults.check()?;
+        self.check()?;
         let capabilities = &self.info.capabilities;
         let microseconds = || dispatches.iter().map(|dispatch| capabilities.microseconds(dispatch));
         let step: f64 = microseconds().sum();

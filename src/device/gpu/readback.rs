@@ -27,8 +27,7 @@ impl Readback {
     pub(crate) fn poll(&self, gpu: &Gpu, context: &mut Context<'_>) -> Poll<Result<Vec<f32>>> {
         self.mapped.poll(gpu, &self.submission, context).map(|outcome| {
             let lost = |why: &dyn std::fmt::Display| {
-                gpu.faults
-                    .check()
+                gpu.check()
                     .err()
                     .unwrap_or_else(|| gpu.faults.lose(&gpu.info().name, &format!("did not return its values ({why})")))
             };

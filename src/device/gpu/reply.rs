@@ -58,7 +58,7 @@ impl<T> Reply<T> {
         submission: &wgpu::SubmissionIndex,
         context: &mut Context<'_>,
     ) -> Poll<Result<T>> {
-        if let Err(error) = gpu.faults.check() {
+        if let Err(error) = gpu.check() {
             return Poll::Ready(Err(error));
         }
         let mut slot = self.0.slot();
@@ -100,7 +100,7 @@ impl Gpu {
             let wait = wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: Some(timeout) };
             // wgpu panics where the driver says that the device is lost.
             let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(wait)));
-            self.faults.check()?;
+            self.check()?;
             match polled {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(wgpu::PollError::Timeout)) if start.elapsed() < self.timeout => {}

@@ -70,15 +70,15 @@ impl Gpu {
     }
 
     pub(crate) async fn wait(&self) -> Result<()> {
-        self.faults.check()?;
+        self.check()?;
         let last = Submission::new(self, None);
         self.state().in_flight.clear();
         last.done(self).await?;
-        self.faults.check()
+        self.check()
     }
 
     pub(crate) async fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
-        self.faults.check()?;
+        self.check()?;
         let prepared = self.prepared(recording).await?;
         if prepared.bound.is_empty() {
             return Ok(());
@@ -93,7 +93,7 @@ impl Gpu {
                 let dispatches = piece.len() * (end - first).div_ceil(prepared.steps_at_once) as usize;
                 match self.under_way(submission, dispatches) {
                     Some(oldest) => oldest.done(self).await?,
-                    None => self.faults.check()?,
+                    None => self.check()?,
                 }
             }
             first = end;

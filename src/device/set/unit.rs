@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::alike::{Numbered, Place, alike, is_held_by_others};
 use crate::device::cpu::{Cpu, message};
 use crate::device::kernel::{Call, Kernel, MAX_INPUTS, MAX_OUTPUTS};
 use crate::device::lanes::{LaneCall, MEMBERS, Values};
@@ -33,12 +34,6 @@ struct Bound {
     outputs: Vec<Place>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Place {
-    buffer: usize,
-    range: Range<usize>,
-}
-
 /// A buffer of the unit.
 enum Local {
     /// Of each member its own, element by element.
@@ -54,56 +49,6 @@ enum Local {
     Shared { slot: usize, values: Arc<Vec<f32>> },
 }
 
-/// What a dispatch must have in common with that of another recording for both to go side by side.
-#[derive(PartialEq, Eq, Hash)]
-struct Likeness<'a> {
-    kernel: *const Kernel,
-    workgroups: [u32; 2],
-    /// Unless the members may have their own.
-    params: Option<&'a [u8]>,
-    places: Vec<Place>,
-}
-
-/// The buffers of a recording, numbered by first use, and where its dispatches find their tensors.
-struct Numbered<'a> {
-    buffers: Vec<&'a Tensor>,
-    places: Vec<[Vec<Place>; 2]>,
-}
-
-impl<'a> Numbered<'a> {
-    fn new(recording: &'a Recording) -> Self {
-        let (mut buffers, mut numbers) = (Vec::new(), HashMap::new());
-        let mut place = |tensor: &'a Tensor| {
-            let buffer = *numbers.entry(tensor.buffer.id()).or_insert_with(|| {
-                buffers.push(tensor);
-                buffers.len() - 1
-            });
-            Place { buffer, range: tensor.offset..tensor.offset + tensor.len() }
-        };
-        let mut both = |dispatch: &'a Dispatch| {
-            [&dispatch.inputs, &dispatch.outputs].map(|tensors| tensors.iter().map(&mut place).collect())
-        };
-        let places = recording.dispatches().iter().map(&mut both).collect();
-        Self { buffers, places }
-    }
-
-    /// Elements that a step writes, each counted once.
-    fn written(&self) -> usize {
-        let places: HashSet<&Place> = self.places.iter().flat_map(|[_, outputs]| outputs).collect();
-        places.into_iter().map(|place| place.range.len()).sum()
-    }
-
-    fn likeness(&self, recording: &'a Recording) -> Vec<Likeness<'a>> {
-        let dispatch = |(dispatch, places): (&'a Dispatch, &[Vec<Place>; 2])| Likeness {
-            kernel: dispatch.kernel,
-            workgroups: dispatch.workgroups,
-            params: (!dispatch.kernel.own_params).then_some(&dispatch.params[..]),
-            places: places.concat(),
-        };
-        recording.dispatches().iter().zip(&self.places).map(dispatch).collect()
-    }
-}
-
 fn slot(tensor: &Tensor) -> usize {
     // A recording holds tensors of its device alone.
     tensor.buffer.cpu_slot().unwrap_or(usize::MAX)
@@ -112,15 +57,6 @@ fn slot(tensor: &Tensor) -> usize {
 impl Unit {
     pub(super) fn all(cpu: &Cpu, recordings: &[Recording]) -> Vec<Self> {
         let numbered: Vec<_> = recordings.iter().map(Numbered::new).collect();
-        let mut numbers: HashMap<Vec<Likeness<'_>>, usize> = HashMap::new();
-        let mut alike: Vec<Vec<usize>> = Vec::new();
-        for (member, (numbered, recording)) in numbered.iter().zip(recordings).enumerate() {
-            let number = *numbers.entry(numbered.likeness(recording)).or_insert(alike.len());
-            if number == alike.len() {
-                alike.push(Vec::new());
-            }
-            alike[number].push(member);
-        }
         let mut users: HashMap<u64, HashSet<usize>> = HashMap::new();
         for (member, numbered) in numbered.iter().enumerate() {
             numbered.buffers.iter().for_each(|tensor| {
@@ -129,7 +65,7 @@ impl Unit {
         }
         let is_shared = |tensor: &Tensor| users.get(&tensor.buffer.id()).is_some_and(|users| users.len() > 1);
         let mut units = Vec::new();
-        for members in &alike {
+        for members in alike(recordings, &numbered) {
             for members in members.chunks(MEMBERS) {
                 let numbered: Vec<_> = members.iter().map(|member| &numbered[*member]).collect();
                 let (first, recording) = (numbered[0], &recordings[members[0]]);
@@ -170,10 +106,7 @@ impl Unit {
             if is_shared(tensor) {
                 return Local::Shared { slot: slot(tensor), values: Arc::default() };
             }
-            let tensors =
-                recording.dispatches().iter().flat_map(|dispatch| dispatch.inputs.iter().chain(&dispatch.outputs));
-            let held = tensors.filter(|other| Arc::ptr_eq(&other.buffer, &tensor.buffer)).count();
-            let is_given = Arc::strong_count(&tensor.buffer) > held;
+            let is_given = is_held_by_others(tensor, recording);
             let mut written = first.places.iter().flat_map(|[_, outputs]| outputs);
             let slots: Vec<_> = numbered.iter().map(|numbered| slot(numbered.buffers[i])).collect();
             Local::Own {

@@ -1,6 +1,6 @@
 //! Data movement as operations: transposes, slices, concatenation, repetition, and sums that accumulate in place.
 
-use super::{broadcast, columns, transpose};
+use super::{broadcast, columns, rows_of_steps, transpose};
 use crate::device::{Recording, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Operation, Shape, Var};
@@ -28,8 +28,8 @@ impl Operation for Transpose {
 /// Columns from `first` on, `cols` of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SliceCols {
-    first: usize,
-    cols: usize,
+    pub(crate) first: usize,
+    pub(crate) cols: usize,
 }
 
 impl Operation for SliceCols {
@@ -131,6 +131,27 @@ impl Operation for AddTo {
 
     fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
         broadcast(recording, inputs[1], 1.0, outputs[0], true)
+    }
+
+    fn in_place(&self) -> Vec<(usize, usize)> {
+        vec![(0, 0)]
+    }
+}
+
+/// The rows of each step, in place, in those of all steps, of which each step has `stride`. Operands: all, then a step's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IntoRows {
+    pub(crate) stride: usize,
+}
+
+impl Operation for IntoRows {
+    fn shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let [all, _] = operands("rows of steps", inputs)?;
+        Ok(vec![all])
+    }
+
+    fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
+        rows_of_steps(recording, inputs[1], self.stride, outputs[0])
     }
 
     fn in_place(&self) -> Vec<(usize, usize)> {

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::{Chain, How, Loss, MAX_FUNCTIONS, MAX_LAYERS, NO_FUNCTION, Params, Run};
-use crate::device::Capabilities;
+use super::{Chain, How, Loss, MAX_FUNCTIONS, MAX_LAYERS, NO_FUNCTION, Params, Run, UPDATE_CELLS, Weights};
+use crate::device::{ALIGNMENT, Capabilities};
 use crate::error::{Error, Result};
 use crate::ops::{MAX_ROUNDS, size};
 
@@ -73,21 +73,22 @@ impl Plan {
             memory if inputs_at <= memory => 1,
             _ => 2,
         };
-        let lanes = if software {
-            SOFTWARE_LANES
-        } else {
-            let tiles = chain.layers.iter().map(|(outputs, _)| fours(*outputs) * blocks).max().unwrap_or(1);
-            tiles.next_power_of_two().clamp(32, MAX_LANES)
-        };
+        let tiles = chain.layers.iter().map(|(outputs, _)| fours(*outputs) * blocks / high).max().unwrap_or(1);
+        let lanes = if software { SOFTWARE_LANES } else { tiles.next_power_of_two().clamp(32, MAX_LANES) };
+        // Where one tile after the other would be done, larger ones need fewer loads.
+        let wide = if software && tiles > lanes { 2 } else { 1 };
         let how = How {
             placement,
             high: high as u32,
             rule: chain.rule.kind(),
             loss: chain.loss.kind(),
+            clips: u32::from(chain.update.clip_value < f32::INFINITY),
+            weights: chain.weights as u32,
+            wide: wide as u32,
             blocks: size(blocks),
         };
         let layers = (0..=last).map(|l| [chain.layers[l].0, weights[l], y[l], dy[l]].map(size)).collect();
-        let (once, step) = rounds(chain, lanes, blocks, high, cells - inputs_at);
+        let (once, step) = rounds(chain, lanes, blocks, [high, wide], cells - inputs_at);
         let steps = ((MAX_ROUNDS / 2).saturating_sub(once) / step).min(1 << 20);
         if steps == 0 {
             let detail = format!(
@@ -103,8 +104,7 @@ impl Plan {
         } else {
             (work > most).then(|| format!("a step of {work} multiplications, of which one workgroup is given {most}"))
         };
-        // A workgroup has its share of a GPU; a software driver runs it on a core, which is what its speed is given for.
-        let busy = if software { 1 } else { capabilities.busy_workgroups };
+        let at_once = capabilities.workgroups_at_once();
         Ok(Self {
             how,
             lanes,
@@ -112,7 +112,7 @@ impl Plan {
             weight_cells: inputs_at,
             cells,
             steps: steps as u32,
-            work: work.saturating_mul((members.div_ceil(busy) * busy) as u64),
+            work: work.saturating_mul((members.div_ceil(at_once) * at_once) as u64),
             objection,
         })
     }
@@ -122,10 +122,10 @@ impl Plan {
         self.objection.as_deref()
     }
 
-    /// Cells that a member has outside of workgroup memory.
+    /// Cells of a member's scratch: see the shader. A view can begin at each member's.
     pub(super) fn scratch_cells(&self, chain: &Chain) -> usize {
         let cells = if self.how.placement == 0 { 0 } else { self.cells };
-        cells + chain.rule.states() * self.weight_cells
+        (UPDATE_CELLS + cells + chain.rule.states() * self.weight_cells).next_multiple_of(ALIGNMENT / 4)
     }
 
     pub(super) fn params(&self, chain: &Chain, run: &Run<'_>, members: usize) -> Params {
@@ -139,7 +139,6 @@ impl Plan {
         let mut layers = [[0; 4]; MAX_LAYERS];
         layers[..self.layers.len()].copy_from_slice(&self.layers);
         let [inputs, targets] = run.data;
-        let update = chain.update;
         Params {
             layers,
             depth: size(self.layers.len()),
@@ -155,7 +154,7 @@ impl Plan {
             entries: size(run.order.cols()),
             last_row: size(inputs.rows() - 1),
             targets_at: size(targets.offset - inputs.offset),
-            target_cols: size(targets.cols()),
+            target_cols: size(targets.cols() - chain.weights.cols()),
             scale: chain.scale,
             constant: match chain.loss {
                 Loss::Elementwise(error) => error.constant(),
@@ -164,16 +163,8 @@ impl Plan {
             last_slot: size(run.losses.cols() - 1),
             last_rate: size(run.rates.rows() / members - 1),
             len: size(chain.values_len()),
-            rate_factor: update.rate_factor,
-            decay: update.decay,
-            decoupled_decay: update.decoupled_decay,
-            shrink: update.shrink,
-            clip_value: update.clip_value,
-            momentum: update.momentum,
-            nesterov: update.nesterov,
-            beta1: update.beta1,
-            beta2: update.beta2,
-            epsilon: update.epsilon,
+            data_len: size(targets.offset - inputs.offset + targets.len()),
+            own_cells: size(self.scratch_cells(chain)),
             functions: numbers.iter().enumerate().map(|(i, number)| number << (8 * i)).sum(),
             how: self.how.pack(),
             lanes: size(self.lanes),
@@ -225,7 +216,7 @@ fn check(chain: &Chain) -> Result<()> {
 }
 
 /// The rounds of an invocation's loops: once in a dispatch, and in each step. A loop of n rounds counts n + 1.
-fn rounds(chain: &Chain, lanes: usize, blocks: usize, high: usize, other_cells: usize) -> (usize, usize) {
+fn rounds(chain: &Chain, lanes: usize, blocks: usize, [high, wide]: [usize; 2], other_cells: usize) -> (usize, usize) {
     let share = |items: usize| items.div_ceil(lanes) + 1;
     let nested = |items: usize, inner: usize| items.div_ceil(lanes) * (inner + 1) + share(items);
     let tiles = blocks / high;
@@ -237,9 +228,12 @@ fn rounds(chain: &Chain, lanes: usize, blocks: usize, high: usize, other_cells: 
         once += share(blocks) + 1;
         // Loaded, and stored number by number.
         once += share((inputs + 1) * fours) + nested((inputs + 1) * fours, 6 * (1 + states)) + 2;
-        step += nested(fours * tiles, inputs + 1) + share(outputs * blocks) + 1;
-        step += nested(inputs.div_ceil(4) * tiles, fours) + 1;
-        step += nested((inputs / (4 * high) + 1) * fours, blocks);
+        step += nested(fours.div_ceil(wide) * tiles, inputs + 1) + share(outputs * blocks) + 1;
+        step += nested(inputs.div_ceil(4 * wide) * tiles, fours) + 1;
+        step += nested((inputs / (4 * high) + 1) * fours.div_ceil(wide), blocks);
+    }
+    if chain.weights == Weights::Mean {
+        step += share(blocks) + lanes.ilog2() as usize + 1;
     }
     step += match chain.loss {
         Loss::Elementwise(_) => share(chain.outputs() * blocks),

@@ -1,16 +1,16 @@
 //! Recognises a training step that the kernel can run: by operations and operands, never by names.
 
-use super::{Chain, Loss, Plan, Rule, Run, padded, train};
+use super::{Chain, Loss, Plan, Rule, Run, Weights, padded, train};
 use crate::device::{Kernel, Recording, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Program, Source, Var};
 use crate::ops::activation::{Apply, Slope};
-use crate::ops::copy::Flat;
+use crate::ops::copy::{Flat, SliceCols};
 use crate::ops::gather::Gather;
 use crate::ops::matmul::Product;
 use crate::ops::optim::{self, Update};
 use crate::ops::reduce::{IntoHistory, Over, Sum};
-use crate::ops::{Activation, cross_entropy, loss};
+use crate::ops::{Activation, Reduction, cross_entropy, loss};
 
 /// A training step that one dispatch can run many times.
 #[derive(Debug)]
@@ -69,15 +69,21 @@ struct Layer {
 /// The training step that computes these values: a mini-batch, linear layers with activations, a loss into its history,
 /// the gradients, one update.
 ///
+/// With a reduction it is a step on samples with weights, without them: the last of the mini-batch's targets are the weights,
+/// and the loss takes the others. What is found has each sample's error times its weight, so reduced.
+///
 /// # Errors
 /// What of it is different.
-pub(crate) fn recognise(graph: &Graph, wanted: &[Var]) -> Result<Found> {
+pub(crate) fn recognise(graph: &Graph, wanted: &[Var], weighted: Option<Reduction>) -> Result<Found> {
     let program = &Program::new(graph, wanted, &[])?;
     let (histories, updates): (Vec<&Node>, Vec<_>) =
         wanted.iter().filter_map(|var| writer(program, *var)).partition(|node| node.is::<IntoHistory>().is_some());
     let (&[history], &[update]) = (&histories[..], &updates[..]) else {
         return no("other than one loss and one update: parameters in groups, shared, or frozen ones");
     };
+    if weighted.is_none() && program.nodes().iter().any(|node| takes_weights(program, node)) {
+        return no("samples with weights");
+    }
     let (losses, loss) = (given(program, history.inputs[0])?, history.inputs[1]);
     let loss_node = writer(program, loss).ok_or_else(|| other("a loss that is not computed"))?;
     let (kind, scale) = match (loss::called(loss_node), cross_entropy::called(loss_node)) {
@@ -86,7 +92,11 @@ pub(crate) fn recognise(graph: &Graph, wanted: &[Var]) -> Result<Found> {
         (None, None) => return no(&format!("a loss that is {:?}", loss_node.op)),
     };
     let (y, t) = (loss_node.inputs[0], loss_node.inputs[1]);
-    let batch = writer(program, t).filter(|node| node.outputs.get(1) == Some(&t));
+    let targets = match weighted {
+        None => t,
+        Some(_) => targets_before_weights(program, t)?,
+    };
+    let batch = writer(program, targets).filter(|node| node.outputs.get(1) == Some(&targets));
     let Some((batch, gather)) = batch.and_then(|node| Some((node, node.is::<Gather>()?))) else {
         return no("targets that are not those of the mini-batch");
     };
@@ -110,17 +120,29 @@ pub(crate) fn recognise(graph: &Graph, wanted: &[Var]) -> Result<Found> {
         return no("an update of other parameters than the layers'");
     };
     let calls = backward(program, &layers, loss_node, &flat.inputs[1..])?;
-    // A gather, the layers, a loss, a history, the gradients, one row of them, an update.
-    let called = layers.iter().map(|layer| 1 + usize::from(layer.called)).sum::<usize>();
+    // A gather, perhaps the targets before the weights, the layers, a loss, a history, the gradients, one row of them, an
+    // update.
+    let called =
+        layers.iter().map(|layer| 1 + usize::from(layer.called)).sum::<usize>() + usize::from(weighted.is_some());
     if called + calls + 5 != program.nodes().len() {
         return no("calls besides layers, loss and update");
     }
     let shape = |layer: &Layer| (program.shape(layer.w)[0], layer.function);
+    let outputs = layers.last().map_or(1, |layer| program.shape(layer.w)[0]);
+    let (scale, weights) = match weighted {
+        None => (scale, Weights::None),
+        Some(reduction) => {
+            let outputs = if kind == Loss::CrossEntropy { 1 } else { outputs };
+            let is_mean = matches!(reduction, Reduction::Mean | Reduction::SampleMean);
+            (reduction.scale(1, outputs), if is_mean { Weights::Mean } else { Weights::Sum })
+        }
+    };
     let chain = Chain {
         inputs: program.shape(batch.outputs[0])[1],
         layers: layers.iter().map(shape).collect(),
         loss: kind,
         scale,
+        weights,
         rule,
         update: constants,
         rows: gather.rows,
@@ -140,6 +162,20 @@ fn other(what: &str) -> Error {
 
 fn no<T>(what: &str) -> Result<T> {
     Err(other(what))
+}
+
+/// Of which these are all columns but the last.
+fn targets_before_weights(program: &Program<'_>, t: Var) -> Result<Var> {
+    let all = writer(program, t).filter(|node| node.is::<SliceCols>().is_some()).map(|node| node.inputs[0]);
+    let first_cols = |all: &Var| program.shape(*all)[1] == program.shape(t)[1] + 1;
+    all.filter(first_cols).ok_or_else(|| other("targets that are not those of the mini-batch"))
+}
+
+/// Whether a call takes apart what a mini-batch has behind its targets.
+fn takes_weights(program: &Program<'_>, node: &Node) -> bool {
+    node.is::<SliceCols>().is_some()
+        && writer(program, node.inputs[0])
+            .is_some_and(|batch| batch.is::<Gather>().is_some() && batch.outputs.get(1) == Some(&node.inputs[0]))
 }
 
 fn writer<'p>(program: &'p Program<'_>, var: Var) -> Option<&'p Node> {

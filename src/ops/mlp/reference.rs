@@ -1,6 +1,6 @@
 //! The kernel as plain loops over the same steps.
 
-use super::{Chain, How, Loss, Params, Rule, padded};
+use super::{Chain, How, Loss, Params, Rule, UPDATE_CELLS, Weights, padded};
 use crate::device::Call;
 use crate::ops::Activation;
 use crate::ops::cross_entropy::row_loss;
@@ -26,20 +26,10 @@ impl Shape {
             layers: layers.collect(),
             loss: Loss::from_kind(how.loss, params.constant),
             scale: params.scale,
+            weights: Weights::ALL.get(how.weights as usize).copied().unwrap_or_default(),
             rule: Rule::from_kind(how.rule),
-            update: Update {
-                rate_factor: params.rate_factor,
-                decay: params.decay,
-                decoupled_decay: params.decoupled_decay,
-                shrink: params.shrink,
-                clip_value: params.clip_value,
-                momentum: params.momentum,
-                nesterov: params.nesterov,
-                beta1: params.beta1,
-                beta2: params.beta2,
-                epsilon: params.epsilon,
-                ..Update::default()
-            },
+            // Each member's is in its scratch.
+            update: Update::default(),
             rows: params.rows as usize,
             stride: params.stride as usize,
         };
@@ -51,14 +41,18 @@ pub(super) fn train(call: Call<'_>) {
     let shape = Shape::new(call.params());
     let (len, entries) = (shape.params.len as usize, shape.params.entries as usize);
     let (slots, rows_of_rates) = (shape.params.last_slot as usize + 1, shape.params.last_rate as usize + 1);
-    let [data, order, rates, ..] = call.inputs;
+    let [all_data, order, rates, ..] = call.inputs;
     let order: &[u32] = bytemuck::cast_slice(order);
-    let [values, losses, _, state1, state2] = call.outputs;
+    let [values, losses, scratch, state1, state2] = call.outputs;
+    let (data_len, own) = (shape.params.data_len as usize, 4 * shape.params.own_cells as usize);
     let member = |states: &'_ mut [f32], m: usize| if states.is_empty() { 0..0 } else { m * len..(m + 1) * len };
     for m in 0..values.len() / len {
         let (own1, own2) = (member(state1, m), member(state2, m));
         let order = &order[m * entries..][..entries];
         let values = &mut values[m * len..][..len];
+        // Data as long as one member's is that of all.
+        let data = if all_data.len() > data_len { &all_data[m * data_len..][..data_len] } else { all_data };
+        let constants = own_update(&scratch[m * own..]);
         for step in call.step..=call.last {
             let row = rates[4 * (m * rows_of_rates + step.min(shape.params.last_rate as usize))..][..4].try_into();
             let rates: [f32; 4] = row.unwrap_or_default();
@@ -66,7 +60,7 @@ pub(super) fn train(call: Call<'_>) {
             let (loss, gradients) = shape.gradients(values, x, data, &rows);
             losses[m * slots + step.min(shape.params.last_slot as usize)] = loss;
             let state = [&mut state1[own1.clone()], &mut state2[own2.clone()]];
-            update(&shape.chain, rates, &gradients, values, state);
+            update(shape.chain.rule, &constants, rates, &gradients, values, state);
         }
     }
 }
@@ -126,36 +120,69 @@ impl Shape {
     /// The loss, and its gradient with respect to the last layer's outputs.
     fn loss(&self, y: &[f32], data: &[f32], rows: &[usize]) -> (f32, Vec<f32>) {
         let outputs = self.chain.outputs();
-        let target_cols = self.params.target_cols as usize;
-        let targets =
-            rows.iter().map(|row| &data[self.params.targets_at as usize + row * target_cols..][..target_cols]);
+        let weights = self.chain.weights;
+        let cols = self.params.target_cols as usize;
+        let row_cols = cols + weights.cols();
+        let targets = || rows.iter().map(|row| &data[self.params.targets_at as usize + row * row_cols..][..row_cols]);
+        let scale = match weights {
+            Weights::Mean => self.chain.scale / targets().map(|row| row[cols]).sum::<f32>().max(1e-30),
+            Weights::None | Weights::Sum => self.chain.scale,
+        };
         let (mut total, mut dy) = (0.0, Vec::new());
-        for (p, t) in y.chunks_exact(outputs).zip(targets) {
+        for (p, t) in y.chunks_exact(outputs).zip(targets()) {
+            let weight = t.get(cols).copied().unwrap_or(1.0);
             match self.chain.loss {
-                Loss::Elementwise(error) => p.iter().zip(t).for_each(|(p, t)| {
-                    total += error.error(*p, *t);
-                    dy.push(self.chain.scale * error.derivative(*p, *t));
+                Loss::Elementwise(error) => p.iter().zip(&t[..cols]).for_each(|(p, t)| {
+                    total += weight * error.error(*p, *t);
+                    dy.push(scale * weight * error.derivative(*p, *t));
                 }),
                 Loss::CrossEntropy => {
-                    let (loss, slopes) = row_loss(p, t);
-                    total += loss;
-                    dy.extend(slopes.iter().map(|slope| self.chain.scale * slope));
+                    let (loss, slopes) = row_loss(p, &t[..cols]);
+                    total += weight * loss;
+                    dy.extend(slopes.iter().map(|slope| scale * weight * slope));
                 }
             }
         }
-        (self.chain.scale * total, dy)
+        (scale * total, dy)
     }
 }
 
-fn update(chain: &Chain, rates: [f32; 4], gradients: &[f32], values: &mut [f32], [one, two]: [&mut [f32]; 2]) {
+fn own_update(cells: &[f32]) -> Update {
+    let constants: [f32; 4 * UPDATE_CELLS] = std::array::from_fn(|i| cells[i]);
+    let [rate_factor, decay, decoupled_decay, shrink, clip_value, momentum, nesterov, beta1, beta2, epsilon, ..] =
+        constants;
+    let nesterov = u32::from(nesterov > 0.0);
+    Update {
+        rate_factor,
+        decay,
+        decoupled_decay,
+        shrink,
+        clip_value,
+        momentum,
+        nesterov,
+        beta1,
+        beta2,
+        epsilon,
+        ..Update::default()
+    }
+}
+
+fn update(
+    rule: Rule,
+    update: &Update,
+    rates: [f32; 4],
+    gradients: &[f32],
+    values: &mut [f32],
+    [one, two]: [&mut [f32]; 2],
+) {
     let [rate, correction1, correction2, _] = rates;
-    let constants = Constants::new(&chain.update, [rate, correction1, correction2], 0.0);
+    let constants = Constants::new(update, [rate, correction1, correction2], 0.0);
     // States that the rule does not have are empty.
     let (mut ones, mut twos) = (one.iter_mut(), two.iter_mut());
     for (value, gradient) in values.iter_mut().zip(gradients) {
         let (mut none, mut no_other) = (0.0, 0.0);
         let (one, two) = (ones.next().unwrap_or(&mut none), twos.next().unwrap_or(&mut no_other));
-        match chain.rule {
+        match rule {
             Rule::Sgd => constants.sgd(*gradient, value),
             Rule::Momentum => constants.momentum(*gradient, value, one),
             Rule::Adam => constants.adam(*gradient, value, one, two),

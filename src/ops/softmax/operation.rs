@@ -9,7 +9,7 @@ use crate::ops::operands;
 /// The softmax of each row, or its logarithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Softmax {
-    log: bool,
+    pub(crate) log: bool,
 }
 
 /// Its gradient. Operands: the softmax's output y, dy.
