@@ -3,14 +3,6 @@
 use clap::Parser;
 use wgrad::{Call, Device, Error, ErrorKind, Kernel, Recording, Result, Tensor};
 
-/// Runs a kernel on a GPU and on the CPU, and compares.
-#[derive(Parser)]
-struct Options {
-    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name
-    #[arg(long, default_value = "gpu")]
-    device: String,
-}
-
 /// out = a x + y. The last workgroup has invocations to spare, which must do nothing.
 const WGSL: &str = "
 @group(0) @binding(0) var<uniform> a: f32;
@@ -50,7 +42,7 @@ fn run_on(device: &Device) -> Result<Vec<f32>> {
 /// Runs a kernel of its own on a device and on the CPU, and compares.
 #[derive(Parser)]
 struct Options {
-    /// gpu, vulkan, metal, dx12, gl, or a part of an adapter's name
+    /// auto, cpu, gpu, vulkan, metal, dx12, gl, or a part of an adapter's name
     #[arg(long, default_value = "gpu")]
     device: String,
 }

@@ -20,6 +20,20 @@ use wgrad::{Device, Error, ErrorKind, History, Result};
 /// Of fewer rows none are held out.
 const FEWEST_ROWS: usize = 10;
 
+/// Calls that errors recommend, and that are options.
+const CALLS: [&str; 10] = [
+    "delimiter(",
+    "whitespace(",
+    "decimal(",
+    "thousands(",
+    "comment(",
+    "header(",
+    "na_values(",
+    " categories(",
+    "ignore(",
+    "drop_missing",
+];
+
 /// Fits a model to a table, or predicts with one that was saved.
 #[derive(Parser)]
 struct Options {
@@ -42,7 +56,7 @@ struct Options {
     weights: Option<String>,
     /// Leave out rows without a value to predict
     #[arg(long)]
-    drop_missing_targets: bool,
+    drop_missing: bool,
 
     /// What separates values; tab for a tab
     #[arg(long, help_heading = "The file")]
@@ -139,8 +153,13 @@ fn main() -> ExitCode {
     match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let error = error.to_string();
             eprintln!("error: {error}");
-            eprintln!("Calls in it, such as delimiter(';'), are options here: --delimiter ';'. See --help.");
+            if error.contains("unknown_categories(") {
+                eprintln!("Here, --allow-unknown does that.");
+            } else if CALLS.iter().any(|call| error.contains(call)) {
+                eprintln!("What it says to call is an option here: delimiter(';') is --delimiter ';'. See --help.");
+            }
             ExitCode::FAILURE
         }
     }
@@ -159,7 +178,12 @@ fn run(options: &Options) -> Result<()> {
     }
     let usage = |detail: &str| Error::new(ErrorKind::InvalidInput, "table", detail);
     let path = options.table.as_ref().ok_or_else(|| usage("give a table to learn from, or --predict a table"))?;
-    let table = read(options, path)?;
+    let mut table = read(options, path)?;
+    if let (true, Some(column)) = (options.drop_missing, options.label.as_ref().or(options.target.as_ref())) {
+        let all = table.len();
+        table = table.drop_missing(column.as_str())?;
+        println!("{} rows without {column} are left out\n", all - table.len());
+    }
     let names = table.names().join(", ");
     match (&options.label, &options.target) {
         (Some(label), _) => classify(options, &device, &table, &settings(options, label)),
@@ -189,7 +213,6 @@ fn settings(options: &Options, target: &str) -> Settings {
     let mut settings = Settings::new(target)
         .ignore(options.ignore.iter().cloned())
         .categories(options.categories.iter().cloned())
-        .drop_missing_targets(options.drop_missing_targets)
         .balanced(options.balanced)
         .seed(options.seed)
         .progress(options.folds.is_none());

@@ -11,7 +11,7 @@ use common::{
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{Dropout, Init, Linear, Mse, ReLU, Reduction, Sequential};
 use wgrad::optim::{Adam, Schedule, Sgd};
-use wgrad::{Device, Ensemble, Fit, Session, StepPath, Trainer};
+use wgrad::{Device, Ensemble, ErrorKind, Fit, Session, StepPath, Trainer};
 
 on_every_device!(
     trainings_are_those_of_pytorch_with_larger_batches,
@@ -133,6 +133,19 @@ fn an_interrupted_training_resumes_to_the_bit(devices: &Devices) {
         assert_same_bits(name, &values(&second), &values(&whole));
         assert_same_bits(name, &second.history().step_losses, &whole.history().step_losses);
     }
+}
+
+#[test]
+fn a_loss_that_explodes_is_that_of_a_step() {
+    let data = disk(60, 0, Labels::OneHot).unwrap();
+    let mut trainer = Trainer::new(&Device::cpu(), Linear::new(2, 2), Mse::new(), Sgd::new(1e30), 0).unwrap();
+    let before = values(&trainer);
+    let error = trainer.fit(&data, Fit::new(1, 5).accumulate(3).ema(0.5).evaluate(false)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFinite);
+    // Four steps of fifteen samples.
+    let step = (1..=4).find(|step| error.to_string().contains(&format!("epoch 1, step {step}")));
+    assert!(step.is_some_and(|step| step > 1), "{error}");
+    assert_eq!(values(&trainer), before);
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn what_can_not_be_learnt_says_where_and_what_to_do() {
     let regress = |csv: String| Regressor::fit(&device, &table(&csv), quick("y")).unwrap_err().to_string();
     let classify = |csv: String| Classifier::fit(&device, &table(&csv), quick("y")).unwrap_err().to_string();
     for (error, parts) in [
-        (regress(rows("a,y\n1,2\n3,\n")), vec!["line 3, column 'y'", "missing", "drop_missing_targets(true)"]),
+        (regress(rows("a,y\n1,2\n3,\n")), vec!["line 3, column 'y'", "missing", "Table::drop_missing"]),
         (regress(rows("a,y\n1,2\n3,low\n")), vec!["line 3, column 'y': 'low' is not a number", "a Classifier classes"]),
         (regress(rows("a,b\n1,2\n3,4\n")), vec!["there is no column 'y'; there are a, b"]),
         (regress(rows("a,y\n1,2\n3,2\n")), vec!["all values of column 'y' are 2"]),
@@ -115,8 +115,8 @@ fn what_can_not_be_learnt_says_where_and_what_to_do() {
             assert!(error.contains(part), "{part}: {error}");
         }
     }
-    let known =
-        Classifier::fit(&device, &table("a,y\n1,yes\n2,NA\n3,no\n"), quick("y").drop_missing_targets(true)).unwrap();
+    let known = table("a,y\n1,yes\n2,NA\n3,no\n").drop_missing("y").unwrap();
+    let known = Classifier::fit(&device, &known, quick("y")).unwrap();
     assert!(known.summary().contains("fitted to 2 rows"));
     let data = table("a,y\n1,2\n2,3\n3,1\n");
     for (settings, part) in [
@@ -254,8 +254,9 @@ fn scores_of_all_parts() {
     assert_eq!(islands.scores.len(), 3);
     let years = Folds::new(3).grouped("year");
     assert_eq!(Regressor::cross_validate(&device, &table, quick("year"), Folds::new(2)).unwrap().scores.len(), 2);
-    let settings = quick("body_mass_g").drop_missing_targets(true);
-    assert_eq!(Regressor::cross_validate(&device, &table, settings, years).unwrap().scores.len(), 3);
+    let weighed = table.drop_missing("body_mass_g").unwrap();
+    assert_eq!(weighed.len(), 342);
+    assert_eq!(Regressor::cross_validate(&device, &weighed, quick("body_mass_g"), years).unwrap().scores.len(), 3);
     let error =
         Classifier::cross_validate(&device, &table, quick("species"), Folds::new(3).grouped("sex")).unwrap_err();
     assert!(error.to_string().contains("line 5, column 'sex': the group is missing"), "{error}");

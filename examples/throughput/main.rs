@@ -5,6 +5,8 @@
 //! Step i trains on the rows (i * batch) mod (rows - batch + 1) and those after it, as the programs in
 //! `benches/peers/` do. The clock starts after a warm-up and stops when the last loss has been read.
 //!
+//! `--predict` predicts `--batch` rows from host memory into host memory instead, again and again.
+//!
 //! `--members` trains many networks at once, and prints the time of a member's step.
 //!
 //! `--scaling` prints the time of a step against width, depth and batch instead, with the fraction of the device's peak
@@ -19,7 +21,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use training::{Training, data, flops, network};
-use wgrad::nn::Mse;
+use wgrad::nn::{Mse, Predictor};
 use wgrad::optim::Sgd;
 use wgrad::{Device, Ensemble, Fit, Recording, Result, StepPath, Trainer};
 
@@ -45,6 +47,9 @@ struct Options {
     /// shuffling and what else an epoch of 32 steps takes
     #[arg(long, conflicts_with_all = ["path", "dispatches", "each", "scaling"])]
     members: Option<usize>,
+    /// Time predictions of `--batch` rows, from host memory into host memory, instead of training steps
+    #[arg(long, conflicts_with_all = ["members", "path", "dispatches", "each", "scaling"])]
+    predict: bool,
     /// How steps become dispatches: fused (one for many steps), layered, or unmerged (one for each call)
     #[arg(long, default_value = "layered", value_parser = path)]
     path: StepPath,
@@ -88,6 +93,9 @@ fn run(options: &Options) -> Result<()> {
     if let Some(members) = options.members {
         return time_ensemble(&device, members, options);
     }
+    if options.predict {
+        return time_predictions(&device, options);
+    }
     let training = Training::new(&device, &options.sizes, options.batch, options.steps, options.path)?;
     if options.dispatches {
         print!("{}", training.step);
@@ -128,6 +136,34 @@ fn run(options: &Options) -> Result<()> {
                 "{us_per_step:.2} us a step of {dispatches:.4} dispatches, {samples_per_s:.0} samples/s, {gflops:.2} GFLOP/s, \
                  loss {loss:.6} on {about}"
             );
+        }
+    }
+    Ok(())
+}
+
+/// A prediction; `steps` are how many.
+fn time_predictions(device: &Device, options: &Options) -> Result<()> {
+    let data = data(&options.sizes, options.batch)?;
+    let predictor = Predictor::new(device, network(&options.sizes))?;
+    predictor.predict(data.inputs(), data.input_cols())?;
+    for repeat in 0..options.repeats {
+        let start = Instant::now();
+        for _ in 0..options.steps {
+            predictor.predict(data.inputs(), data.input_cols())?;
+        }
+        let us = start.elapsed().as_secs_f64() * 1e6 / f64::from(options.steps);
+        if options.json {
+            let line = serde_json::json!({
+                "peer": format!("wgrad-{}", env!("CARGO_PKG_VERSION")),
+                "device": device.name(),
+                "sizes": options.sizes,
+                "batch": options.batch,
+                "repeat": repeat,
+                "us_per_step": rounded(us),
+            });
+            println!("{line}");
+        } else {
+            println!("{us:.2} us a prediction of {} rows on {}", options.batch, device.describe());
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The CPU path: runs a recording by calling each kernel's function, in order. It imports no wgpu.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,10 +19,16 @@ pub(crate) struct Cpu {
     memory: Fair<Memory>,
 }
 
+/// The most elements of freed buffers that are kept for the next ones, 32 MiB of them. Memory that is new to the process costs
+/// more than a small network's pass over it: predictions of another number of rows each time took twice as long.
+const SPARE_ELEMENTS: usize = 1 << 23;
+
 #[derive(Default)]
 struct Memory {
     buffers: Vec<Vec<f32>>,
     free: Vec<usize>,
+    /// Freed buffers, the oldest first.
+    spare: VecDeque<Vec<f32>>,
     counters: Counters,
 }
 
@@ -54,7 +61,7 @@ impl Cpu {
     }
 
     pub(crate) fn allocate(&self, len: usize) -> Result<usize> {
-        let mut buffer = Vec::new();
+        let mut buffer = self.memory.lock().take_spare(len);
         if buffer.try_reserve_exact(len).is_err() {
             return Err(Error::new(
                 ErrorKind::OutOfMemory,
@@ -77,9 +84,10 @@ impl Cpu {
         let mut memory = self.memory.lock();
         let buffer = std::mem::take(&mut memory.buffers[slot]);
         memory.free.push(slot);
-        // A large one takes its time.
+        let unwanted = memory.keep(buffer);
+        // Large ones take their time.
         drop(memory);
-        drop(buffer);
+        drop(unwanted);
     }
 
     pub(crate) fn write(&self, slot: usize, offset: usize, values: &[f32]) -> Result<()> {
@@ -117,6 +125,24 @@ impl Cpu {
         memory.counters.dispatches += dispatches;
     }
 
+    /// Writes values to the first tensor, runs all dispatches once, and reads the second.
+    pub(crate) fn run_through(
+        &self,
+        recording: &Recording,
+        (input, values): (&Tensor, &[f32]),
+        output: &Tensor,
+    ) -> Result<Vec<f32>> {
+        let mut memory = self.memory.lock();
+        memory.counters.uploads += values.len() as u64;
+        memory.counters.submits += 1;
+        memory.counters.dispatches += recording.len() as u64;
+        memory.counters.reads += 1;
+        let [(from, range), (to, out)] = [place(input), place(output)];
+        memory.buffers[from][range].copy_from_slice(values);
+        run_step(&mut memory.buffers, recording, 0..1)?;
+        Ok(memory.buffers[to][out].to_vec())
+    }
+
     pub(crate) fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
         let mut memory = self.memory.lock();
         memory.counters.submits += 1;
@@ -128,6 +154,29 @@ impl Cpu {
             run_step(&mut memory.buffers, recording, step as usize..end as usize)?;
         }
         Ok(())
+    }
+}
+
+impl Memory {
+    /// A freed buffer of about this size, emptied, or a new one.
+    fn take_spare(&mut self, len: usize) -> Vec<f32> {
+        let fitting = self.spare.iter().rposition(|spare| (len..=len.saturating_mul(2)).contains(&spare.capacity()));
+        let mut buffer = fitting.and_then(|fitting| self.spare.remove(fitting)).unwrap_or_default();
+        buffer.clear();
+        buffer
+    }
+
+    /// Keeps a freed buffer. Those that are too many come back.
+    fn keep(&mut self, buffer: Vec<f32>) -> Vec<Vec<f32>> {
+        self.spare.push_back(buffer);
+        let mut elements: usize = self.spare.iter().map(Vec::capacity).sum();
+        let too_many = self.spare.iter().take_while(|spare| {
+            let over = elements > SPARE_ELEMENTS;
+            elements -= spare.capacity();
+            over
+        });
+        let too_many = too_many.count().max(self.spare.len().saturating_sub(32));
+        self.spare.drain(..too_many).collect()
     }
 }
 
@@ -208,7 +257,7 @@ fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, steps: &Range<usize>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{call, run_step};
+    use super::{Memory, SPARE_ELEMENTS, call, run_step};
     use crate::device::{Device, Recording, Runner, Tensor};
     use crate::graph::Graph;
     use crate::lower::lower;
@@ -273,6 +322,29 @@ mod tests {
             }
         }
         memory.buffers.iter().map(|buffer| buffer.iter().map(|x| x.to_bits()).collect()).collect()
+    }
+
+    #[test]
+    fn freed_buffers_serve_the_next_within_a_bound() {
+        let mut memory = Memory::default();
+        let capacities = |memory: &Memory| memory.spare.iter().map(Vec::capacity).collect::<Vec<_>>();
+        for len in [100, 1000] {
+            assert!(memory.keep(vec![9.0; len]).is_empty());
+        }
+        // Neither too small nor much too large, and without what it held.
+        assert_eq!(memory.take_spare(101).capacity(), 0);
+        assert_eq!(memory.take_spare(499).capacity(), 0);
+        let buffer = memory.take_spare(600);
+        assert_eq!((buffer.capacity(), buffer.len()), (1000, 0));
+        assert_eq!(capacities(&memory), [100]);
+        // The oldest go first.
+        let dropped = memory.keep(Vec::with_capacity(SPARE_ELEMENTS - 50));
+        assert_eq!(dropped.iter().map(Vec::capacity).collect::<Vec<_>>(), [100]);
+        assert_eq!(memory.keep(Vec::with_capacity(SPARE_ELEMENTS + 1)).len(), 2);
+        for _ in 0..100 {
+            memory.keep(vec![0.0]);
+        }
+        assert_eq!(memory.spare.len(), 32);
     }
 
     #[test]

@@ -253,6 +253,22 @@ impl Device {
         }
     }
 
+    /// Writes an input, runs a recording once and reads an output. On the CPU path that is one turn, so that it waits for one
+    /// step at most of a training in another thread.
+    pub(crate) async fn run_through(
+        &self,
+        recording: &Recording,
+        (input, values): (&Tensor, &[f32]),
+        output: &Tensor,
+    ) -> Result<PendingRead> {
+        if let (Runner::Cpu(cpu), true) = (&*self.0, values.len() == input.len()) {
+            return cpu.run_through(recording, (input, values), output).map(PendingRead::ready);
+        }
+        input.write(values)?;
+        self.run(recording, 0..1).await?;
+        output.read_async()
+    }
+
     /// Copies the first of each pair of tensors, as work run so far leaves it, to the second, which is as long.
     pub(crate) fn copy(&self, pairs: &[[Tensor; 2]]) -> Result<()> {
         match &*self.0 {

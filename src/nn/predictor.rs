@@ -113,9 +113,8 @@ impl Predictor {
             Some(network) => network,
             None => Network::new(self.parameters.device(), &self.model, shape)?,
         };
-        network.input.write(chunk)?;
-        network.forward.run_steps_async(0..1).await?;
-        let outputs = network.output.read_async()?;
+        let device = self.parameters.device();
+        let outputs = device.run_through(&network.forward, (&network.input, chunk), &network.output).await?;
         let mut networks = self.kept();
         networks.push_front(network);
         networks.truncate(KEPT);

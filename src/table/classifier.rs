@@ -50,8 +50,6 @@ impl Classifier {
     fn fit_to(device: &Device, table: &Table, settings: Settings, classes: &[String]) -> Result<Self> {
         settings.check()?;
         let target = table.find(&settings.target)?;
-        let known = known(table, target, &settings)?;
-        let table = known.as_ref().unwrap_or(table);
         let (targets, classes) = table.labels(target, classes)?;
         if classes.len() < 2 {
             let detail = format!("all rows are of the class {}; give rows of another one", classes.join(""));
@@ -95,8 +93,6 @@ impl Classifier {
     ) -> Result<CrossValidation> {
         let settings = settings.into();
         let target = table.find(&settings.target)?;
-        let known = known(table, target, &settings)?;
-        let table = known.as_ref().unwrap_or(table);
         let settings = Settings { target: table.names()[target].as_str().into(), ..settings };
         let (numbers, classes) = table.labels(target, &[])?;
         let score = |(train, test): (Table, Table)| {
@@ -209,21 +205,4 @@ impl Classifier {
     pub fn from_bytes(device: &Device, bytes: &[u8]) -> Result<Self> {
         Fitted::from_bytes(device, bytes, true).map(Self)
     }
-}
-
-/// The rows whose target is known, if others are to be left out.
-pub(super) fn known(table: &Table, target: usize, settings: &Settings) -> Result<Option<Table>> {
-    if !settings.drops_missing_targets {
-        return Ok(None);
-    }
-    let rows: Vec<usize> = (0..table.len()).filter(|row| table.category(target, *row).is_some()).collect();
-    if rows.is_empty() {
-        let detail = format!("column '{}' has no values to learn from", table.names()[target]);
-        return Err(Error::input("fit", detail));
-    }
-    let dropped = table.len() - rows.len();
-    if dropped > 0 {
-        log::info!("{dropped} rows without a value in '{}' are left out", table.names()[target]);
-    }
-    table.select(&rows).map(Some)
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::classifier::known;
 use super::columns::mean_and_std;
 use super::cross_validation::{CrossValidation, Folds};
 use super::fitted::Fitted;
@@ -52,8 +51,6 @@ impl Regressor {
             ));
         }
         let target = table.find(&settings.target)?;
-        let known = known(table, target, &settings)?;
-        let table = known.as_ref().unwrap_or(table);
         let values = values(table, target)?;
         let (mean, std) = mean_and_std(values.iter().copied());
         if values.iter().all(|value| *value == values[0]) {
@@ -89,8 +86,6 @@ impl Regressor {
     ) -> Result<CrossValidation> {
         let settings = settings.into();
         let target = table.find(&settings.target)?;
-        let known = known(table, target, &settings)?;
-        let table = known.as_ref().unwrap_or(table);
         let settings = Settings { target: table.names()[target].as_str().into(), ..settings };
         let score = |(train, test): (Table, Table)| {
             Self::fit(device, &train, &settings)?.unknown_categories(Unknown::Rare).score(&test)
@@ -199,7 +194,7 @@ fn values(table: &Table, column: usize) -> Result<Vec<f64>> {
     let value = |row| match table.number(column, row) {
         Field::Number(value) => Ok(value),
         Field::Missing => {
-            let detail = "the number is missing; fill it in, or leave out such rows with drop_missing_targets(true)";
+            let detail = "the number is missing; fill it in, or leave out such rows with Table::drop_missing";
             Err(table.error_in(row, column, detail))
         }
         Field::Wrong(detail) => {

@@ -20,7 +20,6 @@ pub struct Settings {
     pub(super) ignored: Vec<Column>,
     pub(super) categories: Vec<Column>,
     pub(super) weights: Option<Column>,
-    pub(super) drops_missing_targets: bool,
     pub(super) impute: Impute,
     pub(super) min_frequency: Option<usize>,
     pub(super) max_categories: usize,
@@ -77,7 +76,6 @@ impl Settings {
             ignored: Vec::new(),
             categories: Vec::new(),
             weights: None,
-            drops_missing_targets: false,
             impute: Impute::Median,
             min_frequency: None,
             max_categories: 50,
@@ -114,12 +112,6 @@ impl Settings {
     /// `sample_weight`). In scores all rows count alike.
     pub fn weights(mut self, column: impl Into<Column>) -> Self {
         self.weights = Some(column.into());
-        self
-    }
-
-    /// Whether rows without a value to predict are left out (an error by default).
-    pub fn drop_missing_targets(mut self, drop: bool) -> Self {
-        self.drops_missing_targets = drop;
         self
     }
 

@@ -1,7 +1,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use wgrad::{Call, Device, Kernel, Recording, Tensor};
+use wgrad::data::{Labels, disk};
+use wgrad::nn::{BceWithLogits, Linear, ReLU, Sequential};
+use wgrad::optim::Sgd;
+use wgrad::{Call, Device, Fit, Kernel, Recording, Tensor, Trainer};
 
 /// Takes a tenth of a millisecond.
 static SLOW: Kernel = Kernel::new("user.slow", "", "main", [1, 1, 1], |call: Call<'_>| {
@@ -51,4 +54,27 @@ fn a_long_run_of_one_thread_lets_others_in_between_its_steps() {
         assert!(trains.load(Ordering::Relaxed), "a hundred predictions took as long as all of the training");
     });
     assert_eq!(slow.read().unwrap(), [STEPS as f32]);
+}
+
+/// A step at a time, an epoch takes seconds; a prediction waits for a step.
+#[test]
+fn predictions_come_while_an_epoch_runs() {
+    const STEPS: usize = 200_000;
+    let data = disk(STEPS, 0, Labels::ZeroOne).unwrap();
+    let model = Sequential::new().add(Linear::new(2, 32)).add(ReLU).add(Linear::new(32, 1));
+    let mut trainer = Trainer::new(&Device::cpu(), model, BceWithLogits::new(), Sgd::new(0.01), 0).unwrap();
+    let predictor = trainer.predictor();
+    let before = predictor.predict(&[0.1, 0.2], 2).unwrap();
+    let trains = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            trainer.fit(&data, Fit::new(1, 1).evaluate(false)).unwrap();
+            trains.store(false, Ordering::Relaxed);
+        });
+        while predictor.predict(&[0.1, 0.2], 2).unwrap() == before {}
+        for _ in 0..50 {
+            assert!(predictor.predict(&[0.1, 0.2], 2).unwrap()[0].is_finite());
+        }
+        assert!(trains.load(Ordering::Relaxed), "fifty predictions took as long as the epoch");
+    });
 }

@@ -45,7 +45,8 @@ pub(crate) enum Layer {
     /// The layer before it and this function once more: both have the same parameters.
     Again(Activation),
     Function(Activation),
-    LayerNorm,
+    /// Each row by itself: LayerNorm.
+    Standardized,
     BatchNorm,
     Dropout(f32),
     /// Around a linear layer without a change of width, and this function.
@@ -127,7 +128,7 @@ impl Case {
             }
             before = outputs;
             match random.random_range(0..12) {
-                0 if before > 2 => layers.push(Layer::LayerNorm),
+                0 if before > 2 => layers.push(Layer::Standardized),
                 1 => layers.push(Layer::BatchNorm),
                 2 => layers.push(Layer::Residual(function(random))),
                 3 if depth > 0 => layers.push(Layer::Dropout(0.25)),
@@ -242,7 +243,7 @@ impl Case {
                 }
                 Layer::Again(function) => model.add(function).add(last.clone().unwrap()),
                 Layer::Function(function) => model.add(function),
-                Layer::LayerNorm => model.add(LayerNorm::new(cols)),
+                Layer::Standardized => model.add(LayerNorm::new(cols)),
                 Layer::BatchNorm => model.add(BatchNorm1d::new(cols)),
                 Layer::Dropout(p) => model.add(Dropout::new(p)),
                 Layer::Residual(function) => {
@@ -358,7 +359,7 @@ impl std::fmt::Display for Case {
                 Layer::Linear { outputs, bias: false } => write!(layers, ",nobias:{outputs}")?,
                 Layer::Again(function) => write!(layers, ",again:{}", name_of(*function))?,
                 Layer::Function(function) => write!(layers, ",{}", name_of(*function))?,
-                Layer::LayerNorm => layers += ",layernorm",
+                Layer::Standardized => layers += ",layernorm",
                 Layer::BatchNorm => layers += ",batchnorm",
                 Layer::Dropout(p) => write!(layers, ",dropout:{p}")?,
                 Layer::Residual(function) => write!(layers, ",residual:{}", name_of(*function))?,

@@ -188,6 +188,28 @@ impl Table {
         })
     }
 
+    /// The rows that have a value in this column (pandas' `dropna`).
+    ///
+    /// ```
+    /// use wgrad::data::Table;
+    ///
+    /// let homes = Table::read_from("area,price\n70,210\n120,NA\n".as_bytes())?;
+    /// assert_eq!(homes.drop_missing("price")?.to_csv(), "area,price\n70,210\n");
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A column that is not there, or has no value in any row.
+    pub fn drop_missing(&self, column: impl Into<Column>) -> Result<Self> {
+        let column = self.find(&column.into())?;
+        let has_value = |row: &usize| !self.format.is_missing(&self.columns[column].text(*row));
+        let rows: Vec<usize> = (0..self.len()).filter(has_value).collect();
+        if rows.is_empty() {
+            return Err(Error::input("table", format!("column '{}' has no values at all", self.names[column])));
+        }
+        self.select(&rows)
+    }
+
     /// The rows, shuffled, in two parts: `fraction` of them and the rest, as [`Dataset::split`] does it.
     ///
     /// ```
@@ -280,7 +302,7 @@ impl Table {
         for row in 0..self.len() {
             let text = self.columns[column].text(row);
             if self.format.is_missing(&text) && !given.iter().any(|class| *class == text) {
-                let detail = "the label is missing; fill it in, or leave out such rows with drop_missing_targets(true)";
+                let detail = "the label is missing; fill it in, or leave out such rows with Table::drop_missing";
                 return Err(self.error_in(row, column, detail));
             }
             let line = self.lines.get(row).copied().unwrap_or(row);

@@ -1,5 +1,7 @@
 //! Products of an ensemble's members side by side, bit-identical to `quick.rs` for each of them.
 
+use std::hint::black_box;
+
 use super::quick::finish;
 use super::reference::plus;
 use super::{BIAS, DERIVATIVE, Params};
@@ -56,14 +58,16 @@ fn row_sums(params: &Params, a: &[Lanes], sums: &mut [Lanes]) {
     widest(
         #[inline(always)]
         || {
-            // Several at a time, as an addition has to wait for the one before.
+            // Several at a time, as an addition has to wait for the one before. The compiler must not see through to what
+            // comes after: it would move numbers within the vectors at every step to have them in place for that.
             let (fours, rest) = sums.as_chunks_mut::<4>();
             let first = 4 * fours.len();
             for (i, to) in fours.iter_mut().enumerate() {
-                put(to, some_sums(&a[4 * i * row..], [row, col], k), alpha, beta);
+                put(to, black_box(some_sums(&a[4 * i * row..], [row, col], k)), alpha, beta);
             }
             for (i, to) in rest.iter_mut().enumerate() {
-                put(std::array::from_mut(to), some_sums(&a[(first + i) * row..], [row, col], k), alpha, beta);
+                let sums = black_box(some_sums(&a[(first + i) * row..], [row, col], k));
+                put(std::array::from_mut(to), sums, alpha, beta);
             }
         },
     );
