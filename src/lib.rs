@@ -32,6 +32,7 @@
 //! - `table` (a feature) goes from a table to predictions in one call.
 //! - [`Trainer`] runs epochs of shuffled mini-batches and evaluates the model; nothing is read back within an epoch. It
 //!   blocks; a [`Session`] is its async counterpart.
+//! - `export` (feature `export`) takes a trained model elsewhere: as ONNX, or as Rust source without dependencies.
 //! - [`nn`] has modules, losses and initialisers, [`optim`] optimizers and learning-rate schedules, [`data`] datasets,
 //!   [`metrics`] measures of predictions.
 //! - [`Graph`] keeps what was called, as data; [`gradients`] adds the backward pass as calls of the same graph, and

@@ -54,13 +54,13 @@ impl Onnx {
     /// BatchNormalization, LayerNormalization, Gather by the input (an embedding), Dropout and residual blocks.
     ///
     /// # Errors
-    /// A file that can't be read, that is damaged, or has nodes that are none of these.
+    /// A file that can't be read or is damaged ([`ErrorKind::Io`]); nodes that are none of these.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let unreadable = |error| files::unreadable("Onnx::load", path, &error);
         files::readable_len(path).map_err(unreadable)?;
         let bytes = std::fs::read(path).map_err(unreadable)?;
-        Self::parse(&bytes).map_err(|fault| error(&path.display(), fault))
+        Self::parse(&bytes, &path.display())
     }
 
     /// [`Onnx::load`] of the bytes of a file.
@@ -68,11 +68,16 @@ impl Onnx {
     /// # Errors
     /// See [`Onnx::load`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::parse(bytes).map_err(|fault| error(&"bytes", fault))
+        Self::parse(bytes, &"bytes")
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let file = File::parse(bytes)?;
+    fn parse(bytes: &[u8], path: &dyn Display) -> Result<Self> {
+        let error = |kind| move |fault| Error::new(kind, "Onnx::load", format!("{path}: {fault}"));
+        let file = File::parse(bytes).map_err(error(ErrorKind::Io))?;
+        Self::of(file).map_err(error(ErrorKind::InvalidInput))
+    }
+
+    fn of(file: File<'_>) -> Result<Self, String> {
         let mut chain = Chain::new(&file);
         let (start, inputs) = chain.standardised(file.input)?;
         let (end, targets) = chain.unscaled(file.output)?;
@@ -82,10 +87,6 @@ impl Onnx {
         }
         Ok(Self { model: Sequential::from(modules), inputs, targets, metadata: file.metadata })
     }
-}
-
-fn error(path: &dyn Display, fault: String) -> Error {
-    Error::new(ErrorKind::Io, "Onnx::load", format!("{path}: {fault}"))
 }
 
 type Modules = Vec<Box<dyn Module>>;

@@ -1,5 +1,6 @@
 //! Broken and hostile files: each is an error that says what is wrong, and none panics or allocates what is not there.
 
+use wgrad::ErrorKind;
 use wgrad::export::Onnx;
 
 use crate::models::all;
@@ -50,6 +51,7 @@ fn file(nodes: &[Fields], tensors: &[Fields]) -> Vec<u8> {
     Fields::default().number(1, 8).bytes(7, graph.bytes(11, input).bytes(12, output).0).bytes(8, opset.0).0
 }
 
+/// An error that says this. Damaged files are read no further, of others every node is named that has no counterpart.
 #[track_caller]
 fn refused(bytes: &[u8], part: &str) {
     let error = Onnx::from_bytes(bytes).unwrap_err().to_string();
@@ -97,6 +99,9 @@ fn nodes_that_wgrad_does_not_have_are_named() {
     );
     refused(&file(&[node("Relu", &["x"], "a")], &[]), "nothing that leads to the output reads 'a'");
     refused(&file(&[], &[]), "nothing");
+    let kind = |bytes: &[u8]| Onnx::from_bytes(bytes).unwrap_err().kind();
+    assert_eq!(kind(&file(&[node("LSTM", &["x"], "y")], &[])), ErrorKind::InvalidInput);
+    assert_eq!(kind(b"no ONNX file"), ErrorKind::Io);
 }
 
 #[test]
