@@ -77,10 +77,22 @@ def pytorch():
                 except Exception as error:
                     print(path.name, "not written:", type(error).__name__, str(error)[:200], file=sys.stderr)
                     continue
+                forget_traces(path)
                 found.append({"file": path.name, "cols": 4, "inputs": flat(x.numpy()),
                               "outputs": flat(network(x).detach().numpy())})
                 print(path.name, sorted({node.op_type for node in onnx.load(path).graph.node}))
     return found
+
+
+def forget_traces(path):
+    """Removes what the exporter says of the program that called it: its files and lines."""
+    model = onnx.load(path)
+    graph = model.graph
+    for part in [model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *model.functions]:
+        del part.metadata_props[:]
+    for part in graph.node:
+        part.doc_string = ""
+    onnx.save(model, path)
 
 
 def main():
