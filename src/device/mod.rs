@@ -64,7 +64,7 @@ pub struct Device(Arc<Runner>);
 
 /// What runs recordings.
 pub(crate) enum Runner {
-    Cpu(Cpu),
+    Cpu(Box<Cpu>),
     #[cfg(feature = "gpu")]
     Gpu(Box<Gpu>),
 }
@@ -99,7 +99,7 @@ impl Device {
     ///
     /// Threads that share it take turns, step by step of a run.
     pub fn cpu() -> Self {
-        Self(Arc::new(Runner::Cpu(Cpu::new())))
+        Self(Arc::new(Runner::Cpu(Box::new(Cpu::new()))))
     }
 
     /// The best GPU adapter there is, hardware first, a software adapter otherwise.

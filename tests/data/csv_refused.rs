@@ -123,7 +123,8 @@ fn tables_and_columns_that_do_not_fit_are_refused() {
         "there is no column 'y'; there are 1, 2. If line 1 is no header but the first sample, give columns by number, and call \
          header(false)"
     );
-    assert_eq!(error(&Csv::values([""; 0]), "a\n1\n"), "no column of targets is asked for; give at least one");
+    let none = "no column of targets is asked for; give at least one (Csv::values, Csv::labels)";
+    assert_eq!(error(&Csv::values([""; 0]), "a\n1\n"), none);
     let nowhere = Csv::labels("y").read("no such file.csv").unwrap_err();
     assert_eq!(nowhere.kind(), ErrorKind::Io);
     assert!(nowhere.to_string().starts_with("csv: no such file.csv can't be read"), "{nowhere}");

@@ -64,9 +64,10 @@ fn train(
             .unwrap();
         device.counters().dispatches - before
     };
-    // What a call of fit costs besides falls away in the difference. An epoch begins with a dispatch that keeps what was.
+    // What a call of fit costs besides falls away in the difference. An epoch begins with a dispatch that keeps what was, and
+    // ends with one that adds up the parameters.
     let once = run(1);
-    let dispatches = (run(2) - once) / STEPS as u64;
+    let dispatches = (run(2) - once - 2) / STEPS as u64;
     let losses = trainer.history().step_losses.clone();
     Trained { losses, parameters: trainer.parameters().read().unwrap(), dispatches }
 }

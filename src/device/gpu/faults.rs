@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::Gpu;
 use crate::error::{Error, ErrorKind, Result};
@@ -88,8 +89,9 @@ impl Gpu {
         if error.kind() == ErrorKind::DeviceLost {
             return error;
         }
-        // It tells when it is asked; wgpu panics where the driver says that it is lost.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.device.poll(wgpu::PollType::Poll)));
+        // It tells when it is asked, and what it was doing is over; wgpu panics where the driver says that it is lost.
+        let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(Duration::from_secs(1)) };
+        let _ = catch_unwind(AssertUnwindSafe(|| self.device.poll(wait)));
         self.faults.reported().lost.clone().unwrap_or(error)
     }
 }
