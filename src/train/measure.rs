@@ -13,7 +13,7 @@ pub(super) type Samples<'a> = Option<Cow<'a, Dataset>>;
 
 impl<'a> Fit<'a> {
     /// Also measures this after every epoch that is evaluated, on the training and on the validation data: in the
-    /// [history](EpochRecord::metrics), in the progress bar, and by [`Monitor::highest`](crate::Monitor::highest) or
+    /// [history](crate::EpochRecord::metrics), in the progress bar, and by [`Monitor::highest`](crate::Monitor::highest) or
     /// [`Monitor::lowest`](crate::Monitor::lowest) the one that selects the best epoch.
     ///
     /// `measure` gets the model's outputs, row by row, and the samples that they are for, and is called on the host: any of
