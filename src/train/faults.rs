@@ -92,6 +92,7 @@ fn a_device_may_be_lost_at_any_point() {
         println!("{}: lost at {lost} points", adapter.name());
         assert!(lost > 30 && too_late <= 1, "{lost} points; {too_late} of which nobody noticed");
     }
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
 }
 
 /// Full memory is an error with sizes, or no error where less memory will do; then everything works as if nothing had been.
