@@ -372,19 +372,13 @@ macro_rules! kernel {
         inputs: $inputs:literal, outputs: $outputs:literal, step: $step:literal, $reference:path, $constants:expr
     ) => {
         $crate::device::kernel::Kernel {
-            name: concat!($file, ".", $entry),
-            wgsl: $shader.wgsl,
-            entry_point: $entry,
-            workgroup_size: $crate::device::kernel::workgroup($workgroup),
             params_size: size_of::<$params>(),
             fields: <$params>::FIELDS,
             shared: $shader.shared,
             inputs: $inputs,
             outputs: $outputs,
             uses_step: $step,
-            runs_steps: false,
             constants: $constants,
-            reference: $reference,
             cpu: {
                 fn cpu(call: $crate::device::Call<'_>) {
                     $crate::simd::widest(
@@ -394,11 +388,14 @@ macro_rules! kernel {
                 }
                 cpu
             },
-            cut: $crate::device::kernel::no_cut,
-            lanes: None,
-            own_params: false,
-            stacks: false,
             own: true,
+            ..$crate::device::kernel::Kernel::new(
+                concat!($file, ".", $entry),
+                $shader.wgsl,
+                $entry,
+                $crate::device::kernel::workgroup($workgroup),
+                $reference,
+            )
         }
     };
 }

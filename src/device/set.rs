@@ -27,6 +27,8 @@ pub(crate) struct RecordingSet {
     units: Vec<Mutex<Unit>>,
     /// What runs instead of those recordings that are in one.
     stacks: Vec<Stack>,
+    /// The numbers of the others.
+    alone: Vec<usize>,
 }
 
 impl RecordingSet {
@@ -39,7 +41,10 @@ impl RecordingSet {
             }
             _ => Vec::new(),
         };
-        Ok(Self { stacks: Stack::all(&recordings)?, recordings, units: units.into_iter().map(Mutex::new).collect() })
+        let stacks = Stack::all(&recordings)?;
+        let is_alone = |number: &usize| stacks.iter().all(|stack| !stack.members.contains(number));
+        let alone = (0..recordings.len()).filter(is_alone).collect();
+        Ok(Self { recordings, units: units.into_iter().map(Mutex::new).collect(), stacks, alone })
     }
 
     /// The recordings, with all their tensors as the last run left them.
@@ -66,11 +71,8 @@ impl RecordingSet {
             stack.recording.run_steps_async(steps.clone()).await?;
             device.copy(&stack.after)?;
         }
-        for (number, recording) in self.recordings.iter().enumerate() {
-            if self.stacks.iter().any(|stack| stack.members.contains(&number)) {
-                continue;
-            }
-            recording.run_steps_async(steps.clone()).await?;
+        for number in &self.alone {
+            self.recordings[*number].run_steps_async(steps.clone()).await?;
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ pub(super) fn train(call: Call<'_>) {
         let values = &mut values[m * len..][..len];
         // Data as long as one member's is that of all.
         let data = if all_data.len() > data_len { &all_data[m * data_len..][..data_len] } else { all_data };
-        let constants = own_update(&scratch[m * own..]);
+        let constants = read_update(&scratch[m * own..]);
         for step in call.step..=call.last {
             let row = rates[4 * (m * rows_of_rates + step.min(shape.params.last_rate as usize))..][..4].try_into();
             let rates: [f32; 4] = row.unwrap_or_default();
@@ -147,7 +147,7 @@ impl Shape {
     }
 }
 
-fn own_update(cells: &[f32]) -> Update {
+fn read_update(cells: &[f32]) -> Update {
     let constants: [f32; 4 * UPDATE_CELLS] = std::array::from_fn(|i| cells[i]);
     let [rate_factor, decay, decoupled_decay, shrink, clip_value, momentum, nesterov, beta1, beta2, epsilon, ..] =
         constants;
