@@ -327,8 +327,7 @@ fn draw(device: &Device, new: &[&(String, Parameter)], seed: u64) -> Result<()> 
     let mut end = 0_usize;
     for (name, parameter) in new {
         let [rows, cols] = parameter.shape();
-        let fits = rows.checked_mul(cols).filter(|len| *len <= MAX_ELEMENTS);
-        if fits.is_none_or(|len| end + len > MAX_ELEMENTS) {
+        if end + parameter.checked_len(name)? > MAX_ELEMENTS {
             return Err(Error::shape(
                 "parameters",
                 format!("{name} is {rows} x {cols}: a model has at most {MAX_ELEMENTS} parameters in all"),
