@@ -57,16 +57,20 @@ fn train(trainer: &mut Trainer, checkpoint: Option<&Path>, mut after: impl FnMut
 
 /// What a process does that is to be killed: it goes on from its checkpoint, and writes all files anew after each epoch.
 fn train_and_write(folder: &Path) {
-    let [checkpoint, history, model, picture] = FILES.map(|name| folder.join(name));
+    let checkpoint = folder.join(FILES[0]);
     let mut trainer = trainer(21);
     if checkpoint.exists() {
         trainer.resume(&checkpoint).unwrap();
     }
-    train(&mut trainer, Some(&checkpoint), |trainer| {
-        Table::read_from(trainer.history().to_csv().as_bytes()).unwrap().save(&history).unwrap();
-        trainer.parameters().save(&model).unwrap();
-        curves(&picture, "loss", ["epoch", "loss"], &trainer.history().loss_curves()).unwrap();
-    });
+    train(&mut trainer, Some(&checkpoint), |trainer| write(trainer, folder));
+}
+
+/// Writes what is no checkpoint.
+fn write(trainer: &Trainer, folder: &Path) {
+    let [_, history, model, picture] = FILES.map(|name| folder.join(name));
+    Table::read_from(trainer.history().to_csv().as_bytes()).unwrap().save(&history).unwrap();
+    trainer.parameters().save(&model).unwrap();
+    curves(&picture, "loss", ["epoch", "loss"], &trainer.history().loss_curves()).unwrap();
 }
 
 /// After how many epochs the checkpoint was written. All files are whole, the others of this epoch or of one before; `known` are
@@ -151,9 +155,10 @@ fn processes_killed_again_and_again_leave_whole_files() {
     }
     println!("{} kills, {within} of them within the writing of a file, up to epoch {last}", kills());
     assert!(further >= kills() / 3, "only {further} of {} processes got further", kills());
-    train_and_write(&folder);
-    assert!(litter(&folder).is_empty(), "{:?}", litter(&folder));
     let mut resumed = trainer(0);
     resumed.resume(folder.join(FILES[0])).unwrap();
+    train(&mut resumed, None, |_| ());
+    write(&resumed, &folder);
+    assert!(litter(&folder).is_empty(), "{:?}", litter(&folder));
     assert_same_training("killed", &resumed, &whole);
 }

@@ -110,7 +110,7 @@ fn classifiers(d: &mut Draw) {
     let path = use_model!(d, model, other);
     let bytes = std::fs::read(&path).unwrap();
     for read in [Classifier::load(&device, &path), Classifier::from_bytes(&device, &bytes)] {
-        assert!(d.see(read).is_some());
+        read.unwrap_or_else(|error| panic!("it was saved, but {error}"));
     }
 }
 
@@ -133,6 +133,6 @@ fn regressors(d: &mut Draw) {
     let path = use_model!(d, model, other);
     let bytes = std::fs::read(&path).unwrap();
     for read in [Regressor::load(&device, &path), Regressor::from_bytes(&device, &bytes)] {
-        assert!(d.see(read).is_some());
+        read.unwrap_or_else(|error| panic!("it was saved, but {error}"));
     }
 }
