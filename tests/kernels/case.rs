@@ -71,6 +71,16 @@ impl Case {
 
     /// The outputs on this device, of a recording that dispatches `kernel`.
     pub(crate) fn run(&self, kernel: &str, device: &Device) -> Result<Vec<Vec<f32>>, String> {
+        self.run_changed(kernel, device, Ok)
+    }
+
+    /// The same of a recording that is changed first.
+    pub(crate) fn run_changed(
+        &self,
+        kernel: &str,
+        device: &Device,
+        change: impl FnOnce(Recording) -> Recorded<Recording>,
+    ) -> Result<Vec<Vec<f32>>, String> {
         let inputs: Vec<_> = self.inputs.iter().map(|(shape, values)| Guarded::new(device, *shape, values)).collect();
         let outputs: Vec<_> = self
             .outputs
@@ -99,6 +109,7 @@ impl Case {
             let pairs: Vec<_> = inputs.iter().chain(&outputs).map(|g| (g.tensor(), g.open_ended())).collect();
             recording = recording.rebound(&pairs).map_err(|error| error.to_string())?;
         }
+        recording = change(recording).map_err(|error| error.to_string())?;
         recording.run_steps(self.steps.clone()).map_err(|error| error.to_string())?;
         for (input, (_, values)) in inputs.iter().zip(&self.inputs) {
             // Row numbers are stored as bits, so bits are compared.
