@@ -69,6 +69,12 @@ impl Case {
         self
     }
 
+    /// How much it reads and writes.
+    pub(crate) fn elements(&self) -> usize {
+        let shapes = self.inputs.iter().map(|(shape, _)| shape).chain(self.outputs.iter().map(|output| &output.shape));
+        shapes.map(|[rows, cols]| rows * cols).sum()
+    }
+
     /// The outputs on this device, of a recording that dispatches `kernel`.
     pub(crate) fn run(&self, kernel: &str, device: &Device) -> Result<Vec<Vec<f32>>, String> {
         self.run_changed(kernel, device, Ok)
