@@ -22,11 +22,19 @@ use wgrad::optim::{Adam, Sgd};
 use wgrad::{Device, DeviceKind, Ensemble, ErrorKind, Fit, StepPath, Tensor, Trainer};
 
 /// What this process holds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Held {
     kibibytes: u64,
     threads: u64,
     files: u64,
+}
+
+impl Held {
+    fn raise_to(&mut self, other: Self) {
+        self.kibibytes = self.kibibytes.max(other.kibibytes);
+        self.threads = self.threads.max(other.threads);
+        self.files = self.files.max(other.files);
+    }
 }
 
 fn held() -> Held {
@@ -79,10 +87,10 @@ fn cycle(device: &Device, number: usize, file: &Path) {
 }
 
 fn soak(device: &Device, seconds: u64) {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.safetensors");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("soak-{}.safetensors", std::process::id()));
     let label = device.describe().to_string();
     let start = Instant::now();
-    let (mut samples, mut cycles, mut devices) = (Vec::new(), 0, 1);
+    let (mut thirds, mut cycles, mut devices) = ([Held::default(); 3], 0, 1);
     let mut own = device.clone();
     while start.elapsed() < Duration::from_secs(seconds) {
         if cycles % 20 == 19 {
@@ -94,7 +102,8 @@ fn soak(device: &Device, seconds: u64) {
         }
         cycle(&own, cycles, &file);
         cycles += 1;
-        samples.push((start.elapsed().as_secs_f64() / seconds as f64, held()));
+        let third = (3 * start.elapsed().as_secs() / seconds).min(2);
+        thirds[third as usize].raise_to(held());
         if cycles.is_power_of_two() || cycles % 500 == 0 {
             println!(
                 "{label}: {cycles} cycles, {devices} devices, {:.0} s: {:?}",
@@ -104,16 +113,13 @@ fn soak(device: &Device, seconds: u64) {
         }
     }
     let _ = fs::remove_file(&file);
-    let most = |from: f64, to: f64, of: fn(&Held) -> u64| {
-        samples.iter().filter(|(at, _)| (from..to).contains(at)).map(|(_, held)| of(held)).max().unwrap()
-    };
     println!("{label}: {cycles} cycles, {devices} devices in {seconds} s: {:?} at the end", held());
-    let figures: [(&str, fn(&Held) -> u64); 3] =
-        [("KiB", |held| held.kibibytes), ("threads", |held| held.threads), ("open files", |held| held.files)];
-    for (name, of) in figures {
-        let (second, last) = (most(1.0 / 3.0, 2.0 / 3.0, of), most(2.0 / 3.0, 2.0, of));
-        println!("{label}: {second} {name} at the most in the second third, {last} in the last");
-        assert!(last <= second + second / 100 + 2, "{label}: {second} {name} became {last}");
+    let [_, second, last] = thirds;
+    println!("{label}: at the most {second:?} in the second third, {last:?} in the last");
+    for (second, last) in
+        [(second.kibibytes, last.kibibytes), (second.threads, last.threads), (second.files, last.files)]
+    {
+        assert!(last <= second + second / 100 + 2, "{label}: {second} became {last}");
     }
 }
 

@@ -87,12 +87,12 @@ impl Case {
         device: &Device,
         change: impl FnOnce(Recording) -> Recorded<Recording>,
     ) -> Result<Vec<Vec<f32>>, String> {
-        let inputs: Vec<_> = self.inputs.iter().map(|(shape, values)| Guarded::new(device, *shape, values)).collect();
+        let inputs: Vec<_> = self.inputs.iter().map(|(shape, values)| Guarded::input(device, *shape, values)).collect();
         let outputs: Vec<_> = self
             .outputs
             .iter()
             .map(|output| match &output.before {
-                Some(values) => Guarded::new(device, output.shape, values),
+                Some(values) => Guarded::output(device, output.shape, values),
                 None => Guarded::poisoned(device, output.shape),
             })
             .collect();

@@ -173,6 +173,26 @@ fn fate(mutant: &Mutant, file: &File, kernels: &[&Tested], device: &Device) -> F
     Fate::Survived
 }
 
+/// The guards around tensors tell: without them, drivers hide it.
+#[test]
+#[cfg_attr(any(skip_gpu_tests, not(feature = "gpu")), ignore = "no GPU: see tests/common/devices.rs")]
+fn a_kernel_that_does_not_know_where_to_stop_is_noticed() {
+    let files = files();
+    for (row, file, bound) in [
+        ("activation.forward", "activation.wgsl", "i < params.len"),
+        ("bias.forward", "bias.wgsl", "i < params.rows * params.cols"),
+    ] {
+        let tested = tested(ROWS.iter().find(|(name, _)| *name == row).unwrap());
+        let file = files.iter().find(|other| other.name == file).unwrap();
+        assert!(file.text.contains(bound), "{row} has another bound by now");
+        let text = file.text.replace(bound, &bound.replace('<', "<="));
+        let mutant = Mutant { line: 0, becomes: String::new(), text, function: None };
+        for gpu in gpus().iter().filter(|gpu| gpu.checked_shaders) {
+            assert_eq!(fate(&mutant, file, &[&tested], &gpu.device), Fate::Noticed, "{row} on {}", gpu.label);
+        }
+    }
+}
+
 #[test]
 #[ignore = "takes long: every change of a shader runs the kernels that use it"]
 fn mutants_of_shaders_are_noticed() {

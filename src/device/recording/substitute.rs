@@ -1,13 +1,15 @@
 //! A recording with other tensors, or another kernel.
 
 use super::{Dispatch, Recording};
+use crate::device::Runner;
 use crate::device::kernel::Kernel;
 use crate::device::tensor::Tensor;
 use crate::error::{Error, Result};
 
 impl Recording {
     /// The same dispatches on other tensors: of each pair the second takes the place of the first, and views of the first
-    /// become views of the second. It may be longer; kernels keep to the sizes they were recorded with.
+    /// become views of the second. It may be longer: kernels keep to the sizes they were recorded with, and on a GPU are given
+    /// all of it.
     ///
     /// ```
     /// use wgrad::{Device, Recording, Tensor, ops};
@@ -31,9 +33,11 @@ impl Recording {
             return Err(Error::shape("rebound", format!("{to:?} in place of {from:?}; give one at least as long")));
         }
         let mut recording = Self::new(&self.device);
+        // References take the end of a tensor for the end of the work.
+        let longer = !matches!(self.device.runner(), Runner::Cpu(_));
         for dispatch in &self.dispatches {
             let replaced = |tensors: &[Tensor]| -> Result<Vec<Tensor>> {
-                tensors.iter().map(|tensor| replace(tensor, pairs)).collect()
+                tensors.iter().map(|tensor| replace(tensor, pairs, longer)).collect()
             };
             let (inputs, outputs) = (replaced(&dispatch.inputs)?, replaced(&dispatch.outputs)?);
             let [bound_inputs, bound_outputs] = [&inputs, &outputs].map(|tensors| tensors.iter().collect::<Vec<_>>());
@@ -63,8 +67,11 @@ impl Recording {
 }
 
 /// What takes a tensor's place.
-fn replace(tensor: &Tensor, pairs: &[(&Tensor, &Tensor)]) -> Result<Tensor> {
+fn replace(tensor: &Tensor, pairs: &[(&Tensor, &Tensor)], longer: bool) -> Result<Tensor> {
     for (from, to) in pairs {
+        if longer && tensor.is(from) {
+            return Ok((*to).clone());
+        }
         if let Some(moved) = tensor.moved(from, to) {
             return Ok(moved);
         }
