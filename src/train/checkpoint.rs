@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::average::Average;
 use super::monitor::Best;
+use super::state::State;
 use super::{EpochRecord, History, MetricRecord, Metrics, Session};
 use crate::error::Result;
 use crate::save::{CHECKPOINT, Contained, is_amount, whole};
@@ -29,14 +29,16 @@ impl Session {
     /// the numbers of epochs and steps that random numbers and schedules follow from, the history.
     ///
     /// The file is also a model file: `Sequential::load` and `Parameters::load` read the parameters from it.
-    /// Whatever interrupts it, the file is the old one or the new one.
+    /// Whatever interrupts it, the file is the old one or the new one. When the device is lost, it is of the last recorded
+    /// epoch: see [`Trainer::resume_from`](crate::Trainer::resume_from).
     ///
     /// # Errors
-    /// A file that can't be written; a lost device.
+    /// A file that can't be written; a lost device, of which nothing was kept.
     pub async fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
-        let mut contents = self.parameters.contents().await?;
-        for (i, state) in self.optimizer.state().iter().enumerate() {
-            contents.push(key(&format!("optimizer.{i}")), &[state.len()], &state.read_async()?.await?);
+        let state = self.state().await?;
+        let mut contents = self.parameters.contents_of(&state.parameters)?;
+        for (i, values) in state.optimizer.iter().enumerate() {
+            contents.push(key(&format!("optimizer.{i}")), &[values.len()], values);
         }
         let rows: Vec<f64> = self.history.epochs.iter().flat_map(numbers).collect();
         contents.push_f64(key("epochs"), &[self.history.epochs.len(), COLUMNS], &rows);
@@ -46,11 +48,11 @@ impl Session {
         contents.push_text(key("seed"), self.seed);
         contents.push_text(key("seconds"), self.history.seconds);
         contents.push_text(key("optimizer.rule"), self.optimizer.algorithm_name());
-        contents.push_text(key("optimizer.steps"), self.optimizer.steps());
-        contents.push_text(key("optimizer.epoch"), self.optimizer.epoch());
+        contents.push_text(key("optimizer.steps"), state.steps);
+        contents.push_text(key("optimizer.epoch"), state.epoch);
         contents.push_text(key("optimizer.rate"), self.optimizer.base_rate());
-        if let Some(average) = &self.average {
-            contents.push(key("average"), &[average.values.len()], &average.values.read_async()?.await?);
+        if let Some(average) = &state.average {
+            contents.push(key("average"), &[average.len()], average);
         }
         let metrics = self.history.metric_columns();
         for (name, values) in &metrics {
@@ -125,18 +127,13 @@ impl Session {
             Some(_) => Some(file.vector(&key("average"), Some(values.len()))?),
             None => None,
         };
-        let average = average.map(|values| Average::new(&self.parameters, Some(&values))).transpose()?;
         let (steps, epoch) = (file.count(&key("optimizer.steps"))?, file.count(&key("optimizer.epoch"))?);
         let rate = file.amount(&key("optimizer.rate"))?;
         let seed = file.parsed(&key("seed"))?;
 
         self.optimizer.set_learning_rate(rate)?;
-        self.optimizer.go_to(steps, epoch as usize);
-        for (state, values) in self.optimizer.state().iter().zip(&states) {
-            state.write(values)?;
-        }
-        self.parameters.write(&values)?;
-        (self.seed, self.history, self.best, self.average) = (seed, history, best, average);
+        self.set_state(&State { parameters: values, optimizer: states, average, steps, epoch: epoch as usize })?;
+        (self.seed, self.history, self.best) = (seed, history, best);
         Ok(())
     }
 }

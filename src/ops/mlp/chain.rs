@@ -124,7 +124,10 @@ impl Chain {
     /// Elements of a network's parameters: weights [outputs, inputs] and bias of each layer in turn, each from a multiple
     /// of 64 on.
     pub fn values_len(&self) -> usize {
-        self.sizes().map(|[inputs, outputs]| padded(inputs * outputs) + padded(outputs)).sum()
+        let lens = self
+            .sizes()
+            .map(|[inputs, outputs]| padded(inputs.saturating_mul(outputs)).saturating_add(padded(outputs)));
+        lens.fold(0, usize::saturating_add)
     }
 
     /// Multiplications of a step, to the order of magnitude.
@@ -148,5 +151,5 @@ impl Chain {
 
 /// Elements up to where the next tensor in a buffer can begin.
 pub(super) fn padded(len: usize) -> usize {
-    len.next_multiple_of(ALIGNMENT)
+    len.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX)
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::{Chain, How, Loss, MAX_FUNCTIONS, MAX_LAYERS, NO_FUNCTION, Params, Run, UPDATE_CELLS, Weights};
-use crate::device::{ALIGNMENT, Capabilities};
+use crate::device::{ALIGNMENT, Capabilities, MAX_ELEMENTS};
 use crate::error::{Error, Result};
 use crate::ops::{MAX_ROUNDS, size};
 
@@ -112,7 +112,7 @@ impl Plan {
             weight_cells: inputs_at,
             cells,
             steps: steps as u32,
-            work: work.saturating_mul((members.div_ceil(at_once) * at_once) as u64),
+            work: work.saturating_mul(members.div_ceil(at_once).saturating_mul(at_once) as u64),
             objection,
         })
     }
@@ -191,6 +191,10 @@ fn check(chain: &Chain) -> Result<()> {
     }
     if chain.inputs == 0 || chain.layers.iter().any(|(outputs, _)| *outputs == 0) {
         return fail("a layer without inputs or outputs".into());
+    }
+    let widest = chain.sizes().flatten().max().unwrap_or(0).saturating_add(1);
+    if chain.values_len().max(widest.saturating_mul(chain.stride)) > MAX_ELEMENTS {
+        return fail(format!("more than {MAX_ELEMENTS} numbers: parameters, or rows of a layer's outputs; give fewer"));
     }
     let (functions, _) = chain.functions();
     if functions.len() > MAX_FUNCTIONS {
