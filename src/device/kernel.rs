@@ -17,7 +17,7 @@ use crate::device::recording::Dispatch;
 pub struct Kernel {
     /// The shader's file stem and the entry point: `matmul.tiled`.
     pub name: &'static str,
-    /// The WGSL module, as it runs.
+    /// The WGSL module, as it runs; empty in a build without GPUs.
     pub wgsl: &'static str,
     /// The entry point's name.
     pub entry_point: &'static str,
@@ -284,7 +284,11 @@ pub(crate) struct Shader {
 macro_rules! shader {
     ([$($file:literal),* $(,)?], shared: [$($name:ident $(= $value:expr)?),* $(,)?]) => {
         $crate::device::kernel::Shader {
-            wgsl: concat!($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl")), "\n"),*),
+            wgsl: if cfg!(feature = "gpu") {
+                concat!($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl")), "\n"),*)
+            } else {
+                ""
+            },
             shared: &[$((stringify!($name), $crate::device::kernel::shader!(@value $name $(= $value)?))),*],
         }
     };
