@@ -2,6 +2,7 @@
 
 mod buffer;
 mod cpu;
+mod cut;
 mod fair;
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -23,11 +24,12 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use buffer::{Buffer, Storage};
 use cpu::Cpu;
+pub(crate) use cut::{CHUNK_ROWS, Cut, Share};
 #[cfg(feature = "gpu")]
 use gpu::Gpu;
 pub use info::{Backend, Capabilities, Counters, DeviceInfo, DeviceKind};
-pub(crate) use kernel::{CHUNK_ROWS, Cut, Shader, Share, kernel, params, shader};
 pub use kernel::{Call, Constants, Field, Kernel, MAX_BINDINGS, MAX_INPUTS, MAX_OUTPUTS};
+pub(crate) use kernel::{Shader, kernel, params, shader};
 pub(crate) use lanes::{LaneCall, Lanes, MEMBERS, Values};
 pub use options::DeviceOptions;
 pub use read::PendingRead;

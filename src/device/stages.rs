@@ -6,7 +6,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::kernel::{Call, Cut, MAX_INPUTS, MAX_OUTPUTS, Share};
+use super::cut::{Cut, Share};
+use super::kernel::{Call, MAX_INPUTS, MAX_OUTPUTS};
 use super::recording::Dispatch;
 use super::tensor::Tensor;
 use crate::simd::{self, Disjoint, Ranges};

@@ -2,9 +2,9 @@
 //! threads. It imports nothing, and holds the CPU path's unsafe code.
 //!
 //! Every level gives the same bits as long as the processor multiplies and adds in one rounding (x86-64 with FMA, which is
-//! all since 2013, and AArch64): a lane computes what a loop over single numbers would, in the same order. Elsewhere
-//! (WebAssembly, older x86-64) products are rounded before they are added, as a fused multiplication would be a call into a
-//! library.
+//! all since 2013, AArch64, and WebAssembly with relaxed SIMD on either): a lane computes what a loop over single numbers
+//! would, in the same order. Elsewhere (WebAssembly without, older x86-64) products are rounded before they are added, as a
+//! fused multiplication would be a call into a library.
 #![expect(unsafe_code, reason = "instructions that not every processor has, and loops without bounds checks")]
 
 use std::sync::OnceLock;
@@ -18,6 +18,8 @@ mod pool;
 mod product;
 mod threads;
 mod vector;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm32;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -36,6 +38,9 @@ pub(crate) enum Level {
     Fused,
     /// Whatever the crate was compiled for, with multiplications and additions each rounded.
     Rounded,
+    /// 4 lanes; in one rounding only with relaxed SIMD.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
     /// 4 lanes.
     #[cfg(target_arch = "aarch64")]
     Neon,
@@ -71,7 +76,9 @@ impl Level {
         }
         #[cfg(target_arch = "aarch64")]
         return Self::Neon;
-        #[cfg(not(target_arch = "aarch64"))]
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        return Self::Simd128;
+        #[cfg(not(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128"))))]
         Self::Rounded
     }
 
@@ -83,6 +90,8 @@ impl Level {
             Self::Fused => vec![Self::Fused],
             #[cfg(target_arch = "aarch64")]
             Self::Neon => vec![Self::Fused, Self::Neon],
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Simd128 => vec![Self::Simd128],
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => vec![Self::Fused, Self::Avx2],
             #[cfg(target_arch = "x86_64")]
@@ -118,6 +127,8 @@ pub(crate) fn compiled_for(level: Level, work: impl FnOnce()) {
         // What the crate is compiled for anyway.
         #[cfg(target_arch = "aarch64")]
         Level::Neon => work(),
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Level::Simd128 => work(),
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => {
             assert!(has_avx2(), "a level that the processor has not");

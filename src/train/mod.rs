@@ -265,6 +265,18 @@ impl Trainer {
         self.0.into_model()
     }
 
+    /// The async [`Session`] of this training run: what it awaits is there for the members of an [`Ensemble`], too.
+    ///
+    /// ```
+    /// # use wgrad::{Device, Trainer, nn::{Linear, Mse}, optim::Sgd};
+    /// let mut trainer = Trainer::new(&Device::cpu(), Linear::new(2, 3), Mse::new(), Sgd::new(0.1), 0)?;
+    /// assert!(trainer.session().history().epochs.is_empty());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.0
+    }
+
     /// The same training run, as an async [`Session`].
     pub fn into_session(self) -> Session {
         self.0

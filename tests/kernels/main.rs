@@ -27,6 +27,7 @@ mod matmul_f64;
 mod matmul_fused;
 mod metrics;
 mod mlp;
+mod mutants;
 mod one_hot;
 mod optim;
 mod reduce;
