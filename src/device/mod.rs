@@ -97,8 +97,8 @@ impl Device {
 
     /// The CPU path. It multiplies large matrices, and works on many rows, on up to eight cores; the environment's
     /// `WGRAD_THREADS` sets another number. The bits depend neither on it nor on the processor's vector instructions, as long as
-    /// it has fused multiplication and addition (x86-64 since 2013, AArch64). Processors without it, and WebAssembly, have other
-    /// bits; `WGRAD_SIMD=none` gives those anywhere, more slowly.
+    /// it has fused multiplication and addition (x86-64 since 2013, AArch64). Processors without it, and WebAssembly without
+    /// relaxed SIMD, have other bits; `WGRAD_SIMD=none` gives those anywhere, more slowly.
     ///
     /// Threads that share it take turns, step by step of a run.
     pub fn cpu() -> Self {

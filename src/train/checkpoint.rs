@@ -130,7 +130,7 @@ impl Session {
     /// A file that can't be read, is damaged or is no checkpoint; one of another model, or of another
     /// [`Algorithm`](crate::optim::Algorithm). The trainer is then unchanged.
     pub async fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        self.resume_from(&Contained::open(path.as_ref())?).await
+        self.resume_in(&Contained::open(path.as_ref())?).await
     }
 
     /// [`Session::resume`] from the bytes of a checkpoint: see [`Session::checkpoint_bytes`].
@@ -138,10 +138,10 @@ impl Session {
     /// # Errors
     /// As [`Session::resume`].
     pub async fn resume_from_bytes(&mut self, bytes: &[u8]) -> Result<()> {
-        self.resume_from(&Contained::from_bytes(bytes)?).await
+        self.resume_in(&Contained::from_bytes(bytes)?).await
     }
 
-    async fn resume_from(&mut self, file: &Contained<'_>) -> Result<()> {
+    async fn resume_in(&mut self, file: &Contained<'_>) -> Result<()> {
         let version: u32 = file.parsed(&key("version"))?;
         if version != VERSION {
             return Err(file.error(format!("a checkpoint of version {version}; this wgrad reads version {VERSION}")));

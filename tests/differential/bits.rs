@@ -1,6 +1,6 @@
 //! The bits of random trainings on the CPU path, as they were when the lists were made: one list for every processor that
 //! multiplies and adds in one rounding (x86-64 with AVX2 or AVX-512, AArch64), one for those that round twice (older x86-64,
-//! WebAssembly), in every process.
+//! WebAssembly without relaxed SIMD), in every process.
 //!
 //! A change of the arithmetic changes them; then make the lists anew and say so in the changelog:
 //! `WGRAD_BLESS=1 cargo test --test differential bits`.

@@ -78,6 +78,10 @@ fn recordings(d: &mut Draw) {
     let (a, b) = (d.below(tensors.len()), d.below(tensors.len()));
     let rebound = recording.rebound(&[(&tensors[a], &tensors[b])]);
     let rebound = d.see(rebound);
+    let (from, to) = (d.below(KERNELS.len()), d.below(KERNELS.len()));
+    // Not run: another kernel may do anything with what it is given.
+    let replaced = recording.replacing(KERNELS[from], KERNELS[to]);
+    d.see(replaced);
     for recording in rebound.iter().chain([&recording]) {
         let prepared = pollster::block_on(recording.prepare());
         d.see(prepared);

@@ -269,5 +269,9 @@ fn files(d: &mut Draw) {
             assert_eq!(Parameters::new(&device, &model, 9).unwrap().read().unwrap(), first.read().unwrap());
         }
     }
+    let bytes = pollster::block_on(first.to_bytes());
+    if let Some(bytes) = d.see(bytes) {
+        assert_eq!(bytes, fs::read(&path).unwrap());
+    }
     let _ = fs::remove_file(&path);
 }

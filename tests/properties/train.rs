@@ -160,8 +160,10 @@ fn trainers(d: &mut Draw) {
                 }
             }
             6 => {
-                let measured = trainer.evaluate(&train);
-                d.see(measured);
+                let measured = [trainer.evaluate(&train), block_on(trainer.session().evaluate(&train))];
+                for measured in measured {
+                    d.see(measured);
+                }
                 let fit = fit(d, &validation);
                 let summary = trainer.summary(&train, &fit);
                 d.see(summary);
@@ -233,6 +235,15 @@ fn sessions(d: &mut Draw) {
     d.see(saved);
     let resumed = block_on(session.resume(&file));
     d.see(resumed);
+    let bytes = block_on(session.checkpoint_bytes());
+    if let Some(mut bytes) = d.see(bytes) {
+        if d.chance(0.5) {
+            let at = d.below(bytes.len());
+            bytes[at] ^= 1;
+        }
+        let resumed = block_on(session.resume_from_bytes(&bytes));
+        d.see(resumed);
+    }
     let (module, loss, rule) = parts(d);
     if let Ok(mut other) = Session::new(session.device(), module, loss, rule, 2) {
         let resumed = block_on(other.resume_from(&session));
