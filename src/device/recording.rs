@@ -60,6 +60,7 @@ pub struct Recording {
     device: Device,
     dispatches: Vec<Dispatch>,
     stages: OnceLock<Option<Vec<Stage>>>,
+    lets_others_in: bool,
     #[cfg(feature = "gpu")]
     prepared: OnceLock<Prepared>,
 }
@@ -75,6 +76,7 @@ impl Recording {
             device: device.clone(),
             dispatches,
             stages: OnceLock::new(),
+            lets_others_in: false,
             #[cfg(feature = "gpu")]
             prepared: OnceLock::new(),
         }
@@ -128,6 +130,16 @@ impl Recording {
         if let Some(last) = self.dispatches.last_mut().filter(|last| last.kernel.runs_steps) {
             last.steps = steps.max(1);
         }
+    }
+
+    /// Lets the CPU path's other users in not only between steps but within one, wherever it is: for long steps that write
+    /// nothing that others read.
+    pub(crate) fn let_others_in(&mut self) {
+        self.lets_others_in = true;
+    }
+
+    pub(super) fn lets_others_in(&self) -> bool {
+        self.lets_others_in
     }
 
     /// How many steps its dispatches run at once: as many as all of them can.

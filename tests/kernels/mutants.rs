@@ -89,15 +89,11 @@ fn files() -> Vec<File> {
 
 /// Whether `found` at `at` is a whole word or number there: `0u` of `10u` is not.
 fn stands_alone(line: &str, at: usize, found: &str) -> bool {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-    let starts = found.starts_with(is_word) && !found.starts_with('.');
-    let ends = found.ends_with(is_word);
-    let before = line[..at]
-        .chars()
-        .next_back()
-        .is_some_and(|c| is_word(c) && c != '.' || starts && c == '.' && !found.starts_with(char::is_alphabetic));
-    let after = line[at + found.len()..].chars().next().is_some_and(|c| c.is_alphanumeric() || c == '_');
-    !(starts && before) && !(ends && after)
+    let of_word = |c: char| c.is_alphanumeric() || c == '_';
+    let of_number = |c: char| of_word(c) || c == '.' && found.starts_with(|c: char| c.is_ascii_digit());
+    let begins_within = found.starts_with(of_word) && line[..at].ends_with(of_number);
+    let ends_within = found.ends_with(of_word) && line[at + found.len()..].starts_with(of_word);
+    !begins_within && !ends_within
 }
 
 fn mutants(file: &File) -> Vec<Mutant> {
