@@ -59,6 +59,8 @@ pub struct Dispatch {
 pub struct Recording {
     device: Device,
     dispatches: Vec<Dispatch>,
+    /// Whether a row's bits are to be the same among any number of rows: see [`Recording::keep_rows_apart`].
+    rows_apart: bool,
     stages: OnceLock<Option<Vec<Stage>>>,
     lets_others_in: bool,
     #[cfg(feature = "gpu")]
@@ -75,6 +77,7 @@ impl Recording {
         Self {
             device: device.clone(),
             dispatches,
+            rows_apart: false,
             stages: OnceLock::new(),
             lets_others_in: false,
             #[cfg(feature = "gpu")]
@@ -123,6 +126,16 @@ impl Recording {
         work: u64,
     ) -> Result<()> {
         self.add(kernel, workgroups, bytemuck::bytes_of(&params), [inputs, outputs], work, true)
+    }
+
+    /// Has what is recorded from here on compute a row in the same way however many there are: no kernel is chosen, and no sum
+    /// cut, by the number of rows.
+    pub(crate) fn keep_rows_apart(&mut self) {
+        self.rows_apart = true;
+    }
+
+    pub(crate) fn keeps_rows_apart(&self) -> bool {
+        self.rows_apart
     }
 
     /// Lets the last dispatch run up to this many steps at once; its kernel [runs several](Kernel::runs_steps).

@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use super::average::Average;
 use super::history::shares;
 use super::pass::{Pass, Rows, Source, retain};
+use super::path::record;
 use super::table::of_step;
 use super::{Fit, Session};
 use crate::data::Dataset;
@@ -241,7 +242,7 @@ impl Session {
             } else {
                 None
             };
-            let (recording, how) = fit.path.record(&(graph, wanted), unweighted, unfit)?;
+            let (recording, how) = record(fit.path, &(graph, wanted), unweighted, unfit)?;
             return Ok((recording, None, how));
         };
         let share = of_step(&mut graph, shares)?;
@@ -255,7 +256,7 @@ impl Session {
         self.parameters.record_zero_grad(&mut update)?;
         let (mini_batches, dispatches) = (fit.accumulate, update.len());
         let unfit = format!("that of a mini-batch, of which {mini_batches} make one; then {dispatches} for the update");
-        let (recording, how) = fit.path.record(&(graph, wanted), None, Some(unfit))?;
+        let (recording, how) = record(fit.path, &(graph, wanted), None, Some(unfit))?;
         Ok((recording, Some(update), how))
     }
 

@@ -48,7 +48,6 @@ pub use history::{EpochRecord, History, Metrics};
 pub use lr_find::{LearningRates, LrFind};
 pub use metric::MetricRecord;
 pub use monitor::{EarlyStopping, Monitor};
-pub use path::StepPath;
 pub use session::Session;
 
 /// Trains a model: everything stays on the device from the first step of an epoch to its last. (Data that does not fit
