@@ -62,10 +62,13 @@ impl Contents {
 
     /// Writes the file: see [`files::write`].
     pub(crate) fn write(self, path: &Path) -> Result<()> {
+        files::write("save", path, &self.bytes()?)
+    }
+
+    /// The file's bytes.
+    pub(crate) fn bytes(self) -> Result<Vec<u8>> {
         let texts = (!self.texts.is_empty()).then(|| self.texts.into_iter().collect());
-        let bytes = safetensors::serialize(self.tensors, texts)
-            .map_err(|error| Error::input("save", format!("{}: {error}", path.display())))?;
-        files::write("save", path, &bytes)
+        safetensors::serialize(self.tensors, texts).map_err(|error| Error::input("save", error.to_string()))
     }
 }
 

@@ -56,10 +56,34 @@ impl Parameters {
         self.device().block_on("save", "Session::save_checkpoint", self.contents())?.write(path.as_ref())
     }
 
+    /// The bytes of such a file, for where there are no files, as in a browser; [`Sequential::from_bytes`] reads them.
+    ///
+    /// ```
+    /// use wgrad::nn::{Linear, Parameters, Sequential};
+    /// use wgrad::{Device, Result};
+    ///
+    /// async fn saved() -> Result<Vec<u8>> {
+    ///     Parameters::new(&Device::cpu(), &Sequential::new().add(Linear::new(2, 3)), 0)?.to_bytes().await
+    /// }
+    /// # let bytes = pollster::block_on(saved())?;
+    /// # assert_eq!(Sequential::from_bytes(&bytes)?.len(), 1);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Two parameters of one name; a lost device.
+    pub async fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.contents().await?.bytes()
+    }
+
     /// The values and the architecture.
     pub(crate) async fn contents(&self) -> Result<Contents> {
+        self.contents_of(&self.read_async().await?)
+    }
+
+    /// The same if the values are these, in the list's own layout.
+    pub(crate) fn contents_of(&self, values: &[f32]) -> Result<Contents> {
         let mut contents = Contents::default();
-        let values = self.read_async().await?;
         let mut written = std::collections::BTreeSet::new();
         for (names, parameter, range) in self.all_names() {
             for name in names {

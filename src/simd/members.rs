@@ -5,6 +5,8 @@ use super::Level;
 use super::lanes::Lanes;
 use super::product::{Activate, End, Matrix};
 use super::vector::Vector;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::wasm32::Pair;
 #[cfg(target_arch = "x86_64")]
 use super::x86_64::{Avx2, with_avx2};
 
@@ -37,6 +39,8 @@ pub(crate) fn multiply_members(
             Level::Fused => job.run::<Lanes<true, MEMBERS>>(),
             #[cfg(target_arch = "aarch64")]
             Level::Neon => job.run::<Lanes<true, MEMBERS>>(),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Level::Simd128 => job.run::<Pair>(),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 | Level::Avx512 => with_avx2(
                 #[inline(always)]

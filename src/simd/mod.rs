@@ -2,10 +2,12 @@
 //! threads. It imports nothing, and holds the CPU path's unsafe code.
 //!
 //! Every level gives the same bits as long as the processor multiplies and adds in one rounding (x86-64 with FMA, which is
-//! all since 2013, and AArch64): a lane computes what a loop over single numbers would, in the same order. Elsewhere
-//! (WebAssembly, older x86-64) products are rounded before they are added, as a fused multiplication would be a call into a
-//! library.
+//! all since 2013, AArch64, and WebAssembly with relaxed SIMD on either): a lane computes what a loop over single numbers
+//! would, in the same order. Elsewhere (WebAssembly without, older x86-64) products are rounded before they are added, as a
+//! fused multiplication would be a call into a library.
 #![expect(unsafe_code, reason = "instructions that not every processor has, and loops without bounds checks")]
+
+use std::sync::OnceLock;
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -16,6 +18,8 @@ mod pool;
 mod product;
 mod threads;
 mod vector;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm32;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -33,8 +37,10 @@ pub(crate) enum Level {
     #[cfg_attr(not(test), expect(dead_code, reason = "the others are compared with it"))]
     Fused,
     /// Whatever the crate was compiled for, with multiplications and additions each rounded.
-    #[cfg_attr(all(target_arch = "aarch64", not(test)), expect(dead_code, reason = "Neon is better"))]
     Rounded,
+    /// 4 lanes; in one rounding only with relaxed SIMD.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
     /// 4 lanes.
     #[cfg(target_arch = "aarch64")]
     Neon,
@@ -47,12 +53,21 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    /// What the processor does best. Looked up once: the standard library remembers it.
+    /// What the processor does best, as far as the environment's `WGRAD_SIMD` lets it: `none` for the bits of a processor
+    /// without fused multiplication, `avx2` for no wider vectors. Looked up once.
     #[inline]
     pub(crate) fn best() -> Self {
+        static BEST: OnceLock<Level> = OnceLock::new();
+        *BEST.get_or_init(|| Self::up_to(std::env::var("WGRAD_SIMD").ok().as_deref()))
+    }
+
+    fn up_to(most: Option<&str>) -> Self {
+        if most == Some("none") {
+            return Self::Rounded;
+        }
         #[cfg(target_arch = "x86_64")]
         {
-            if has_avx512() {
+            if has_avx512() && most != Some("avx2") {
                 return Self::Avx512;
             }
             if has_avx2() {
@@ -61,7 +76,9 @@ impl Level {
         }
         #[cfg(target_arch = "aarch64")]
         return Self::Neon;
-        #[cfg(not(target_arch = "aarch64"))]
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        return Self::Simd128;
+        #[cfg(not(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128"))))]
         Self::Rounded
     }
 
@@ -73,6 +90,8 @@ impl Level {
             Self::Fused => vec![Self::Fused],
             #[cfg(target_arch = "aarch64")]
             Self::Neon => vec![Self::Fused, Self::Neon],
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Simd128 => vec![Self::Simd128],
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => vec![Self::Fused, Self::Avx2],
             #[cfg(target_arch = "x86_64")]
@@ -108,6 +127,8 @@ pub(crate) fn compiled_for(level: Level, work: impl FnOnce()) {
         // What the crate is compiled for anyway.
         #[cfg(target_arch = "aarch64")]
         Level::Neon => work(),
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Level::Simd128 => work(),
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => {
             assert!(has_avx2(), "a level that the processor has not");

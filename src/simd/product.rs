@@ -10,6 +10,8 @@ use super::Level;
 use super::aarch64::Neon;
 use super::lanes::Lanes;
 use super::vector::Vector;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::wasm32::Simd128;
 #[cfg(target_arch = "x86_64")]
 use super::x86_64::{Avx2, Avx512, with_avx2, with_avx512};
 
@@ -129,6 +131,8 @@ impl Job<'_> {
                 Level::Rounded => self.block::<Lanes<false>, COPIED>(rows, cols),
                 #[cfg(target_arch = "aarch64")]
                 Level::Neon => self.block::<Neon, COPIED>(rows, cols),
+                #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+                Level::Simd128 => self.block::<Simd128, COPIED>(rows, cols),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => with_avx2(
                     #[inline(always)]

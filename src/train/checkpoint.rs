@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::average::Average;
 use super::monitor::Best;
+use super::state::State;
 use super::{EpochRecord, History, MetricRecord, Metrics, Session};
 use crate::error::Result;
-use crate::save::{CHECKPOINT, Contained, is_amount, whole};
+use crate::save::{CHECKPOINT, Contained, Contents, is_amount, whole};
 
 /// Raised when a file of one version can't be read by another.
 const VERSION: u32 = 1;
@@ -29,14 +29,48 @@ impl Session {
     /// the numbers of epochs and steps that random numbers and schedules follow from, the history.
     ///
     /// The file is also a model file: `Sequential::load` and `Parameters::load` read the parameters from it.
-    /// Whatever interrupts it, the file is the old one or the new one.
+    /// Whatever interrupts it, the file is the old one or the new one. When the device is lost, it is of the last recorded
+    /// epoch: see [`Trainer::resume_from`](crate::Trainer::resume_from).
     ///
     /// # Errors
-    /// A file that can't be written; a lost device.
+    /// A file that can't be written; a lost device, of which nothing was kept.
     pub async fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
-        let mut contents = self.parameters.contents().await?;
-        for (i, state) in self.optimizer.state().iter().enumerate() {
-            contents.push(key(&format!("optimizer.{i}")), &[state.len()], &state.read_async()?.await?);
+        self.checkpoint().await?.write(path.as_ref())
+    }
+
+    /// The bytes of such a file, for where there are no files: a page in a browser keeps them in its IndexedDB.
+    ///
+    /// ```
+    /// use wgrad::data::{Labels, disk};
+    /// use wgrad::nn::{Linear, Mse};
+    /// use wgrad::optim::Adam;
+    /// use wgrad::{Device, Fit, Result, Session};
+    ///
+    /// async fn interrupted() -> Result<()> {
+    ///     let data = disk(100, 0, Labels::PlusMinusOne)?;
+    ///     let new = || Session::new(&Device::cpu(), Linear::new(2, 1), Mse::new(), Adam::new(0.01), 0);
+    ///     let (mut one, mut other) = (new()?, new()?);
+    ///     one.fit(&data, Fit::until(5, 10)).await?;
+    ///     other.resume_from_bytes(&one.checkpoint_bytes().await?).await?;
+    ///     other.fit(&data, Fit::until(20, 10)).await?;
+    ///     one.fit(&data, Fit::until(20, 10)).await?;
+    ///     assert_eq!(one.history().step_losses, other.history().step_losses);
+    ///     Ok(())
+    /// }
+    /// # pollster::block_on(interrupted()).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// A lost device, of which nothing was kept.
+    pub async fn checkpoint_bytes(&self) -> Result<Vec<u8>> {
+        self.checkpoint().await?.bytes()
+    }
+
+    async fn checkpoint(&self) -> Result<Contents> {
+        let state = self.state().await?;
+        let mut contents = self.parameters.contents_of(&state.parameters)?;
+        for (i, values) in state.optimizer.iter().enumerate() {
+            contents.push(key(&format!("optimizer.{i}")), &[values.len()], values);
         }
         let rows: Vec<f64> = self.history.epochs.iter().flat_map(numbers).collect();
         contents.push_f64(key("epochs"), &[self.history.epochs.len(), COLUMNS], &rows);
@@ -46,11 +80,11 @@ impl Session {
         contents.push_text(key("seed"), self.seed);
         contents.push_text(key("seconds"), self.history.seconds);
         contents.push_text(key("optimizer.rule"), self.optimizer.algorithm_name());
-        contents.push_text(key("optimizer.steps"), self.optimizer.steps());
-        contents.push_text(key("optimizer.epoch"), self.optimizer.epoch());
+        contents.push_text(key("optimizer.steps"), state.steps);
+        contents.push_text(key("optimizer.epoch"), state.epoch);
         contents.push_text(key("optimizer.rate"), self.optimizer.base_rate());
-        if let Some(average) = &self.average {
-            contents.push(key("average"), &[average.values.len()], &average.values.read_async()?.await?);
+        if let Some(average) = &state.average {
+            contents.push(key("average"), &[average.len()], average);
         }
         let metrics = self.history.metric_columns();
         for (name, values) in &metrics {
@@ -66,7 +100,7 @@ impl Session {
             contents.push_text(key("best.epoch"), best.epoch);
             contents.push_text(key("best.value"), best.value);
         }
-        contents.write(path.as_ref())
+        Ok(contents)
     }
 
     /// Restores a checkpoint of a training run with the same model, loss and algorithm. A
@@ -96,12 +130,23 @@ impl Session {
     /// A file that can't be read, is damaged or is no checkpoint; one of another model, or of another
     /// [`Algorithm`](crate::optim::Algorithm). The trainer is then unchanged.
     pub async fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        let file = Contained::open(path.as_ref())?;
+        self.resume_in(&Contained::open(path.as_ref())?).await
+    }
+
+    /// [`Session::resume`] from the bytes of a checkpoint: see [`Session::checkpoint_bytes`].
+    ///
+    /// # Errors
+    /// As [`Session::resume`].
+    pub async fn resume_from_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.resume_in(&Contained::from_bytes(bytes)?).await
+    }
+
+    async fn resume_in(&mut self, file: &Contained<'_>) -> Result<()> {
         let version: u32 = file.parsed(&key("version"))?;
         if version != VERSION {
             return Err(file.error(format!("a checkpoint of version {version}; this wgrad reads version {VERSION}")));
         }
-        let (found, _) = self.parameters.found_in(&file, true, &str::to_string)?;
+        let (found, _) = self.parameters.found_in(file, true, &str::to_string)?;
         let values = self.parameters.with_found(found).await?;
         // The first files did not name their algorithm.
         let (rule, own_rule) = (file.text(&key("optimizer.rule")), self.optimizer.algorithm_name());
@@ -119,24 +164,19 @@ impl Session {
         }
         let states = (0..states).map(|i| file.vector(&key(&format!("optimizer.{i}")), Some(values.len())));
         let states = states.collect::<Result<Vec<_>>>()?;
-        let history = history(&file)?;
-        let best = best(&file, values.len(), history.epochs.len())?;
+        let history = history(file)?;
+        let best = best(file, values.len(), history.epochs.len())?;
         let average = match file.tensor(&key("average")) {
             Some(_) => Some(file.vector(&key("average"), Some(values.len()))?),
             None => None,
         };
-        let average = average.map(|values| Average::new(&self.parameters, Some(&values))).transpose()?;
         let (steps, epoch) = (file.count(&key("optimizer.steps"))?, file.count(&key("optimizer.epoch"))?);
         let rate = file.amount(&key("optimizer.rate"))?;
         let seed = file.parsed(&key("seed"))?;
 
         self.optimizer.set_learning_rate(rate)?;
-        self.optimizer.go_to(steps, epoch as usize);
-        for (state, values) in self.optimizer.state().iter().zip(&states) {
-            state.write(values)?;
-        }
-        self.parameters.write(&values)?;
-        (self.seed, self.history, self.best, self.average) = (seed, history, best, average);
+        self.set_state(&State { parameters: values, optimizer: states, average, steps, epoch: epoch as usize })?;
+        (self.seed, self.history, self.best) = (seed, history, best);
         Ok(())
     }
 }

@@ -28,6 +28,7 @@ mod matmul_fused;
 mod metrics;
 mod mlp;
 mod mlp_predict;
+mod mutants;
 mod one_hot;
 mod optim;
 mod reduce;

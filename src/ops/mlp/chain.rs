@@ -141,7 +141,9 @@ pub(super) fn sizes(
 
 /// See [`Chain::values_len`].
 pub(super) fn values_len(inputs: usize, layers: &[(usize, Activation)]) -> usize {
-    sizes(inputs, layers).map(|[inputs, outputs]| padded(inputs * outputs) + padded(outputs)).sum()
+    let lens = sizes(inputs, layers)
+        .map(|[inputs, outputs]| padded(inputs.saturating_mul(outputs)).saturating_add(padded(outputs)));
+    lens.fold(0, usize::saturating_add)
 }
 
 /// The different functions that end layers, and which of them ends each.
@@ -158,5 +160,5 @@ pub(super) fn functions(layers: &[(usize, Activation)]) -> (Vec<Activation>, Vec
 
 /// Elements up to where the next tensor in a buffer can begin.
 pub(super) fn padded(len: usize) -> usize {
-    len.next_multiple_of(ALIGNMENT)
+    len.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX)
 }

@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use super::chain::functions;
+use super::chain::{functions, values_len};
 use super::{Chain, How, Loss, MAX_FUNCTIONS, MAX_LAYERS, NO_FUNCTION, Params, Run, UPDATE_CELLS, Weights};
-use crate::device::{ALIGNMENT, Capabilities};
+use crate::device::{ALIGNMENT, Capabilities, MAX_ELEMENTS};
 use crate::error::{Error, Result};
 use crate::ops::{Activation, MAX_ROUNDS, size};
 
@@ -113,7 +113,7 @@ impl Plan {
             weight_cells: inputs_at,
             cells,
             steps: steps as u32,
-            work: work.saturating_mul((members.div_ceil(at_once) * at_once) as u64),
+            work: work.saturating_mul(members.div_ceil(at_once).saturating_mul(at_once) as u64),
             objection,
         })
     }
@@ -200,6 +200,9 @@ pub(super) fn check_layers(name: &str, inputs: usize, layers: &[(usize, Activati
     if inputs == 0 || layers.iter().any(|(outputs, _)| *outputs == 0) {
         return fail("a layer without inputs or outputs".into());
     }
+    if values_len(inputs, layers) > MAX_ELEMENTS {
+        return fail(format!("more than {MAX_ELEMENTS} parameters; give fewer"));
+    }
     let (functions, _) = functions(layers);
     if functions.len() > MAX_FUNCTIONS {
         return fail(format!("{} different activations; it takes {MAX_FUNCTIONS}", functions.len()));
@@ -213,6 +216,10 @@ pub(super) fn check_layers(name: &str, inputs: usize, layers: &[(usize, Activati
 fn check(chain: &Chain) -> Result<()> {
     let fail = |detail: String| Err(Error::input("mlp.train", detail));
     check_layers("mlp.train", chain.inputs, &chain.layers)?;
+    let widest = chain.sizes().flatten().max().unwrap_or(0).saturating_add(1);
+    if widest.saturating_mul(chain.stride) > MAX_ELEMENTS {
+        return fail(format!("more than {MAX_ELEMENTS} numbers in the rows of a layer's outputs; give fewer"));
+    }
     if chain.update.clip_norm > 0.0 {
         return fail("gradients clipped by norm, which needs all of them before any update".into());
     }
