@@ -185,7 +185,7 @@ function take({ view: next, pace }) {
   const microseconds = pace && pace.milliseconds * 1000 / pace.steps;
   $('pace').textContent = pace ? `${microseconds < 10 ? microseconds.toFixed(1) : Math.round(microseconds).toLocaleString('en')} µs a step: up to ${Math.round(1e6 / microseconds).toLocaleString('en')} steps a second` : '';
   const [train, test] = curve.last ?? [];
-  const loss = (value) => (value === undefined ? '–' : value < 0.00001 ? '< 0.00001' : value.toFixed(value < 0.001 ? 5 : 3));
+  const loss = (value) => (value === undefined ? '–' : value < 0.00001 ? '≈ 0' : value.toFixed(value < 0.001 ? 5 : 3));
   $('train-loss').textContent = loss(train);
   $('test-loss').textContent = loss(test);
   const accuracy = view.accuracies[1];
