@@ -63,8 +63,9 @@ fn run(options: &Options) -> Result<f64> {
     let sales = sales(options.days, options.seed);
     // In order of time: what is tested comes after all that was learned from.
     let (first, second) = (options.days * 5 / 8, options.days * 3 / 4);
-    let [train, validation, test] = [&sales[..first], &sales[first..second], &sales[second..]].map(windows);
-    let (train, validation, test) = (train?, validation?, test?);
+    let windows = |days: &[f32]| Dataset::windows(days, PAST, NEXT);
+    let (train, validation, test) =
+        (windows(&sales[..first])?, windows(&sales[first..second])?, windows(&sales[second..])?);
     let (inputs, targets) = (Standardize::fit(&train), Standardize::fit_targets(&train));
     let scaled = |data: &Dataset| targets.apply_to_targets(&inputs.apply_to_inputs(data)?);
 
@@ -104,13 +105,6 @@ fn sales(days: usize, seed: u64) -> Vec<f32> {
             + rng.random_range(-2.0..2.0)
     };
     (0..days).map(day).collect()
-}
-
-/// Each stretch of days as a sample: what came before, and what follows.
-fn windows(series: &[f32]) -> Result<Dataset> {
-    let inputs = series.windows(PAST + NEXT).flat_map(|days| &days[..PAST]).copied().collect();
-    let targets = series.windows(PAST + NEXT).flat_map(|days| &days[PAST..]).copied().collect();
-    Dataset::new(inputs, PAST, targets, NEXT)
 }
 
 /// The last eight weeks, and a forecast for each from the days before it.

@@ -79,13 +79,13 @@ pub use device::{
 pub use error::{Error, ErrorKind, Result};
 pub use gradient::gradients;
 pub use graph::{Graph, Merge, Node, Operation, Program, Rule, Shape, Var};
-pub use lower::{Lowered, Lowering, lower};
+pub use lower::{Lowered, Lowering, StepPath, lower};
 pub use ops::KERNELS;
 #[cfg(feature = "safetensors")]
 pub use save::Mismatch;
 pub use train::{
     Control, EarlyStopping, Ensemble, EnsemblePrediction, EpochRecord, Fit, History, LearningRates, LrFind,
-    MetricRecord, Metrics, Monitor, Session, Statistics, StepPath, Trainer,
+    MetricRecord, Metrics, Monitor, Session, Statistics, Trainer,
 };
 
 #[cfg(doc)]

@@ -5,11 +5,11 @@
 mod common;
 
 use common::{Devices, on_every_device};
-use wgrad::data::Dataset;
+use wgrad::data::{Dataset, Table};
 use wgrad::metrics::Decision;
 use wgrad::nn::{
     BceWithLogits, CrossEntropy, Huber, Init, LayerNorm, LeakyReLU, Linear, Loss, Module, Mse, Parameter, Parameters,
-    ReLU, Sequential,
+    ReLU, Sequential, summary,
 };
 use wgrad::ops::{Activation, Reduction};
 use wgrad::optim::Sgd;
@@ -370,4 +370,14 @@ fn there_must_be_something_to_train() {
     let mut graph = Graph::new(&device);
     let unplaced = Parameter::new(2, 2, Init::Linear);
     assert_kind("a parameter on no device", unplaced.var(&mut graph), ErrorKind::InvalidInput);
+}
+
+/// Found by tests/properties.
+#[test]
+fn sizes_beyond_what_can_be_counted_are_errors() {
+    let data = Dataset::from_rows(&[[1.0], [2.0]], &[[0.0], [1.0]]).unwrap();
+    assert_kind("weights of too many classes", data.balanced_class_weights(usize::MAX), ErrorKind::InvalidInput);
+    assert_kind("rows of no table", Table::new().select(&[0]), ErrorKind::InvalidInput);
+    assert_kind("a summary of a huge layer", summary(&Linear::new(3, usize::MAX / 2), 3), ErrorKind::Shape);
+    assert_eq!(Reduction::Mean.scale(1 << 40, 1 << 40), 2_f32.powi(-80));
 }

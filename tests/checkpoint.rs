@@ -4,12 +4,9 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
-use std::time::Duration;
 
-use common::{Devices, assert_close, assert_same_bits, assert_same_training, on_every_device, rng};
-use rand::RngExt;
+use common::{Devices, assert_close, assert_same_bits, assert_same_training, on_every_device};
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::metrics::Decision;
 use wgrad::nn::{Dropout, Linear, Mse, Predictor, Sequential, Tanh};
@@ -19,6 +16,7 @@ use wgrad::{Control, Device, EarlyStopping, ErrorKind, Fit, Monitor, Recording, 
 
 on_every_device!(
     a_resumed_training_is_the_uninterrupted_one,
+    a_trainer_goes_on_where_another_is,
     early_stopping_goes_on_where_it_was,
     the_best_epoch_is_saved,
 );
@@ -89,6 +87,53 @@ fn a_resumed_training_is_the_uninterrupted_one(devices: &Devices) {
             assert!(second.history().seconds > first.history().seconds);
         }
     }
+}
+
+/// With averages and a best epoch, too, which are not the parameters of the last step.
+fn a_trainer_goes_on_where_another_is(devices: &Devices) {
+    let (train, validation) = data();
+    let plain = |epochs| Fit::until(epochs, 7).validation(&validation);
+    let stopping = EarlyStopping::new(3);
+    for (device_name, device) in devices {
+        for (rule, make) in makers() {
+            for kind in 0..3 {
+                let fit = |epochs| match kind {
+                    0 => plain(epochs),
+                    1 => plain(epochs).ema(0.9),
+                    _ => plain(epochs).early_stopping(stopping),
+                };
+                let name = format!("{device_name}, {rule}, {kind}");
+                let mut first = make(device, 11);
+                first.fit(&train, fit(4)).unwrap();
+                let mut second = make(device, 12);
+                second.resume_from(&first).unwrap();
+                assert_same_training(&format!("{name}, at once"), &second, &first);
+                first.fit(&train, fit(10)).unwrap();
+                second.fit(&train, fit(10)).unwrap();
+                assert_same_training(&name, &second, &first);
+                assert_eq!(second.optimizer().steps(), first.optimizer().steps(), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_trainer_goes_on_where_one_of_another_kind_is() {
+    let (train, _) = data();
+    let cpu = Device::cpu();
+    let mut trained = trainer(&cpu, Adam::new(0.01), 1);
+    trained.fit(&train, Fit::new(1, 30)).unwrap();
+    let mut sgd = trainer(&cpu, Sgd::new(0.1), 1);
+    let before = sgd.parameters().read().unwrap();
+    let error = sgd.resume_from(&trained).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("a trainer with Adam into one with Sgd"), "{error}");
+    assert_same_bits("refused", &sgd.parameters().read().unwrap(), &before);
+    let mut other = Trainer::new(&cpu, Linear::new(2, 1), Mse::new(), Adam::new(0.01), 0).unwrap();
+    let error = other.resume_from(&trained).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Shape);
+    assert!(error.to_string().starts_with("resume_from: "), "{error}");
+    assert!(other.history().epochs.is_empty() && sgd.history().epochs.is_empty());
 }
 
 fn early_stopping_goes_on_where_it_was(devices: &Devices) {
@@ -271,71 +316,6 @@ fn edit(path: &Path, change: impl FnOnce(&mut serde_json::Value)) {
     let mut text = serde_json::to_vec(&json).unwrap();
     text.resize(text.len().next_multiple_of(8), b' ');
     fs::write(path, [&(text.len() as u64).to_le_bytes()[..], &text, &bytes[header..]].concat()).unwrap();
-}
-
-/// Tells the processes of the test below what they are to write.
-const CHECKPOINT: &str = "WGRAD_TEST_CHECKPOINT";
-const EPOCHS: usize = 250;
-const KILLS: usize = 12;
-
-fn killed_fit(path: &Path, pause: Duration) -> Trainer {
-    let (train, validation) = data();
-    let mut trainer = trainer(&Device::cpu(), Adam::new(0.01), 21);
-    if path.exists() {
-        trainer.resume(path).unwrap();
-    }
-    let fit = Fit::until(EPOCHS, 7).validation(&validation).checkpoint(path, 1).on_epoch(|_| std::thread::sleep(pause));
-    trainer.fit(&train, fit).unwrap();
-    trainer
-}
-
-/// The test runs itself in processes that it kills at random moments, of which some lie within the writing of a file.
-#[test]
-fn a_training_killed_again_and_again_is_the_uninterrupted_one() {
-    if let Some(path) = std::env::var_os(CHECKPOINT) {
-        killed_fit(Path::new(&path), Duration::from_millis(8));
-        return;
-    }
-    let killed = path("killed");
-    let mut rng = rng(5);
-    let mut reached = vec![0];
-    let mut kills = 0;
-    while kills < KILLS {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_training_killed_again_and_again_is_the_uninterrupted_one"])
-            .env(CHECKPOINT, &killed)
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        // Mostly after it has got further, which a checkpoint's length shows; sometimes before.
-        let len = || fs::metadata(&killed).map_or(0, |about| about.len());
-        let before = len();
-        while rng.random_bool(0.97) && len() == before && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        std::thread::sleep(Duration::from_micros(rng.random_range(0..60_000)));
-        let ended = child.try_wait().unwrap();
-        child.kill().unwrap();
-        let status = child.wait().unwrap();
-        assert!(ended.is_none_or(|status| status.success()), "a process failed by itself: {status}");
-        if ended.is_some() {
-            break;
-        }
-        kills += 1;
-        if killed.exists() {
-            let mut reader = trainer(&Device::cpu(), Adam::new(0.01), 0);
-            reader.resume(&killed).unwrap_or_else(|error| panic!("kill {kills}: {error}"));
-            reached.push(reader.history().epochs.len());
-        }
-    }
-    assert!(reached.is_sorted(), "{reached:?}");
-    reached.dedup();
-    println!("{kills} kills, after epochs {reached:?}");
-    assert!(kills >= 3 && reached.len() >= 3, "{kills} kills, after epochs {reached:?}");
-    let resumed = killed_fit(&killed, Duration::ZERO);
-    let whole = killed_fit(&path("not-killed"), Duration::ZERO);
-    assert_eq!(whole.history().epochs.len(), EPOCHS);
-    assert_same_training("killed", &resumed, &whole);
 }
 
 /// `tests/oracle/version-1.safetensors` was written by the first version of the crate after 3 epochs on 40 points, and what

@@ -8,13 +8,13 @@ use std::process::Command;
 
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{
-    Backprop, CrossEntropy, Linear, Loss, Module, Mse, Parameters, Predictor, ReLU, Reduction, Sequential, Sigmoid,
-    Tanh,
+    Backprop, BatchNorm1d, CrossEntropy, Embedding, LayerNorm, Linear, Loss, Module, Mse, Parameter, Parameters,
+    Predictor, ReLU, Reduction, Residual, Sequential, SiLU, Sigmoid, Softmax, Tanh,
 };
 use wgrad::optim::{Adam, Sgd};
-use wgrad::{Device, Fit, Graph, Tensor, Trainer};
+use wgrad::{Device, Fit, Graph, StepPath::Fused, StepPath::Layered, Tensor, Trainer, Var};
 
-use common::small_integers;
+use common::{cpu_and_gpus, small_integers};
 
 fn hash(hash: u64, values: &[f32]) -> u64 {
     values.iter().fold(hash, |hash, x| (hash ^ u64::from(x.to_bits())).wrapping_mul(0x0100_0000_01b3))
@@ -69,17 +69,60 @@ fn threads_change_no_bits() {
     }
 }
 
-/// A row's prediction does not depend on how many others are predicted with it.
+/// The first column is a category, the others are numbers.
+struct Categories {
+    embedding: Embedding,
+    rest: Sequential,
+}
+
+impl Module for Categories {
+    fn forward(&self, graph: &mut Graph, x: Var) -> wgrad::Result<Var> {
+        let cols = graph.shape(x)?[1];
+        let (category, numbers) = (graph.slice_cols(x, 0, 1)?, graph.slice_cols(x, 1, cols)?);
+        let category = self.embedding.forward(graph, category)?;
+        let both = graph.concat_cols(&[category, numbers])?;
+        self.rest.forward(graph, both)
+    }
+
+    fn named_parameters(&self) -> Vec<(String, Parameter)> {
+        let named = |name: &str, module: &dyn Module| {
+            let parameters = module.named_parameters().into_iter();
+            parameters.map(|(inner, parameter)| (format!("{name}.{inner}"), parameter)).collect::<Vec<_>>()
+        };
+        [named("embedding", &self.embedding), named("rest", &self.rest)].concat()
+    }
+}
+
+/// A row's prediction does not depend on how many others are predicted with it, nor on what was predicted before.
 #[test]
 fn a_row_is_predicted_alike_among_any_number() {
-    let device = Device::cpu();
-    let model = Sequential::new().add(Linear::new(3, 33)).add(Tanh).add(Linear::new(33, 2));
-    let predictor = Predictor::new(&device, model).unwrap();
-    let x: Vec<f32> = (0..3 * 13_000).map(|i| (i % 101) as f32 / 50.0 - 1.0).collect();
-    let all = predictor.predict(&x, 3).unwrap();
-    for rows in [1, 2, 7, 255, 256, 257, 511, 512, 513, 1025, 4095, 4097, 9999] {
-        let some = predictor.predict(&x[..3 * rows], 3).unwrap();
-        assert!(some == all[..2 * rows], "{rows}");
+    for (name, device) in cpu_and_gpus() {
+        let layers = Sequential::new().add(Linear::new(3, 33)).add(Tanh).add(Linear::new(33, 2));
+        let all = Sequential::new().add(Linear::new(5, 20)).add(BatchNorm1d::new(20)).add(SiLU);
+        let all = all.add(Residual::new(Sequential::new().add(LayerNorm::new(20)).add(Linear::new(20, 20))));
+        let all = Categories { embedding: Embedding::new(7, 3), rest: all.add(Linear::new(20, 4)).add(Softmax) };
+        // A sum so long that one row would be cut into parts, and many not.
+        let long = Sequential::new().add(Linear::new(4200, 3));
+        let models = [(3, 5000, layers), (3, 5000, Sequential::new().add(all)), (4200, 400, long)];
+        let predictors = models.map(|(cols, most, model)| (cols, most, Predictor::new(&device, model).unwrap()));
+        let other = if predictors[0].2.path(3).unwrap().starts_with("fused") { Layered } else { Fused };
+        let again = (3, 5000, predictors[0].2.clone().with_path(other));
+        for (cols, most, predictor) in predictors.into_iter().chain([again]) {
+            let x: Vec<f32> = (0..cols * most).map(|i| ((i * i) % 101) as f32 / 50.0 - 1.0).collect();
+            // Class numbers, for the model that has them.
+            let x: Vec<f32> =
+                x.iter().enumerate().map(|(i, x)| if i % cols == 0 { (i % 7) as f32 } else { *x }).collect();
+            let all = predictor.predict(&x, cols).unwrap();
+            assert!(all.iter().all(|y| y.is_finite()), "{name}");
+            let width = all.len() / most;
+            for rows in [1, 2, 5, 7, 255, 256, 257, 300, 511, 512, 513, 1025, 4095, 4097, 4999] {
+                let rows = rows.min(most);
+                let some = predictor.predict(&x[..cols * rows], cols).unwrap();
+                assert!(some == all[..width * rows], "{name}, {cols} columns, {rows} rows");
+                let last = predictor.predict(&x[cols * (most - rows)..], cols).unwrap();
+                assert!(last == all[width * (most - rows)..], "{name}, {cols} columns, the last {rows} rows");
+            }
+        }
     }
 }
 

@@ -114,7 +114,7 @@ fn an_output_that_no_kernel_touched_is_caught() {
 fn writes_before_and_beyond_an_output_are_caught() {
     let device = Device::cpu();
     for start in [0, 64] {
-        let output = Guarded::new(&device, [1, 64], &[1.0; 64]);
+        let output = Guarded::output(&device, [1, 64], &[1.0; 64]);
         assert_eq!(output.read(), Ok(vec![1.0; 64]));
         let too_large = output.whole().view(start, 1, 128).unwrap();
         let mut recording = Recording::new(&device);

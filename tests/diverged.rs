@@ -6,12 +6,13 @@ mod common;
 
 use common::{Devices, on_every_device};
 use wgrad::data::Dataset;
-use wgrad::nn::{Dropout, Linear, Mse, ReLU, Reduction, Sequential};
+use wgrad::nn::{BatchNorm1d, Dropout, Linear, Mse, ReLU, Reduction, Sequential};
 use wgrad::ops::Activation;
 use wgrad::optim::Sgd;
 use wgrad::{ErrorKind, Fit, StepPath, Trainer};
 
 on_every_device!(
+    a_single_step_says_where_it_began,
     the_last_update_may_leave_no_infinite_parameter,
     the_message_says_where_it_began,
     masked_infinities_are_found,
@@ -41,6 +42,34 @@ fn set(trainer: &Trainer, name: &str, value: f32) {
     let (_, parameter) = trainer.parameters().named().find(|(own, _)| *own == name).unwrap();
     let value_of = parameter.value().unwrap();
     value_of.write(&vec![value; value_of.len()]).unwrap();
+}
+
+/// A step that the caller makes names the call, or the parameter that an earlier one made infinite.
+fn a_single_step_says_where_it_began(devices: &Devices) {
+    for (name, device) in devices {
+        let model = Sequential::new().add(Linear::new(2, 3)).add(BatchNorm1d::new(3)).add(Linear::new(3, 1));
+        let mut trainer = Trainer::new(device, model, Mse::new(), Sgd::new(0.1), 0).unwrap();
+        let (inputs, targets) = ([1.0, 2.0, 3.0, 4.0], [1.0, 2.0]);
+        trainer.step(&inputs, &targets, 2).unwrap();
+        let mut said = |parameter: &str, value: f32| {
+            set(&trainer, parameter, value);
+            let before = trainer.parameters().read().unwrap();
+            let error = trainer.step(&inputs, &targets, 2).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFinite, "{name}: {error}");
+            let after = trainer.parameters().read().unwrap();
+            assert_eq!(bits(&after), bits(&before), "{name}");
+            error.to_string()
+        };
+        let message = said("2.weight", 3e38);
+        assert!(message.contains(": the first such number is in the output of Product (2.weight"), "{name}: {message}");
+        let message = said("2.weight", f32::INFINITY);
+        let expected = ", as an earlier update made parameters infinite or NaN, of 2.weight the first; the parameters";
+        assert!(message.contains(expected), "{name}: {message}");
+    }
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
 }
 
 /// Its loss is finite, and so are those of all steps: only the update of the last one is not.

@@ -20,6 +20,7 @@ on_every_device!(
     early_stopping_is_each_members_own,
     checkpoints_resume_to_the_bit,
     fused_members_share_dispatches,
+    layered_members_share_submits,
 );
 
 /// 71 samples: the last mini-batch of 16 is smaller.
@@ -260,6 +261,30 @@ fn fused_members_share_dispatches(devices: &Devices) {
             let mut alone = build(fold).unwrap();
             alone.fit(train, fit().validation(validation)).unwrap();
             assert_alike(&format!("{name}, fold {fold}"), &ensemble.members()[fold], &alone);
+        }
+    }
+}
+
+/// Where members are trained layer by layer, on a GPU, a step of all is in one submit.
+fn layered_members_share_submits(devices: &Devices) {
+    const MEMBERS: usize = 4;
+    let data = data();
+    for (name, device) in devices.iter().filter(|(_, device)| device.name() != "cpu") {
+        let build = |member: usize| BUILDS[member % 2].1(device, member);
+        let fit = || Fit::new(2, 16).path(StepPath::Layered).evaluate_every(0);
+        let submits = |run: &mut dyn FnMut()| {
+            let before = device.counters().submits;
+            run();
+            device.counters().submits - before
+        };
+        let mut alone: Vec<_> = (0..MEMBERS).map(|member| build(member).unwrap()).collect();
+        let in_turn = submits(&mut || alone.iter_mut().for_each(|trainer| drop(trainer.fit(&data, fit()).unwrap())));
+        let mut ensemble = Ensemble::new((0..MEMBERS).map(build)).unwrap();
+        let together = submits(&mut || drop(ensemble.fit(&data, |_| fit()).unwrap()));
+        // In each epoch one for four steps, and one for the smaller mini-batch.
+        assert!(in_turn - together >= 2 * 2 * (MEMBERS as u64 - 1), "{name}: {in_turn}, {together}");
+        for (member, (own, alone)) in ensemble.members().iter().zip(&alone).enumerate() {
+            assert_alike(&format!("{name}, member {member}"), own, alone);
         }
     }
 }

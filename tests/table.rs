@@ -93,7 +93,10 @@ fn what_can_not_be_learnt_says_where_and_what_to_do() {
     let classify = |csv: String| Classifier::fit(&device, &table(&csv), quick("y")).unwrap_err().to_string();
     for (error, parts) in [
         (regress(rows("a,y\n1,2\n3,\n")), vec!["line 3, column 'y'", "missing", "Table::drop_missing"]),
-        (regress(rows("a,y\n1,2\n3,low\n")), vec!["line 3, column 'y': 'low' is not a number", "a Classifier classes"]),
+        (
+            regress(rows("a,y\n1,2\n3,low\n")),
+            vec!["line 3, column 'y': 'low' is not a number", "take a Classifier if the column holds classes"],
+        ),
         (regress(rows("a,b\n1,2\n3,4\n")), vec!["there is no column 'y'; there are a, b"]),
         (regress(rows("a,y\n1,2\n3,2\n")), vec!["all values of column 'y' are 2"]),
         (regress(rows("a,y\n1,2\n1,3\n")), vec!["no column is left to predict from (a: all values are 1)"]),
@@ -149,7 +152,14 @@ fn rows_that_do_not_fit_the_model_say_why() {
     for (row, parts) in [
         (row("Elba", "40"), ["row 0, column 'island': 'Elba' is unknown", "Biscoe, Dream, Torgersen", "Unknown::Rare"]),
         (row("", "40"), ["row 0, column 'island': the value is missing, which it never was", "Dream", "correct it"]),
-        (row("Dream", "long"), ["row 0, column 'bill_length_mm': 'long' is not a number", "correct it", ""]),
+        (
+            row("Dream", "long"),
+            [
+                "row 0, column 'bill_length_mm': 'long' is not a number",
+                "correct it",
+                "leave it empty if it is not known",
+            ],
+        ),
         (row("Dream", "1e300"), ["row 0, column 'bill_length_mm'", "too far from the others", "correct it"]),
         (
             row("Dream", "40").without(["sex"]).unwrap(),

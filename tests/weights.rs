@@ -11,7 +11,9 @@ use common::{
 };
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::metrics::Decision;
-use wgrad::nn::{CrossEntropy, Init, Linear, Loss, Mse, ReLU, Reduction, Sequential};
+use wgrad::nn::{
+    BceWithLogits, CrossEntropy, Huber, Init, Linear, Loss, Mae, Mse, Quantile, ReLU, Reduction, Sequential,
+};
 use wgrad::optim::{Adam, Sgd};
 use wgrad::{Device, Ensemble, Fit, Graph, Metrics, Result, Session, StepPath, Trainer, Var};
 
@@ -60,6 +62,39 @@ fn trainings_are_those_of_pytorch(devices: &Devices) {
         }
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// The number of dispatches that a summary tells is what the device counts, for every loss with weights, step by step.
+#[test]
+fn a_summary_counts_the_dispatches_of_weighted_steps() {
+    const BATCH: usize = 4;
+    let device = Device::cpu();
+    let data = |steps: usize, cols: usize, classes: usize| {
+        let rows = BATCH * steps;
+        let targets = (0..rows * cols).map(|i| (i % classes) as f32).collect();
+        let weights = (0..rows).map(|row| (row % 3) as f32 + 0.5).collect();
+        Dataset::new(small_integers(1, 3 * rows, 4), 3, targets, cols).unwrap().with_weights(weights).unwrap()
+    };
+    fn check<L: Loss + Clone + 'static>(device: &Device, loss: L, outputs: usize, data: impl Fn(usize) -> Dataset) {
+        let count = |steps: usize| {
+            let model = Sequential::new().add(Linear::new(3, 5)).add(ReLU).add(Linear::new(5, outputs));
+            let mut trainer = Trainer::new(device, model, loss.clone(), Sgd::new(0.01), 0).unwrap();
+            let (data, fit) = (data(steps), Fit::new(1, BATCH).evaluate(false).path(StepPath::Layered));
+            let summary = trainer.summary(&data, &fit).unwrap();
+            let before = device.counters().dispatches;
+            trainer.fit(&data, fit).unwrap();
+            (device.counters().dispatches - before, summary)
+        };
+        let ((one, summary), (five, _)) = (count(1), count(5));
+        let told = format!("training  layered, {} dispatches a step: chosen by Fit::path\n", (five - one) / 4);
+        assert!(summary.ends_with(&told), "{summary}, not {told}");
+    }
+    check(&device, Mse::new(), 2, |steps| data(steps, 2, 2));
+    check(&device, Mae::new(), 2, |steps| data(steps, 2, 2));
+    check(&device, Huber::new(1.0), 2, |steps| data(steps, 2, 2));
+    check(&device, Quantile::new(0.9), 2, |steps| data(steps, 2, 2));
+    check(&device, BceWithLogits::new(), 1, |steps| data(steps, 1, 2));
+    check(&device, CrossEntropy::new().label_smoothing(0.1), 3, |steps| data(steps, 1, 3));
 }
 
 /// Whole numbers, sums and a rate that is a power of 2, so that everything is exact.

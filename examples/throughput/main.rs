@@ -5,7 +5,8 @@
 //! Step i trains on the rows (i * batch) mod (rows - batch + 1) and those after it, as the programs in
 //! `benches/peers/` do. The clock starts after a warm-up and stops when the last loss has been read.
 //!
-//! `--predict` predicts `--batch` rows from host memory into host memory instead, again and again.
+//! `--predict` predicts `--batch` rows from host memory into host memory instead, again and again; with `--varied` 1 row, 2 rows,
+//! and so on up to `--batch`, as a service does whose requests are of any length.
 //!
 //! `--members` trains many networks at once, and prints the time of a member's step.
 //!
@@ -50,6 +51,9 @@ struct Options {
     /// Time predictions of `--batch` rows, from host memory into host memory, instead of training steps
     #[arg(long, conflicts_with_all = ["members", "path", "dispatches", "each", "scaling"])]
     predict: bool,
+    /// With `--predict`: of 1 row, of 2, and so on up to `--batch`, in turn
+    #[arg(long, requires = "predict")]
+    varied: bool,
     /// How steps become dispatches: fused (one for many steps), layered, or unmerged (one for each call)
     #[arg(long, default_value = "layered", value_parser = path)]
     path: StepPath,
@@ -147,23 +151,30 @@ fn time_predictions(device: &Device, options: &Options) -> Result<()> {
     let predictor = Predictor::new(device, network(&options.sizes))?;
     predictor.predict(data.inputs(), data.input_cols())?;
     for repeat in 0..options.repeats {
+        let (mut rows, mut predicted) = (options.batch, 0);
         let start = Instant::now();
         for _ in 0..options.steps {
-            predictor.predict(data.inputs(), data.input_cols())?;
+            if options.varied {
+                rows = rows % options.batch + 1;
+            }
+            predictor.predict(&data.inputs()[..rows * data.input_cols()], data.input_cols())?;
+            predicted += rows;
         }
         let us = start.elapsed().as_secs_f64() * 1e6 / f64::from(options.steps);
+        let rows = predicted as f64 / f64::from(options.steps);
         if options.json {
             let line = serde_json::json!({
                 "peer": format!("wgrad-{}", env!("CARGO_PKG_VERSION")),
                 "device": device.name(),
                 "sizes": options.sizes,
                 "batch": options.batch,
+                "varied": options.varied,
                 "repeat": repeat,
                 "us_per_step": rounded(us),
             });
             println!("{line}");
         } else {
-            println!("{us:.2} us a prediction of {} rows on {}", options.batch, device.describe());
+            println!("{us:.2} us a prediction of {rows:.0} rows on {}", device.describe());
         }
     }
     Ok(())

@@ -1,15 +1,4 @@
-// The functions that end layers, and the optimizers' rules, on cells.
-
-fn activated(function: u32, z: vec4f) -> vec4f {
-    var y = activate4(function0, params.a0, z);
-    if function1 != 15u && function == 1u {
-        y = activate4(function1, params.a1, z);
-    }
-    if function2 != 15u && function == 2u {
-        y = activate4(function2, params.a2, z);
-    }
-    return y;
-}
+// The derivatives of the functions that end layers, and the optimizers' rules, on cells.
 
 // From the function's input z, or from its value y.
 fn derivatives(function: u32, z: vec4f, y: vec4f) -> vec4f {
@@ -21,10 +10,6 @@ fn derivatives(function: u32, z: vec4f, y: vec4f) -> vec4f {
         slope = derivative4(function2, params.a2, select(y, z, (from_input & 4u) != 0u));
     }
     return slope;
-}
-
-fn activate4(kind: u32, a: f32, z: vec4f) -> vec4f {
-    return vec4f(activate(kind, a, z.x), activate(kind, a, z.y), activate(kind, a, z.z), activate(kind, a, z.w));
 }
 
 fn derivative4(kind: u32, a: f32, at: vec4f) -> vec4f {

@@ -9,11 +9,12 @@ mod idx;
 mod resample;
 mod standardize;
 mod weights;
+mod windows;
 
-#[cfg(feature = "table")]
-pub(crate) use csv::Field;
 #[cfg(feature = "csv")]
 pub use csv::{Cells, Column, Csv, Missing, Table};
+#[cfg(feature = "table")]
+pub(crate) use csv::{Field, LEAVE_OUT};
 pub use disk::{Labels, disk};
 pub use idx::idx;
 pub use standardize::Standardize;

@@ -101,8 +101,11 @@ impl Dataset {
     /// Targets that are not class numbers from 0 to `classes - 1`; a class without samples.
     pub fn balanced_class_weights(&self, classes: usize) -> Result<Vec<f32>> {
         const OPERATION: &str = "balanced_class_weights";
-        let mut counts = vec![0_usize; classes];
-        self.class_numbers(OPERATION, classes)?.into_iter().for_each(|class| counts[class] += 1);
+        // One of the first is without samples if there are more classes than samples.
+        let mut counts = vec![0_usize; classes.min(self.len() + 1)];
+        for class in self.class_numbers(OPERATION, classes)? {
+            counts.get_mut(class).into_iter().for_each(|count| *count += 1);
+        }
         if let Some(class) = counts.iter().position(|count| *count == 0) {
             let detail = format!("class {class} of {classes} has no samples to weigh; give some, or fewer classes");
             return Err(Error::input(OPERATION, detail));

@@ -4,24 +4,29 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::device::fair::Fair;
 use crate::device::kernel::{Call, MAX_INPUTS, MAX_OUTPUTS};
 use crate::device::recording::{Dispatch, Recording};
+use crate::device::stages::Stage;
 use crate::device::tensor::{MAX_ELEMENTS, Tensor};
 use crate::device::{Backend, Capabilities, Counters, DeviceInfo, DeviceKind};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) struct Cpu {
     info: DeviceInfo,
-    /// Held for a step of a run at a time.
+    /// Held for a step of a run at a time, or for a part of one.
     memory: Fair<Memory>,
 }
 
 /// The most elements of freed buffers that are kept for the next ones, 32 MiB of them. Memory that is new to the process costs
 /// more than a small network's pass over it: predictions of another number of rows each time took twice as long.
 const SPARE_ELEMENTS: usize = 1 << 23;
+
+/// Elements that are written before others may have the memory: 1 MiB of them.
+const WRITTEN_AT_ONCE: usize = 1 << 18;
 
 #[derive(Default)]
 struct Memory {
@@ -93,7 +98,12 @@ impl Cpu {
     pub(crate) fn write(&self, slot: usize, offset: usize, values: &[f32]) -> Result<()> {
         let mut memory = self.memory.lock();
         memory.counters.uploads += values.len() as u64;
-        memory.buffers[slot][offset..offset + values.len()].copy_from_slice(values);
+        // A dataset takes longer than others should wait.
+        for (number, part) in values.chunks(WRITTEN_AT_ONCE).enumerate() {
+            memory = self.memory.yielded(memory);
+            let start = offset + number * WRITTEN_AT_ONCE;
+            memory.buffers[slot][start..start + part.len()].copy_from_slice(part);
+        }
         Ok(())
     }
 
@@ -107,8 +117,13 @@ impl Cpu {
     pub(crate) fn copy(&self, pairs: &[[Tensor; 2]]) -> Result<()> {
         let mut memory = self.memory.lock();
         for [(from, source), (to, target)] in pairs.iter().map(|pair| [&pair[0], &pair[1]].map(place)) {
-            let values = memory.buffers[from][source].to_vec();
-            memory.buffers[to][target].copy_from_slice(&values);
+            if from == to {
+                memory.buffers[to].copy_within(source, target.start);
+                continue;
+            }
+            let mut written = std::mem::take(&mut memory.buffers[to]);
+            written[target].copy_from_slice(&memory.buffers[from][source]);
+            memory.buffers[to] = written;
         }
         Ok(())
     }
@@ -132,6 +147,7 @@ impl Cpu {
         (input, values): (&Tensor, &[f32]),
         output: &Tensor,
     ) -> Result<Vec<f32>> {
+        recording.stages();
         let mut memory = self.memory.lock();
         memory.counters.uploads += values.len() as u64;
         memory.counters.submits += 1;
@@ -144,6 +160,8 @@ impl Cpu {
     }
 
     pub(crate) fn run(&self, recording: &Recording, steps: Range<u32>) -> Result<()> {
+        // Made before the first run, while nobody waits.
+        recording.stages();
         let mut memory = self.memory.lock();
         memory.counters.submits += 1;
         let at_once = recording.steps_at_once();
@@ -151,9 +169,40 @@ impl Cpu {
             memory = self.memory.yielded(memory);
             memory.counters.dispatches += recording.len() as u64;
             let end = steps.end.min(step.saturating_add(at_once));
-            run_step(&mut memory.buffers, recording, step as usize..end as usize)?;
+            let steps = step as usize..end as usize;
+            if recording.lets_others_in() {
+                memory = self.run_in_parts(memory, recording, steps)?;
+            } else {
+                run_step(&mut memory.buffers, recording, steps)?;
+            }
         }
         Ok(())
+    }
+
+    /// [`run_step`], and between its parts whoever waits for the memory has it.
+    fn run_in_parts<'a>(
+        &'a self,
+        mut memory: MutexGuard<'a, Memory>,
+        recording: &Recording,
+        steps: Range<usize>,
+    ) -> Result<MutexGuard<'a, Memory>> {
+        let dispatches = recording.dispatches();
+        for stage in recording.stages().unwrap_or_default() {
+            for part in stage.parts() {
+                memory = self.memory.yielded(memory);
+                caught(recording, &steps, |at| run_stage(stage, part, dispatches, &mut memory.buffers, &steps, at))?;
+            }
+        }
+        if recording.stages().is_none() {
+            for (number, dispatch) in dispatches.iter().enumerate() {
+                memory = self.memory.yielded(memory);
+                caught(recording, &steps, |at| {
+                    at.store(number, Ordering::Relaxed);
+                    call(&mut memory.buffers, dispatch, &steps);
+                })?;
+            }
+        }
+        Ok(memory)
     }
 }
 
@@ -182,23 +231,38 @@ impl Memory {
 
 /// Runs all dispatches, once for these steps. A reference implementation that panics is an error, and leaves the memory intact.
 fn run_step(buffers: &mut [Vec<f32>], recording: &Recording, steps: Range<usize>) -> Result<()> {
-    let at = AtomicUsize::new(0);
     let dispatches = recording.dispatches();
-    let run = AssertUnwindSafe(|| {
+    caught(recording, &steps, |at| {
         if let Some(stages) = recording.stages() {
-            stages.iter().for_each(|stage| {
-                stage.run(dispatches, buffers, steps.start, &at, |buffers, dispatch| call(buffers, dispatch, &steps))
-            });
+            for stage in stages {
+                run_stage(stage, 0..stage.len(), dispatches, buffers, &steps, at);
+            }
             return;
         }
         for (number, dispatch) in dispatches.iter().enumerate() {
             at.store(number, Ordering::Relaxed);
             call(buffers, dispatch, &steps);
         }
-    });
-    catch_unwind(run).map_err(|panic| {
+    })
+}
+
+fn run_stage(
+    stage: &Stage,
+    part: Range<usize>,
+    dispatches: &[Dispatch],
+    buffers: &mut [Vec<f32>],
+    steps: &Range<usize>,
+    at: &AtomicUsize,
+) {
+    stage.run(part, dispatches, buffers, steps.start, at, |buffers, dispatch| call(buffers, dispatch, steps));
+}
+
+/// Runs some dispatches, whose number `run` keeps where it is told. A panic of one is an error.
+fn caught(recording: &Recording, steps: &Range<usize>, run: impl FnOnce(&AtomicUsize)) -> Result<()> {
+    let at = AtomicUsize::new(0);
+    catch_unwind(AssertUnwindSafe(|| run(&at))).map_err(|panic| {
         let at = at.into_inner();
-        let name = dispatches.get(at).map_or("run", |dispatch| dispatch.kernel.name);
+        let name = recording.dispatches().get(at).map_or("run", |dispatch| dispatch.kernel.name);
         let message = message(&*panic);
         Error::kernel(
             name,
@@ -257,16 +321,26 @@ fn call(buffers: &mut [Vec<f32>], dispatch: &Dispatch, steps: &Range<usize>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Memory, SPARE_ELEMENTS, call, run_step};
-    use crate::device::{Device, Recording, Runner, Tensor};
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::{Cpu, Memory, SPARE_ELEMENTS, call, run_step};
+    use crate::device::{Device, Kernel, Recording, Runner, Tensor};
     use crate::graph::Graph;
     use crate::lower::lower;
     use crate::nn::{CrossEntropy, Linear, Loss, Module, Mse, Parameters, Sequential, Sigmoid, Tanh};
     use crate::ops::{self, Activation};
     use crate::optim::{Adam, Optimizer};
 
+    #[derive(Clone, Copy)]
+    enum How {
+        Stages,
+        Parts,
+        Dispatches,
+    }
+
     /// All kernels that are cut, on more rows than a chunk has, and what the memory holds after two steps.
-    fn bits(in_stages: bool) -> Vec<Vec<u32>> {
+    fn bits(how: How) -> Vec<Vec<u32>> {
         let device = Device::cpu();
         let rows = 700;
         let tensor = |rows: usize, cols: usize| {
@@ -312,13 +386,14 @@ mod tests {
         let Runner::Cpu(cpu) = device.runner() else { panic!("it was opened as the CPU path") };
         let mut memory = cpu.memory.lock();
         for step in 0..2 {
-            if in_stages {
-                run_step(&mut memory.buffers, &recording, step..step + 1).unwrap();
-            } else {
-                recording
-                    .dispatches()
-                    .iter()
-                    .for_each(|dispatch| call(&mut memory.buffers, dispatch, &(step..step + 1)));
+            let steps = step..step + 1;
+            match how {
+                How::Stages => run_step(&mut memory.buffers, &recording, steps).unwrap(),
+                How::Parts => memory = cpu.run_in_parts(memory, &recording, steps).unwrap(),
+                How::Dispatches => {
+                    let dispatches = recording.dispatches().iter();
+                    dispatches.for_each(|dispatch| call(&mut memory.buffers, dispatch, &steps));
+                }
             }
         }
         memory.buffers.iter().map(|buffer| buffer.iter().map(|x| x.to_bits()).collect()).collect()
@@ -349,6 +424,50 @@ mod tests {
 
     #[test]
     fn pieces_give_the_bits_of_the_whole() {
-        assert!(bits(true) == bits(false));
+        let whole = bits(How::Dispatches);
+        assert!(bits(How::Stages) == whole);
+        assert!(bits(How::Parts) == whole);
+    }
+
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+
+    fn cpu() -> &'static Cpu {
+        #[cfg_attr(not(feature = "gpu"), expect(irrefutable_let_patterns, reason = "there is no other device"))]
+        let Runner::Cpu(cpu) = DEVICE.get_or_init(Device::cpu).runner() else {
+            panic!("it was opened as the CPU path")
+        };
+        cpu
+    }
+
+    /// Between two dispatches a thread that waits writes what the second one reads.
+    #[test]
+    fn others_come_in_between_the_parts_of_a_step() {
+        static STARTED: AtomicBool = AtomicBool::new(false);
+        static WAIT: Kernel = Kernel::new("test.wait", "", "wait", [1, 1, 1], |_| {
+            STARTED.store(true, Ordering::Relaxed);
+            while cpu().memory.waiting() == 0 {
+                std::thread::yield_now();
+            }
+        });
+        static COPY: Kernel = Kernel::new("test.copy", "", "copy", [1, 1, 1], |call| {
+            call.outputs[0].copy_from_slice(call.inputs[0]);
+        })
+        .inputs(1);
+        let device = DEVICE.get_or_init(Device::cpu);
+        let [x, y, unused] = [(); 3].map(|()| Tensor::zeros(device, 1, 1).unwrap());
+        let mut recording = Recording::new(device);
+        recording.dispatch(&WAIT, [1, 1], (), &[], &[&unused], 1).unwrap();
+        recording.dispatch(&COPY, [1, 1], (), &[&x], &[&y], 1).unwrap();
+        recording.let_others_in();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !STARTED.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                }
+                x.write(&[7.0]).unwrap();
+            });
+            recording.run().unwrap();
+        });
+        assert_eq!(y.read().unwrap(), [7.0]);
     }
 }

@@ -36,6 +36,12 @@ impl<T> Fair<T> {
         })
     }
 
+    /// Threads that wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Lets waiting threads in.
     pub(super) fn yielded<'a>(&'a self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         if self.waiting.load(Ordering::Relaxed) == 0 {

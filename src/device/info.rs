@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::device::kernel::are_chunked;
+use crate::device::cut::are_chunked;
 
 /// What sort of device an adapter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,6 +2,7 @@
 
 mod buffer;
 mod cpu;
+mod cut;
 mod fair;
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -23,11 +24,12 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use buffer::{Buffer, Storage};
 use cpu::Cpu;
+pub(crate) use cut::{CHUNK_ROWS, Cut, Share};
 #[cfg(feature = "gpu")]
 use gpu::Gpu;
 pub use info::{Backend, Capabilities, Counters, DeviceInfo, DeviceKind};
-pub(crate) use kernel::{CHUNK_ROWS, Cut, Shader, Share, kernel, params, shader};
 pub use kernel::{Call, Constants, Field, Kernel, MAX_BINDINGS, MAX_INPUTS, MAX_OUTPUTS};
+pub(crate) use kernel::{Shader, kernel, params, shader};
 pub(crate) use lanes::{LaneCall, Lanes, MEMBERS, Values};
 pub use options::DeviceOptions;
 pub use read::PendingRead;
@@ -94,8 +96,9 @@ impl Device {
     }
 
     /// The CPU path. It multiplies large matrices, and works on many rows, on up to eight cores; the environment's
-    /// `WGRAD_THREADS` sets another number. The bits depend neither on it nor on the processor's vector instructions, as long as it has fused
-    /// multiplication and addition (x86-64 since 2013, AArch64).
+    /// `WGRAD_THREADS` sets another number. The bits depend neither on it nor on the processor's vector instructions, as long as
+    /// it has fused multiplication and addition (x86-64 since 2013, AArch64). Processors without it, and WebAssembly without
+    /// relaxed SIMD, have other bits; `WGRAD_SIMD=none` gives those anywhere, more slowly.
     ///
     /// Threads that share it take turns, step by step of a run.
     pub fn cpu() -> Self {
@@ -214,6 +217,11 @@ impl Device {
             #[cfg(feature = "gpu")]
             Runner::Gpu(gpu) => gpu.counters(),
         }
+    }
+
+    /// Whether what lies on it may be gone from one call to the next, as on a GPU.
+    pub(crate) fn can_be_lost(&self) -> bool {
+        !matches!(&*self.0, Runner::Cpu(_))
     }
 
     pub(crate) fn runner(&self) -> &Runner {

@@ -1,5 +1,7 @@
 //! A list of dispatches: recorded once, printable, comparable, and replayed every step.
 
+mod substitute;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
@@ -57,7 +59,10 @@ pub struct Dispatch {
 pub struct Recording {
     device: Device,
     dispatches: Vec<Dispatch>,
+    /// Whether a row's bits are to be the same among any number of rows: see [`Recording::keep_rows_apart`].
+    rows_apart: bool,
     stages: OnceLock<Option<Vec<Stage>>>,
+    lets_others_in: bool,
     #[cfg(feature = "gpu")]
     prepared: OnceLock<Prepared>,
 }
@@ -72,7 +77,9 @@ impl Recording {
         Self {
             device: device.clone(),
             dispatches,
+            rows_apart: false,
             stages: OnceLock::new(),
+            lets_others_in: false,
             #[cfg(feature = "gpu")]
             prepared: OnceLock::new(),
         }
@@ -121,11 +128,31 @@ impl Recording {
         self.add(kernel, workgroups, bytemuck::bytes_of(&params), [inputs, outputs], work, true)
     }
 
+    /// Has what is recorded from here on compute a row in the same way however many there are: no kernel is chosen, and no sum
+    /// cut, by the number of rows.
+    pub(crate) fn keep_rows_apart(&mut self) {
+        self.rows_apart = true;
+    }
+
+    pub(crate) fn keeps_rows_apart(&self) -> bool {
+        self.rows_apart
+    }
+
     /// Lets the last dispatch run up to this many steps at once; its kernel [runs several](Kernel::runs_steps).
     pub(crate) fn let_run(&mut self, steps: u32) {
         if let Some(last) = self.dispatches.last_mut().filter(|last| last.kernel.runs_steps) {
             last.steps = steps.max(1);
         }
+    }
+
+    /// Lets the CPU path's other users in not only between steps but within one, wherever it is: for long steps that write
+    /// nothing that others read.
+    pub(crate) fn let_others_in(&mut self) {
+        self.lets_others_in = true;
+    }
+
+    pub(super) fn lets_others_in(&self) -> bool {
+        self.lets_others_in
     }
 
     /// How many steps its dispatches run at once: as many as all of them can.
@@ -287,43 +314,6 @@ impl Recording {
         &self.device
     }
 
-    /// The same dispatches on other tensors: of each pair the second takes the place of the first, and views of the first
-    /// become views of the second. It may be longer; kernels keep to the sizes they were recorded with.
-    ///
-    /// ```
-    /// use wgrad::{Device, Recording, Tensor, ops};
-    ///
-    /// let device = Device::cpu();
-    /// let (one, other) = (Tensor::new(&device, 1, 2, &[1.0, 2.0])?, Tensor::new(&device, 1, 2, &[3.0, 4.0])?);
-    /// let sum = Tensor::zeros(&device, 1, 1)?;
-    /// let mut recording = Recording::new(&device);
-    /// ops::reduce::sum(&mut recording, &one, 1.0, &sum)?;
-    /// recording.rebound(&[(&one, &other)])?.run()?;
-    /// assert_eq!(sum.read()?, [7.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// A tensor that is shorter than the one it replaces, of another device, or of a buffer that the dispatch writes;
-    /// one to be replaced that is only a part of what a dispatch binds as a whole: a merged dispatch may write a
-    /// weight's and a bias's gradients as one range of memory.
-    pub fn rebound(&self, pairs: &[(&Tensor, &Tensor)]) -> Result<Self> {
-        if let Some((from, to)) = pairs.iter().find(|(from, to)| to.len() < from.len()) {
-            return Err(Error::shape("rebound", format!("{to:?} in place of {from:?}; give one at least as long")));
-        }
-        let mut recording = Self::new(&self.device);
-        for dispatch in &self.dispatches {
-            let replaced = |tensors: &[Tensor]| -> Result<Vec<Tensor>> {
-                tensors.iter().map(|tensor| replace(tensor, pairs)).collect()
-            };
-            let (inputs, outputs) = (replaced(&dispatch.inputs)?, replaced(&dispatch.outputs)?);
-            let [bound_inputs, bound_outputs] = [&inputs, &outputs].map(|tensors| tensors.iter().collect::<Vec<_>>());
-            recording.check_tensors(dispatch.kernel, &bound_inputs, &bound_outputs)?;
-            recording.dispatches.push(Dispatch { inputs, outputs, ..dispatch.clone() });
-        }
-        Ok(recording)
-    }
-
     pub(crate) fn dispatches(&self) -> &[Dispatch] {
         &self.dispatches
     }
@@ -338,21 +328,6 @@ impl Recording {
     pub(crate) fn prepared(&self) -> &OnceLock<Prepared> {
         &self.prepared
     }
-}
-
-/// What takes a tensor's place.
-fn replace(tensor: &Tensor, pairs: &[(&Tensor, &Tensor)]) -> Result<Tensor> {
-    for (from, to) in pairs {
-        if let Some(moved) = tensor.moved(from, to) {
-            return Ok(moved);
-        }
-        if tensor.overlaps(from) {
-            let detail =
-                format!("a dispatch takes {tensor:?} as a whole, of which {from:?} is a part; replace the whole");
-            return Err(Error::input("rebound", detail));
-        }
-    }
-    Ok(tensor.clone())
 }
 
 impl fmt::Display for Recording {

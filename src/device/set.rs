@@ -1,6 +1,7 @@
 //! Recordings that run the same steps, independently of each other: an ensemble's. Those that differ in nothing but their
 //! numbers go side by side: on the CPU path a member in each lane of the processor's vectors, and all share the cores; on a
-//! GPU a member in each workgroup, if one dispatch trains a member. A recording gives the same bits as if it ran alone.
+//! GPU a member in each workgroup, if one dispatch trains a member, else dispatch by dispatch in one submit. A recording gives
+//! the same bits as if it ran alone.
 //!
 //! Side by side, members have memory of their own. What others may have written is copied there before a run, and what
 //! others may read is copied back after it.
@@ -27,6 +28,8 @@ pub(crate) struct RecordingSet {
     units: Vec<Mutex<Unit>>,
     /// What runs instead of those recordings that are in one.
     stacks: Vec<Stack>,
+    /// What runs on a GPU instead of those that are not, if they are several: their dispatches in turn.
+    together: Option<Recording>,
     /// The numbers of the others.
     alone: Vec<usize>,
 }
@@ -43,8 +46,9 @@ impl RecordingSet {
         };
         let stacks = Stack::all(&recordings)?;
         let is_alone = |number: &usize| stacks.iter().all(|stack| !stack.members.contains(number));
-        let alone = (0..recordings.len()).filter(is_alone).collect();
-        Ok(Self { recordings, units: units.into_iter().map(Mutex::new).collect(), stacks, alone })
+        let mut alone: Vec<usize> = (0..recordings.len()).filter(is_alone).collect();
+        let together = together(&recordings, &mut alone);
+        Ok(Self { recordings, units: units.into_iter().map(Mutex::new).collect(), stacks, together, alone })
     }
 
     /// The recordings, with all their tensors as the last run left them.
@@ -70,6 +74,9 @@ impl RecordingSet {
             device.copy(&stack.before)?;
             stack.recording.run_steps_async(steps.clone()).await?;
             device.copy(&stack.after)?;
+        }
+        if let Some(together) = &self.together {
+            together.run_steps_async(steps.clone()).await?;
         }
         for number in &self.alone {
             self.recordings[*number].run_steps_async(steps.clone()).await?;
@@ -112,6 +119,20 @@ impl RecordingSet {
         cpu.count(dispatches);
         Ok(())
     }
+}
+
+/// The first dispatch of each recording that a GPU runs step by step, the second of each, and so on. They are alone no more.
+fn together(recordings: &[Recording], alone: &mut Vec<usize>) -> Option<Recording> {
+    let device = recordings.first()?.device();
+    let takes = |number: &usize| recordings[*number].steps_at_once() == 1;
+    let members: Vec<&Recording> = alone.iter().filter(|number| takes(number)).map(|n| &recordings[*n]).collect();
+    if matches!(device.runner(), Runner::Cpu(_)) || members.len() < 2 {
+        return None;
+    }
+    alone.retain(|number| !takes(number));
+    let longest = members.iter().map(|recording| recording.len()).max().unwrap_or(0);
+    let in_turn = (0..longest).flat_map(|i| members.iter().filter_map(move |member| member.dispatches().get(i)));
+    Some(Recording::of(device, in_turn.cloned().collect()))
 }
 
 /// An error if what one recording writes is used by another.

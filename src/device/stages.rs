@@ -4,9 +4,11 @@
 //! what the stage computes: a chunk goes through all of them while it is in the cache. What needs more (a sum over all rows,
 //! an update) waits for the next stage.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::kernel::{Call, Cut, MAX_INPUTS, MAX_OUTPUTS, Share};
+use super::cut::{Cut, Share};
+use super::kernel::{Call, MAX_INPUTS, MAX_OUTPUTS};
 use super::recording::Dispatch;
 use super::tensor::Tensor;
 use crate::simd::{self, Disjoint, Ranges};
@@ -106,10 +108,22 @@ impl Pieces {
 }
 
 impl Stage {
-    /// Runs the stage if it is in pieces, else calls `whole` with each dispatch's number. Either way `at` is set to the
-    /// dispatch that runs, or to one of those that do.
+    /// How many pieces it has, or dispatches if it is not cut.
+    pub(super) fn len(&self) -> usize {
+        self.cut.as_ref().map_or(self.dispatches.len(), |cut| cut.disjoint.len())
+    }
+
+    /// All of these, in order, as many at a time as run at once.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Range<usize>> {
+        let (len, at_once) = (self.len(), self.cut.as_ref().map_or(1, |cut| cut.threads.max(1)));
+        (0..len).step_by(at_once).map(move |start| start..len.min(start + at_once))
+    }
+
+    /// Runs these pieces, or calls `whole` with these dispatches if the stage is not cut. Either way `at` is set to the
+    /// number of the dispatch that runs, or of one of those that do.
     pub(super) fn run(
         &self,
+        part: Range<usize>,
         dispatches: &[Dispatch],
         buffers: &mut [Vec<f32>],
         step: usize,
@@ -117,7 +131,7 @@ impl Stage {
         whole: impl Fn(&mut [Vec<f32>], &Dispatch),
     ) {
         let Some(Pieces { disjoint, params, threads }) = &self.cut else {
-            for number in &self.dispatches {
+            for number in &self.dispatches[part] {
                 at.store(*number, Ordering::Relaxed);
                 whole(buffers, &dispatches[*number]);
             }
@@ -128,6 +142,6 @@ impl Stage {
             let kernel = dispatches[self.dispatches[number]].kernel;
             (kernel.cpu)(Call { params: &params[piece][number], step, last: step, inputs, outputs });
         };
-        disjoint.run(*threads, buffers, &call);
+        disjoint.run(*threads, part, buffers, &call);
     }
 }

@@ -33,8 +33,9 @@ pub(super) enum Formula {
     Embedding,
     /// Class numbers [n, 1] as rows of `off` with one `on`.
     OneHot { classes: usize, on: f32, off: f32 },
-    /// `(x - mean) / √(variance + eps) * weight + bias`. Operands: x, weight, bias, mean, variance.
-    BatchNorm { eps: f32 },
+    /// `(x - mean) / √(variance + eps) * weight + bias`. Operands: x, weight, bias, mean, variance. In training the batch counts
+    /// as much as `momentum` in the last two, which changes nothing here.
+    BatchNorm { eps: f32, momentum: f32 },
     /// The same with the mean and variance of each row. Operands: x, weight, bias.
     LayerNorm { eps: f32 },
     /// Something else, shown.

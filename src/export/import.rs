@@ -1,5 +1,6 @@
-//! ONNX files as models: chains of nodes, with residual blocks, become a `Sequential`.
+//! ONNX files as models: chains of nodes, with residual blocks and averages, become a `Sequential`.
 
+mod average;
 mod layers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,9 +12,9 @@ use super::file::{File, Node};
 use crate::data::Standardize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
-use crate::nn::{Activation, LogSoftmax, Module, Residual, Sequential, Softmax};
+use crate::nn::{Activation, Average, LogSoftmax, Module, Residual, Sequential, Softmax};
 
-/// Deeper nesting of residual blocks counts as a damaged file.
+/// Deeper nesting of residual blocks and averages counts as a damaged file.
 const MAX_DEPTH: usize = 100;
 
 /// What an ONNX file holds: a model with its values, and what goes with it.
@@ -51,7 +52,7 @@ impl Onnx {
     /// Reads a file of [`Export::save_onnx`](super::Export::save_onnx), or one of PyTorch's of a multi-layer perceptron.
     ///
     /// It takes chains of Gemm, MatMul, arithmetic with constants, activations, Softmax, LogSoftmax,
-    /// BatchNormalization, LayerNormalization, Gather by the input (an embedding), Dropout and residual blocks.
+    /// BatchNormalization, LayerNormalization, Gather by the input (an embedding), Dropout, residual blocks and averages.
     ///
     /// # Errors
     /// A file that can't be read or is damaged ([`ErrorKind::Io`]); nodes that are none of these.
@@ -106,6 +107,10 @@ struct Chain<'a> {
     shared: BTreeMap<Vec<&'a str>, Arc<dyn Module>>,
     /// Numbers that layers were given. A tensor can be in several, but a small file makes no large model.
     numbers: usize,
+    /// Of each average that is being read, the nodes of the member at hand.
+    members: Vec<BTreeSet<usize>>,
+    /// Nodes that were looked at in search of averages.
+    looks: usize,
 }
 
 impl<'a> Chain<'a> {
@@ -117,14 +122,15 @@ impl<'a> Chain<'a> {
             }
             writers.extend(node.outputs.iter().map(|output| (*output, i)));
         }
-        let (sums, visited, shared, numbers) = Default::default();
-        Self { file, readers, writers, sums, visited, shared, numbers }
+        let (sums, visited, shared, numbers, members, looks) = Default::default();
+        Self { file, readers, writers, sums, visited, shared, numbers, members, looks }
     }
 
-    /// Those that read a value, other than sums that are known.
+    /// Those that read a value, other than sums that are known; in an average, those of the member at hand.
     fn readers(&self, value: &str) -> Vec<usize> {
         let all = self.readers.get(value).into_iter().flatten().copied();
-        all.filter(|node| !self.sums.contains(node)).collect()
+        let is_near = |node: &usize| self.members.last().is_none_or(|member| member.contains(node));
+        all.filter(|node| !self.sums.contains(node) && is_near(node)).collect()
     }
 
     /// The only node that reads a value.
@@ -162,11 +168,23 @@ impl<'a> Chain<'a> {
     /// The modules from one value to another.
     fn between(&mut self, start: &'a str, end: &'a str, depth: usize) -> Result<Modules, String> {
         if depth > MAX_DEPTH {
-            return Err(format!("residual blocks nested more than {MAX_DEPTH} deep"));
+            return Err(format!("residual blocks or averages nested more than {MAX_DEPTH} deep"));
         }
         let (mut value, mut modules) = (start, Modules::new());
         while value != end {
             let readers = self.readers(value);
+            if let Some((members, mean)) = self.averaged(value, &readers) {
+                let mut modules_of = |(end, nodes)| {
+                    self.members.push(nodes);
+                    let member = self.between(value, end, depth + 1);
+                    self.members.pop();
+                    Ok(Sequential::from(member?))
+                };
+                let members = members.into_iter().map(&mut modules_of).collect::<Result<Vec<_>, String>>()?;
+                modules.push(Box::new(Average::new(members)));
+                value = mean;
+                continue;
+            }
             let sum = readers.iter().rev().find_map(|sum| Some((*sum, self.added_to(value, *sum)?)));
             if let (Some((sum, other)), true) = (sum, readers.len() > 1) {
                 self.sums.insert(sum);
@@ -321,7 +339,11 @@ impl<'a> Chain<'a> {
         let readers = self.readers(value);
         let nodes = readers.iter().take(4).filter_map(|node| self.file.nodes.get(*node));
         let ops: Vec<_> = nodes.map(|node| node.op).collect();
-        format!("'{value:.60}' goes to {} nodes ({}); only residual blocks branch", readers.len(), ops.join(", "))
+        format!(
+            "'{value:.60}' goes to {} nodes ({}); only residual blocks and averages branch",
+            readers.len(),
+            ops.join(", ")
+        )
     }
 }
 

@@ -179,9 +179,12 @@ impl Writer {
                 let rows = self.node("OneHot", &[&numbers, &depth, &range], &[("axis", &Attribute::Int(-1))]);
                 of_matrix(self.node("Flatten", &[&rows], &[("axis", &Attribute::Int(1))]))
             }
-            Formula::BatchNorm { eps } => {
+            Formula::BatchNorm { eps, momentum } => {
                 let operands: Vec<_> = (0..5).map(operand).collect();
-                of_matrix(self.node("BatchNormalization", &operands, &[("epsilon", &Attribute::Float(*eps))]))
+                // ONNX counts the other share.
+                let [epsilon, momentum] = [*eps, 1.0 - momentum].map(Attribute::Float);
+                let attributes = [("epsilon", &epsilon), ("momentum", &momentum)];
+                of_matrix(self.node("BatchNormalization", &operands, &attributes))
             }
             Formula::LayerNorm { eps } => {
                 let operands: Vec<_> = (0..3).map(operand).collect();

@@ -7,6 +7,9 @@ use crate::graph::{Graph, Var};
 use crate::ops::reduce::Over;
 use crate::ops::{Activation, Binary};
 
+/// PyTorch's, and [`BatchNorm1d`](crate::nn::BatchNorm1d)'s.
+const DEFAULT_MOMENTUM: f32 = 0.1;
+
 /// The normalisation whose last step this is: what [`BatchNorm1d`](crate::nn::BatchNorm1d) in evaluation and
 /// [`LayerNorm`](crate::nn::LayerNorm) call. `vectors` are the one-dimensional parameters.
 pub(super) fn normalisation(graph: &Graph, steps: &[Step], last: usize, vectors: &BTreeSet<Var>) -> Option<Step> {
@@ -23,7 +26,7 @@ pub(super) fn normalisation(graph: &Graph, steps: &[Step], last: usize, vectors:
     if let Some([inverse, weight]) = known.arithmetic(factor, Binary::Mul) {
         let [x, mean] = known.arithmetic(normal, Binary::Sub)?;
         let (variance, eps) = known.inverse_root(inverse)?;
-        return of(Formula::BatchNorm { eps }, vec![x, weight, bias, mean, variance]);
+        return of(Formula::BatchNorm { eps, momentum: DEFAULT_MOMENTUM }, vec![x, weight, bias, mean, variance]);
     }
     // A row's: (x - mean) * inverse * weight + bias.
     let [centred, inverse] = known.arithmetic(normal, Binary::Mul)?;

@@ -171,7 +171,7 @@ impl Writer<'_> {
                 let x = self.name(step.inputs[0])?;
                 self.call("one_hot", &format!("{x}[0], {on:?}, {off:?}"))
             }
-            Formula::BatchNorm { eps } => {
+            Formula::BatchNorm { eps, .. } => {
                 let [x, weight, bias, mean, variance] = step.inputs[..] else { return refused("lacks operands") };
                 let values = |var: &Var| self.export.trace.constants.get(var).map(|constant| &constant.values);
                 let (Some(weights), Some(variances)) = (values(&weight), values(&variance)) else {

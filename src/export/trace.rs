@@ -8,6 +8,9 @@ use crate::device::Tensor;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Shape, Source, Var};
 use crate::nn::Predictor;
+use crate::ops::Activation;
+use crate::ops::activation::Apply;
+use crate::ops::copy::AddTo;
 
 /// Operations that expand to operations that expand: deeper counts as endless.
 const MAX_EXPANSIONS: usize = 32;
@@ -42,7 +45,8 @@ impl Trace {
         let one = Pass::new(predictor, [1, input_cols])?;
         let two = Pass::new(predictor, [2, input_cols])?;
         one.check_against(&two)?;
-        let Pass { graph, steps, input, output } = one;
+        let Pass { graph, mut steps, input, output } = one;
+        set_momenta(predictor, input_cols, &graph, &mut steps)?;
         let mut constants = BTreeMap::new();
         for var in steps.iter().flat_map(|step| &step.inputs).chain([&output]) {
             if *var == input || constants.contains_key(var) {
@@ -191,6 +195,32 @@ impl Listing {
     fn resolved(&self, var: Var) -> Var {
         self.same.get(&var).copied().unwrap_or(var)
     }
+}
+
+/// Gives batch normalisations the momentum that they have in a graph for training, as far as such a graph can be made.
+fn set_momenta(predictor: &Predictor, input_cols: usize, graph: &Graph, steps: &mut [Step]) -> Result<()> {
+    let device = predictor.parameters().device();
+    let mut training = Graph::new(device);
+    let x = training.input(&Tensor::zeros(device, 2, input_cols)?)?;
+    // What a model of one's own can't do in training, it need not do here.
+    let _ = predictor.model().forward(&mut training, x);
+    let nodes = training.nodes();
+    for step in steps {
+        let (Formula::BatchNorm { momentum, .. }, [_, _, _, mean, _]) = (&mut step.formula, &step.inputs[..]) else {
+            continue;
+        };
+        let Source::Tensor(mean) = graph.source(*mean) else { continue };
+        // What is added to the running mean is a difference times the momentum.
+        let added = nodes.iter().filter(|node| node.is::<AddTo>().is_some()).find_map(|node| {
+            let [before, added] = node.inputs[..] else { return None };
+            matches!(training.source(before), Source::Tensor(tensor) if tensor.is(mean)).then_some(added)
+        });
+        let product = added.and_then(|added| nodes.iter().find(|node| node.outputs.contains(&added)));
+        if let Some(Apply(Activation::Affine { scale, .. })) = product.and_then(|node| node.is()) {
+            *momentum = *scale;
+        }
+    }
+    Ok(())
 }
 
 /// The steps that the output needs.

@@ -1,6 +1,7 @@
 //! The graph of calls, as data: operations, their operands and results. Nothing here knows a concrete operation.
 
 mod program;
+mod rows;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -73,6 +74,14 @@ pub trait Operation: Any + fmt::Debug + Send + Sync {
 
     /// Whether its outputs should be in one buffer, in order.
     fn joined(&self) -> bool {
+        false
+    }
+
+    /// Whether row i of each output depends on row i of those operands that are rows `of_data`, and not on their other rows.
+    /// (The other operands are parameters and constants.) A model of such operations predicts any number of rows by a few
+    /// recordings; another has one recorded for each number of rows.
+    fn keeps_rows_apart(&self, inputs: &[Shape], of_data: &[bool]) -> bool {
+        let _ = (inputs, of_data);
         false
     }
 }

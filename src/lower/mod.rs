@@ -1,6 +1,7 @@
 //! Lowering: from a graph of calls to a recording of dispatches.
 
 mod allocate;
+mod path;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, Program, Rule, Source, Var};
 use crate::ops::RULES;
 use allocate::allocate;
+pub use path::StepPath;
 
 /// The dispatches that compute the wanted values of a graph, and no others, with neighbours merged by all
 /// [`RULES`](crate::ops::RULES). The same graph serves prediction (ask for the output), evaluation (ask for the loss)
@@ -41,11 +43,12 @@ pub fn lower(graph: &Graph, wanted: &[Var]) -> Result<Lowered> {
 pub struct Lowering<'a> {
     rules: &'a [Rule],
     before: Option<&'a Lowered>,
+    rows_apart: bool,
 }
 
 impl Default for Lowering<'_> {
     fn default() -> Self {
-        Self { rules: RULES, before: None }
+        Self { rules: RULES, before: None, rows_apart: false }
     }
 }
 
@@ -64,6 +67,12 @@ impl<'a> Lowering<'a> {
         self
     }
 
+    /// Computes a row in the same way however many there are, if this is true: see [`Recording::keep_rows_apart`].
+    pub(crate) fn rows_apart(mut self, rows_apart: bool) -> Self {
+        self.rows_apart = rows_apart;
+        self
+    }
+
     /// See [`lower()`].
     ///
     /// # Errors
@@ -75,6 +84,9 @@ impl<'a> Lowering<'a> {
         check_order(&program)?;
         let (mut tensors, allocated) = allocate(&program)?;
         let mut recording = Recording::new(graph.device());
+        if self.rows_apart {
+            recording.keep_rows_apart();
+        }
         for node in program.nodes() {
             let of = |vars: &[Var]| -> Result<Vec<&Tensor>> {
                 let missing = || Error::input("lower", format!("{:?} has an operand without a tensor", node.op));

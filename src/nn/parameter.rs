@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::device::{ALIGNMENT, Tensor};
+use crate::device::{ALIGNMENT, MAX_ELEMENTS, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Var};
 use crate::nn::Init;
@@ -174,6 +174,15 @@ impl Parameter {
             return Ok(graph.placeholder(self.0.shape));
         }
         graph.input(&self.value()?)
+    }
+
+    /// Its number of elements; an error if no device can hold as many.
+    pub(crate) fn checked_len(&self, name: &str) -> Result<usize> {
+        let [rows, cols] = self.0.shape;
+        rows.checked_mul(cols).filter(|len| *len <= MAX_ELEMENTS).ok_or_else(|| {
+            let detail = format!("{name} is {rows} x {cols}: a model has at most {MAX_ELEMENTS} parameters in all");
+            Error::shape("parameters", detail)
+        })
     }
 
     /// Its length in a flat buffer.

@@ -173,6 +173,12 @@ impl Parameters {
     /// # Errors
     /// Other names or shapes; a lost device.
     pub fn copy_from(&self, other: &Self) -> Result<()> {
+        self.check_same("copy_from", other)?;
+        self.write(&other.read()?)
+    }
+
+    /// An error unless the other's parameters have the same names and shapes.
+    pub(crate) fn check_same(&self, operation: &str, other: &Self) -> Result<()> {
         let names = |parameters: &Self| -> Vec<(String, [usize; 2])> {
             parameters.named().map(|(name, parameter)| (name.to_string(), parameter.shape())).collect()
         };
@@ -182,14 +188,14 @@ impl Parameters {
                 "{} {:?} from {} {:?}; both models must have the same parameters",
                 own.0, own.1, theirs.0, theirs.1
             );
-            return Err(Error::shape("copy_from", detail));
+            return Err(Error::shape(operation, detail));
         }
         if own.len() != theirs.len() {
             let detail =
                 format!("{} parameters from {}; both models must have the same parameters", own.len(), theirs.len());
-            return Err(Error::shape("copy_from", detail));
+            return Err(Error::shape(operation, detail));
         }
-        self.write(&other.read()?)
+        Ok(())
     }
 
     /// The parameters with their names, then the buffers; one that two modules share, under its first.
@@ -321,8 +327,7 @@ fn draw(device: &Device, new: &[&(String, Parameter)], seed: u64) -> Result<()> 
     let mut end = 0_usize;
     for (name, parameter) in new {
         let [rows, cols] = parameter.shape();
-        let fits = rows.checked_mul(cols).filter(|len| *len <= MAX_ELEMENTS);
-        if fits.is_none_or(|len| end + len > MAX_ELEMENTS) {
+        if end + parameter.checked_len(name)? > MAX_ELEMENTS {
             return Err(Error::shape(
                 "parameters",
                 format!("{name} is {rows} x {cols}: a model has at most {MAX_ELEMENTS} parameters in all"),

@@ -36,7 +36,7 @@ const ROWS: usize = 2;
 /// ```
 ///
 /// # Errors
-/// Shapes that do not fit: what [`Module::forward`] refuses.
+/// Shapes that do not fit: what [`Module::forward`] refuses; a parameter larger than any device takes.
 pub fn summary(model: &dyn Module, input_cols: usize) -> Result<Summary> {
     let mut graph = Graph::for_shapes(&Device::cpu());
     let x = graph.placeholder([ROWS, input_cols]);
@@ -112,9 +112,9 @@ impl Lister {
             SummaryRow { path: path.into(), module: name, depth, output_cols, parameters: 0, frozen: 0, buffers: 0 };
         let inner: HashSet<usize> =
             children.iter().flat_map(|(_, child)| child.named_parameters()).map(|(_, p)| p.id()).collect();
-        for (_, parameter) in module.named_parameters() {
+        for (name, parameter) in module.named_parameters() {
             if !inner.contains(&parameter.id()) && self.seen.insert(parameter.id()) {
-                *kind_of(&mut row, &parameter) += parameter.shape().iter().product::<usize>();
+                *kind_of(&mut row, &parameter) += parameter.checked_len(&name)?;
             }
         }
         self.rows.push(row);

@@ -155,6 +155,11 @@ impl Operation for Arithmetic {
         };
         Ok(vec![Some(sum_to(graph, da, a)?), Some(sum_to(graph, db, b)?)])
     }
+
+    fn keeps_rows_apart(&self, inputs: &[Shape], of_data: &[bool]) -> bool {
+        // What is no data is the same for each row.
+        inputs.iter().zip(of_data).all(|([rows, _], of_data)| *of_data || *rows == 1)
+    }
 }
 
 /// Of a call `u + p`: u, in whose memory the sum may be computed, and p, which only this call reads.

@@ -1,16 +1,18 @@
 //! Cross-entropy of logits: `shaders/cross_entropy.wgsl`.
 
 mod operation;
+mod rows;
 
 use crate::device::{
-    CHUNK_ROWS, Call, Cut, Dispatch, Kernel, MAX_INPUTS, Recording, Shader, Share, Tensor, kernel, params, shader,
+    CHUNK_ROWS, Call, Cut, Dispatch, Kernel, MAX_INPUTS, MEMBERS, Recording, Shader, Share, Tensor, kernel, params,
+    shader,
 };
 use crate::error::{Error, Result};
 use crate::graph::Shape;
-use crate::ops::elementary::{exp, sum_of};
-use crate::ops::metrics::{argmax, class};
 use crate::ops::{GROUP, LOAD, expect_shape, grid, longest_loop, put, reduce, same_shape, size, work_of_rows};
+use crate::simd::interleave;
 pub(crate) use operation::{called, gradient, history, is_gradient};
+use rows::Rows;
 
 params! {
     struct Params {
@@ -25,10 +27,11 @@ params! {
 
 const SHADER: Shader = shader!(["common/grid", "common/step", "common/lanes", "common/numbers", "common/class", "common/elementary", "cross_entropy"], shared: [GROUP, BLOCK]);
 
-pub(crate) static FORWARD: Kernel = kernel!("cross_entropy", "forward", SHADER, [BLOCK, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference).cut(cut);
+pub(crate) static FORWARD: Kernel = kernel!("cross_entropy", "forward", SHADER, [BLOCK, 1, 1], Params, inputs: 2, outputs: 1, step: true, forward_reference).cut(cut).lanes(rows::forward);
 pub(crate) static BOTH: Kernel =
     kernel!("cross_entropy", "both", SHADER, [BLOCK, 1, 1], Params, inputs: 3, outputs: 2, step: true, both_reference)
-        .cut(cut);
+        .cut(cut)
+        .lanes(rows::both);
 pub(crate) static BACKWARD: Kernel = kernel!("cross_entropy", "backward", SHADER, [GROUP, 1, 1], Params, inputs: 3, outputs: 1, step: false, backward_reference).cut(Cut::by_rows);
 
 /// Rows that one workgroup adds.
@@ -150,104 +153,70 @@ fn work(logits: &Tensor) -> u64 {
     work_of_rows(logits.rows(), 5 * LOAD * logits.cols())
 }
 
-/// A row relative to its largest logit, whose exponential is 1.
-struct Row {
-    largest: f32,
-    /// The index of the largest; of equals, the first.
-    at: usize,
-    /// The sum of the other exponentials, apart: what is left of a confident row would be lost in 1 + rest.
-    rest: f32,
-}
-
-impl Row {
-    fn new(z: &[f32]) -> Self {
-        let at = argmax(z);
-        let largest = z[at];
-        let exps = |z: &[f32]| sum_of(z, |z| exp(z - largest));
-        let rest = exps(&z[..at]) + exps(&z[at + 1..]);
-        // A NaN that is the largest is not among the rest.
-        Self { largest, at, rest: if largest.is_nan() { largest } else { rest } }
-    }
-}
-
-/// The target of class j, from a row of probabilities or a class number.
-fn target_at(target: &[f32], classes: usize, j: usize) -> f32 {
-    match target {
-        [number] => class(*number, classes).map_or(f32::NAN, |class| f32::from(u8::from(class == j))),
-        probabilities => probabilities[j],
-    }
-}
-
-/// The loss of a row of logits.
-#[inline(always)]
-fn loss_of(row: &Row, z: &[f32], t: &[f32]) -> f64 {
-    let log_sum = row.rest.ln_1p();
-    let terms = z.iter().enumerate().map(|(j, logit)| (target_at(t, z.len(), j), log_sum - (logit - row.largest)));
-    // 0 times an infinite logarithm counts as 0.
-    terms.filter(|(t, _)| *t != 0.0).map(|(t, minus_log)| f64::from(t * minus_log)).sum()
-}
-
-/// Its gradient: softmax * total - t. Subtracted are the shares of the others, which are exact where they are small.
-#[inline(always)]
-fn slopes_of(row: &Row, z: &[f32], t: &[f32], mut put: impl FnMut(usize, f32)) {
-    let classes = z.len();
-    let total = (0..classes).map(|j| f64::from(target_at(t, classes, j))).sum::<f64>() as f32;
-    for (j, z) in z.iter().enumerate() {
-        let (e, t) = (exp(z - row.largest), target_at(t, classes, j));
-        let others = if j == row.at { row.rest } else { 1.0 + row.rest - e };
-        put(j, (e * (total - t) - others * t) / (1.0 + row.rest));
-    }
-}
-
 /// The loss of a row of logits, and its gradient.
 pub(crate) fn row_loss(z: &[f32], t: &[f32]) -> (f32, Vec<f32>) {
-    let row = Row::new(z);
+    let alike = |values: &[f32]| values.iter().map(|value| [*value; MEMBERS]).collect::<Vec<_>>();
+    let (z, t) = (alike(z), alike(t));
+    let rows = Rows::new(&z, &t);
     let mut slopes = vec![0.0; z.len()];
-    slopes_of(&row, z, t, |j, slope| slopes[j] = slope);
-    (loss_of(&row, z, t) as f32, slopes)
+    rows.slopes(|j, slope| slopes[j] = slope[0]);
+    (rows.losses()[0] as f32, slopes)
 }
 
 #[inline(always)]
 fn forward_reference(call: Call<'_>) {
     let params: Params = call.params();
-    let [logits, target, ..] = call.inputs;
     let [sums, ..] = call.outputs;
-    put_sums(&params, logits, target, &mut sums[call.step.min(params.last_slot as usize)..]);
-}
-
-#[inline(always)]
-fn put_sums(params: &Params, logits: &[f32], target: &[f32], sums: &mut [f32]) {
-    let (classes, target_cols) = (params.cols as usize, params.target_cols as usize);
-    let blocks = logits.chunks(BLOCK * classes).zip(target.chunks(BLOCK * target_cols));
-    for (sum, (logits, target)) in sums.iter_mut().zip(blocks) {
-        let rows = logits.chunks_exact(classes).zip(target.chunks_exact(target_cols));
-        *sum = params.scale * rows.map(|(z, t)| loss_of(&Row::new(z), z, t)).sum::<f64>() as f32;
-    }
+    run(&params, call.inputs, Some(&mut sums[call.step.min(params.last_slot as usize)..]), None);
 }
 
 #[inline(always)]
 fn backward_reference(call: Call<'_>) {
     let params: Params = call.params();
     let [gradient, ..] = call.outputs;
-    put_gradient(&params, call.inputs, gradient);
-}
-
-#[inline(always)]
-fn put_gradient(params: &Params, inputs: [&[f32]; MAX_INPUTS], gradient: &mut [f32]) {
-    let (classes, target_cols) = (params.cols as usize, params.target_cols as usize);
-    let [logits, target, d_loss, ..] = inputs;
-    let factor = d_loss[0] * params.scale;
-    let rows = logits.chunks_exact(classes).zip(target.chunks_exact(target_cols));
-    for (gradient, (z, t)) in gradient.chunks_exact_mut(classes).zip(rows) {
-        slopes_of(&Row::new(z), z, t, |j, slope| put(&mut gradient[j], factor * slope, params.accumulate != 0));
-    }
+    run(&params, call.inputs, None, Some(gradient));
 }
 
 #[inline(always)]
 fn both_reference(call: Call<'_>) {
     let params: Params = call.params();
-    let [logits, target, ..] = call.inputs;
     let [sums, gradient, ..] = call.outputs;
-    put_sums(&params, logits, target, &mut sums[call.step.min(params.last_slot as usize)..]);
-    put_gradient(&params, call.inputs, gradient);
+    run(&params, call.inputs, Some(&mut sums[call.step.min(params.last_slot as usize)..]), Some(gradient));
+}
+
+/// The sum of each block of rows, and the gradient, as far as they are wanted. Eight rows go side by side; each row's numbers
+/// are those that it has alone, and a block's losses are added in their order.
+#[inline(always)]
+fn run(
+    params: &Params,
+    [logits, target, d_loss, ..]: [&[f32]; MAX_INPUTS],
+    sums: Option<&mut [f32]>,
+    mut gradient: Option<&mut [f32]>,
+) {
+    let [classes, target_cols] = [params.cols, params.target_cols].map(|cols| cols as usize);
+    let count = logits.len() / classes;
+    let (mut z, mut t) = (vec![[0.0; MEMBERS]; classes], vec![[0.0; MEMBERS]; target_cols]);
+    let mut totals = vec![0.0; count.div_ceil(BLOCK)];
+    for first in (0..count).step_by(MEMBERS) {
+        let last = count.min(first + MEMBERS) - 1;
+        // Idle lanes repeat the last row.
+        let row: [usize; MEMBERS] = std::array::from_fn(|lane| last.min(first + lane));
+        interleave(row.map(|row| &logits[row * classes..][..classes]), &mut z);
+        interleave(row.map(|row| &target[row * target_cols..][..target_cols]), &mut t);
+        let rows = Rows::new(&z, &t);
+        if sums.is_some() {
+            rows.losses()[..=last - first].iter().for_each(|loss| totals[first / BLOCK] += loss);
+        }
+        if let Some(gradient) = &mut gradient {
+            let (factor, gradient) = (d_loss[0] * params.scale, &mut gradient[first * classes..(last + 1) * classes]);
+            rows.slopes(|j, slopes| {
+                for (gradient, slope) in gradient.chunks_exact_mut(classes).zip(slopes) {
+                    put(&mut gradient[j], factor * slope, params.accumulate != 0);
+                }
+            });
+        }
+    }
+    if let Some(sums) = sums {
+        sums.iter_mut().zip(totals).for_each(|(sum, total)| *sum = params.scale * total as f32);
+    }
 }

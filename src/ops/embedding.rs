@@ -123,6 +123,10 @@ impl Operation for Embedding {
         let [rows, _] = graph.shape(x[1])?;
         Ok(vec![None, Some(graph.call1(EmbeddingGradient { rows }, &[x[0], dy])?)])
     }
+
+    fn keeps_rows_apart(&self, _inputs: &[Shape], of_data: &[bool]) -> bool {
+        *of_data == [true, false]
+    }
 }
 
 impl Operation for EmbeddingGradient {

@@ -37,7 +37,8 @@ impl Reduction {
     /// ```
     pub fn scale(self, samples: usize, outputs: usize) -> f32 {
         match self {
-            Self::Mean => 1.0 / (samples * outputs) as f32,
+            // Exact as long as it can be counted.
+            Self::Mean => 1.0 / (samples as f64 * outputs as f64) as f32,
             Self::Sum => 1.0,
             Self::SampleMean => 1.0 / samples as f32,
             Self::OutputMean => 1.0 / outputs as f32,

@@ -251,7 +251,12 @@ pub fn matmul<'a>(
     epilogue: Epilogue<'_>,
 ) -> Result<()> {
     let (a, b) = (a.into(), b.into());
-    let plan = Plan::new(recording.device().capabilities(), a, b);
+    let capabilities = recording.device().capabilities();
+    let plan = if recording.keeps_rows_apart() {
+        Plan::for_any_rows(capabilities, a, b)
+    } else {
+        Plan::new(capabilities, a, b)
+    };
     matmul_by(recording, plan, a, b, out, epilogue)
 }
 

@@ -1,7 +1,9 @@
-//! Whole training runs of a chain of linear layers in one dispatch: `shaders/mlp.wgsl`.
+//! Whole training runs of a chain of linear layers in one dispatch: `shaders/mlp.wgsl`. Predictions of many rows in one, too:
+//! `shaders/mlp/predict.wgsl`.
 
 mod chain;
 mod plan;
+mod predict;
 mod recognise;
 mod reference;
 
@@ -12,7 +14,9 @@ use crate::ops::{expect_shape, size};
 use chain::padded;
 pub use chain::{Chain, Loss, Rule, Weights};
 pub use plan::Plan;
-pub(crate) use recognise::recognise;
+pub(crate) use predict::PREDICT;
+pub use predict::{PredictPlan, predict};
+pub(crate) use recognise::{recognise, recognise_forward};
 
 /// The most layers of a chain.
 pub const MAX_LAYERS: usize = 8;
@@ -120,7 +124,7 @@ impl How {
 fn constants(params: &[u8]) -> Constants {
     let params: Params = bytemuck::pod_read_unaligned(params);
     let How { placement, high, rule, loss, clips, weights, wide, blocks } = How::unpack(params.how);
-    let functions = [0, 1, 2].map(|i| params.functions >> (8 * i) & 15);
+    let [function0, function1, function2] = compiled_functions(params.functions);
     let from_input: u32 = (0..3).map(|i| (params.functions >> (8 * i + 7) & 1) << i).sum();
     let memory = match placement {
         0 => params.cells,
@@ -140,17 +144,21 @@ fn constants(params: &[u8]) -> Constants {
         ("clips", clips),
         ("loss", loss),
         ("weighted", weights),
-        ("function0", functions[0]),
-        ("function1", functions[1]),
-        ("function2", functions[2]),
+        function0,
+        function1,
+        function2,
         ("from_input", from_input),
     ]
     .map(|(name, value)| (name, value.into()))
     .into()
 }
 
+fn compiled_functions(functions: u32) -> [(&'static str, u32); MAX_FUNCTIONS] {
+    [("function0", 0), ("function1", 8), ("function2", 16)].map(|(name, shift)| (name, functions >> shift & 15))
+}
+
 const SHADER: Shader = shader!(
-    ["common/grid", "common/step", "common/lanes", "common/numbers", "common/class", "common/elementary", "common/activation", "common/error", "mlp", "mlp/cells", "mlp/batch", "mlp/tiles", "mlp/rules"],
+    ["common/grid", "common/step", "common/lanes", "common/numbers", "common/class", "common/elementary", "common/activation", "common/error", "mlp", "mlp/cells", "mlp/batch", "mlp/functions", "mlp/tiles", "mlp/rules"],
     shared: [GROUP = crate::ops::GROUP, UPDATE_CELLS]
 );
 

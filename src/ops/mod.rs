@@ -82,6 +82,7 @@ pub static KERNELS: &[&Kernel] = &[
     &matmul::WIDE,
     &matmul::ADD_PARTS,
     &metrics::COUNT_CORRECT,
+    &mlp::PREDICT,
     &mlp::TRAIN,
     &one_hot::ROWS,
     &optim::SGD,

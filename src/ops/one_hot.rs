@@ -82,6 +82,10 @@ impl Operation for OneHot {
     fn gradient(&self, _graph: &mut Graph, _x: &[Var], _y: Var, _dy: Var) -> Result<Vec<Option<Var>>> {
         Ok(vec![None])
     }
+
+    fn keeps_rows_apart(&self, _inputs: &[Shape], _of_data: &[bool]) -> bool {
+        true
+    }
 }
 
 impl Graph {

@@ -76,7 +76,7 @@ fn forward_reference(call: Call<'_>) {
         // The largest, of equals one, counts as 1 apart from the others: their sum would lose its digits in 1 + it.
         let others = sum_of(x, |x| if x == largest { 0.0 } else { elementary::exp(x - largest) });
         let rest = (sum_of(x, |x| if x == largest { 1.0 } else { 0.0 }) - 1.0) + others;
-        let log_sum = rest.ln_1p();
+        let log_sum = elementary::ln_1p(rest);
         for (out, x) in out.iter_mut().zip(x) {
             let shifted = x - largest;
             *out = if params.log != 0 { shifted - log_sum } else { elementary::exp(shifted) / (1.0 + rest) };

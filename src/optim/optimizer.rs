@@ -311,7 +311,6 @@ impl Optimizer {
         &self.state
     }
 
-    #[cfg(feature = "safetensors")]
     pub(crate) fn algorithm_name(&self) -> &'static str {
         self.algorithm.name()
     }
@@ -322,7 +321,6 @@ impl Optimizer {
     }
 
     /// The rate that the schedule multiplies.
-    #[cfg(feature = "safetensors")]
     pub(crate) fn base_rate(&self) -> f32 {
         self.base_rate
     }

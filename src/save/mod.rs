@@ -78,8 +78,12 @@ impl Parameters {
 
     /// The values and the architecture.
     pub(crate) async fn contents(&self) -> Result<Contents> {
+        self.contents_of(&self.read_async().await?)
+    }
+
+    /// The same if the values are these, in the list's own layout.
+    pub(crate) fn contents_of(&self, values: &[f32]) -> Result<Contents> {
         let mut contents = Contents::default();
-        let values = self.read_async().await?;
         let mut written = std::collections::BTreeSet::new();
         for (names, parameter, range) in self.all_names() {
             for name in names {

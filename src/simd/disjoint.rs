@@ -89,10 +89,12 @@ impl Disjoint {
         self.pieces.len()
     }
 
-    /// Runs all calls of all pieces, those of a piece in order, on up to this many threads. Where a call has fewer than `I` and `O` ranges the last are empty.
+    /// Runs all calls of these pieces, those of a piece in order, on up to this many threads. Where a call has fewer than `I`
+    /// and `O` ranges the last are empty.
     pub(crate) fn run<const I: usize, const O: usize>(
         &self,
         threads: usize,
+        part: Range<usize>,
         buffers: &mut [Vec<f32>],
         call: &Run<'_, I, O>,
     ) {
@@ -103,7 +105,8 @@ impl Disjoint {
             *pointer = buffer.as_mut_ptr();
         }
         let all = &all;
-        share(threads, self.pieces.len(), &|piece| {
+        share(threads, part.len(), &|piece| {
+            let piece = part.start + piece;
             for (number, [reads, writes]) in self.pieces[piece].iter().enumerate() {
                 let mut inputs: [&[f32]; I] = [&[]; I];
                 let mut outputs: [&mut [f32]; O] = std::array::from_fn(|_| Default::default());
@@ -166,14 +169,19 @@ mod tests {
         assert_eq!(disjoint.len(), 3);
         let mut buffers = vec![vec![0.0; 12], vec![0.0; 12]];
         for threads in [1, 2, 3] {
-            disjoint.run(threads, &mut buffers, &|piece, call, [from]: [&[f32]; 1], [to, none]: [&mut [f32]; 2]| {
-                assert!(none.is_empty());
-                if call == 0 {
-                    to.fill(piece as f32);
-                } else {
-                    to.iter_mut().zip(from).for_each(|(to, from)| *to = 2.0 * from);
-                }
-            });
+            disjoint.run(
+                threads,
+                0..3,
+                &mut buffers,
+                &|piece, call, [from]: [&[f32]; 1], [to, none]: [&mut [f32]; 2]| {
+                    assert!(none.is_empty());
+                    if call == 0 {
+                        to.fill(piece as f32);
+                    } else {
+                        to.iter_mut().zip(from).for_each(|(to, from)| *to = 2.0 * from);
+                    }
+                },
+            );
             assert_eq!(buffers[0], [0.0, 0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 2.0, 4.0, 4.0, 4.0, 4.0]);
             buffers[0].fill(9.0);
         }

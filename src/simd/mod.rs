@@ -7,6 +7,8 @@
 //! fused multiplication would be a call into a library.
 #![expect(unsafe_code, reason = "instructions that not every processor has, and loops without bounds checks")]
 
+use std::sync::OnceLock;
+
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 mod disjoint;
@@ -35,11 +37,6 @@ pub(crate) enum Level {
     #[cfg_attr(not(test), expect(dead_code, reason = "the others are compared with it"))]
     Fused,
     /// Whatever the crate was compiled for, with multiplications and additions each rounded.
-    #[cfg_attr(all(target_arch = "aarch64", not(test)), expect(dead_code, reason = "Neon is better"))]
-    #[cfg_attr(
-        all(target_arch = "wasm32", target_feature = "simd128"),
-        expect(dead_code, reason = "Simd128 is better")
-    )]
     Rounded,
     /// 4 lanes; in one rounding only with relaxed SIMD.
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -56,12 +53,21 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    /// What the processor does best. Looked up once: the standard library remembers it.
+    /// What the processor does best, as far as the environment's `WGRAD_SIMD` lets it: `none` for the bits of a processor
+    /// without fused multiplication, `avx2` for no wider vectors. Looked up once.
     #[inline]
     pub(crate) fn best() -> Self {
+        static BEST: OnceLock<Level> = OnceLock::new();
+        *BEST.get_or_init(|| Self::up_to(std::env::var("WGRAD_SIMD").ok().as_deref()))
+    }
+
+    fn up_to(most: Option<&str>) -> Self {
+        if most == Some("none") {
+            return Self::Rounded;
+        }
         #[cfg(target_arch = "x86_64")]
         {
-            if has_avx512() {
+            if has_avx512() && most != Some("avx2") {
                 return Self::Avx512;
             }
             if has_avx2() {

@@ -103,7 +103,7 @@ impl Treatment {
         }
         let fill = match settings.impute {
             Impute::Median => median(known),
-            Impute::Mean => known.iter().sum::<f64>() / known.len() as f64,
+            Impute::Mean => mean_and_std(known.iter().copied()).0,
         };
         let (mean, std) = mean_and_std(known.iter().copied().chain(std::iter::repeat_n(fill, missing)));
         Self::Number { fill, mean, std, missing }
@@ -148,13 +148,21 @@ fn median(numbers: &[f64]) -> f64 {
 /// The mean and the standard deviation (of the population), which is 1 where all numbers are the same.
 pub(super) fn mean_and_std(numbers: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let n = numbers.clone().count() as f64;
-    let mean = numbers.clone().sum::<f64>() / n;
     let first = numbers.clone().next().unwrap_or_default();
     // Compared, not computed: rounding can give equal values a variance.
     if numbers.clone().all(|value| value == first) {
         return (first, 1.0);
     }
-    (mean, (numbers.map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt())
+    let of = |scale: f64| {
+        let numbers = numbers.clone().map(|value| value * scale);
+        let mean = numbers.clone().sum::<f64>() / n;
+        let variance = numbers.map(|value| (value - mean).powi(2)).sum::<f64>() / n;
+        (mean / scale, variance.sqrt() / scale)
+    };
+    // The squares of the largest and smallest numbers can't be held, but those of such multiples.
+    let is_held = |(mean, std): &(f64, f64)| mean.is_finite() && std.is_finite() && *std > 0.0;
+    let scales = [0, -600, 600].map(|power| 2_f64.powi(power));
+    scales.into_iter().map(of).find(is_held).unwrap_or((first, 1.0))
 }
 
 /// Whether a text is a date, a time or both: numbers, and a month at most, between dashes, slashes, points or colons.
@@ -199,5 +207,10 @@ mod tests {
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(mean_and_std([1.0, 3.0].into_iter()), (2.0, 1.0));
         assert_eq!(mean_and_std([0.1, 0.1, 0.1].into_iter()), (0.1, 1.0));
+        // Whose squares are infinite, or 0.
+        let (huge, tiny) = (2_f64.powi(1023), 2_f64.powi(-1060));
+        assert_eq!(mean_and_std([huge, -huge, huge, -huge].into_iter()), (0.0, huge));
+        assert_eq!(mean_and_std([huge, huge, 0.0, 0.0].into_iter()), (huge / 2.0, huge / 2.0));
+        assert_eq!(mean_and_std([tiny, 3.0 * tiny].into_iter()), (2.0 * tiny, tiny));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::columns::{Column, Treatment};
 use super::settings::Settings;
-use crate::data::{self, Dataset, Field, Table};
+use crate::data::{self, Dataset, Field, LEAVE_OUT, Table};
 use crate::error::{Error, Result};
 
 /// What a category that was not among those learnt from becomes.
@@ -118,7 +118,10 @@ impl Preprocessor {
                                 }
                                 *fill
                             }
-                            Field::Wrong(detail) => return Err(table.error_in(row, at, &detail)),
+                            Field::Wrong(detail) => {
+                                let detail = detail.replace(LEAVE_OUT, "leave it empty if it is not known");
+                                return Err(table.error_in(row, at, &detail));
+                            }
                         };
                         let scaled = ((value - mean) / std) as f32;
                         if !scaled.is_finite() {

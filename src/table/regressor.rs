@@ -9,7 +9,7 @@ use super::importance::Importance;
 use super::network::train;
 use super::preprocess::{Preprocessor, Unknown};
 use super::settings::Settings;
-use crate::data::{Dataset, Field, Table};
+use crate::data::{Dataset, Field, LEAVE_OUT, Table};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::metrics::r2;
@@ -198,7 +198,7 @@ fn values(table: &Table, column: usize) -> Result<Vec<f64>> {
             Err(table.error_in(row, column, detail))
         }
         Field::Wrong(detail) => {
-            let detail = format!("{detail} (a Regressor predicts numbers, a Classifier classes)");
+            let detail = detail.replace(LEAVE_OUT, "take a Classifier if the column holds classes");
             Err(table.error_in(row, column, &detail))
         }
     };

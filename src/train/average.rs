@@ -21,7 +21,8 @@ pub(super) struct Average {
     hide: Recording,
 }
 
-fn trained(parameters: &Parameters) -> Vec<Stretch> {
+/// What is averaged.
+pub(super) fn trained(parameters: &Parameters) -> Vec<Stretch> {
     parameters.stretches(|parameter| !parameter.is_frozen() && !parameter.is_buffer(), |_| None)
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::average::Average;
 use super::monitor::Best;
+use super::state::State;
 use super::{EpochRecord, History, MetricRecord, Metrics, Session};
 use crate::error::Result;
 use crate::save::{CHECKPOINT, Contained, Contents, is_amount, whole};
@@ -29,10 +29,11 @@ impl Session {
     /// the numbers of epochs and steps that random numbers and schedules follow from, the history.
     ///
     /// The file is also a model file: `Sequential::load` and `Parameters::load` read the parameters from it.
-    /// Whatever interrupts it, the file is the old one or the new one.
+    /// Whatever interrupts it, the file is the old one or the new one. When the device is lost, it is of the last recorded
+    /// epoch: see [`Trainer::resume_from`](crate::Trainer::resume_from).
     ///
     /// # Errors
-    /// A file that can't be written; a lost device.
+    /// A file that can't be written; a lost device, of which nothing was kept.
     pub async fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         self.checkpoint().await?.write(path.as_ref())
     }
@@ -60,15 +61,16 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// A lost device.
+    /// A lost device, of which nothing was kept.
     pub async fn checkpoint_bytes(&self) -> Result<Vec<u8>> {
         self.checkpoint().await?.bytes()
     }
 
     async fn checkpoint(&self) -> Result<Contents> {
-        let mut contents = self.parameters.contents().await?;
-        for (i, state) in self.optimizer.state().iter().enumerate() {
-            contents.push(key(&format!("optimizer.{i}")), &[state.len()], &state.read_async()?.await?);
+        let state = self.state().await?;
+        let mut contents = self.parameters.contents_of(&state.parameters)?;
+        for (i, values) in state.optimizer.iter().enumerate() {
+            contents.push(key(&format!("optimizer.{i}")), &[values.len()], values);
         }
         let rows: Vec<f64> = self.history.epochs.iter().flat_map(numbers).collect();
         contents.push_f64(key("epochs"), &[self.history.epochs.len(), COLUMNS], &rows);
@@ -78,11 +80,11 @@ impl Session {
         contents.push_text(key("seed"), self.seed);
         contents.push_text(key("seconds"), self.history.seconds);
         contents.push_text(key("optimizer.rule"), self.optimizer.algorithm_name());
-        contents.push_text(key("optimizer.steps"), self.optimizer.steps());
-        contents.push_text(key("optimizer.epoch"), self.optimizer.epoch());
+        contents.push_text(key("optimizer.steps"), state.steps);
+        contents.push_text(key("optimizer.epoch"), state.epoch);
         contents.push_text(key("optimizer.rate"), self.optimizer.base_rate());
-        if let Some(average) = &self.average {
-            contents.push(key("average"), &[average.values.len()], &average.values.read_async()?.await?);
+        if let Some(average) = &state.average {
+            contents.push(key("average"), &[average.len()], average);
         }
         let metrics = self.history.metric_columns();
         for (name, values) in &metrics {
@@ -128,7 +130,7 @@ impl Session {
     /// A file that can't be read, is damaged or is no checkpoint; one of another model, or of another
     /// [`Algorithm`](crate::optim::Algorithm). The trainer is then unchanged.
     pub async fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        self.resume_from(&Contained::open(path.as_ref())?).await
+        self.resume_in(&Contained::open(path.as_ref())?).await
     }
 
     /// [`Session::resume`] from the bytes of a checkpoint: see [`Session::checkpoint_bytes`].
@@ -136,10 +138,10 @@ impl Session {
     /// # Errors
     /// As [`Session::resume`].
     pub async fn resume_from_bytes(&mut self, bytes: &[u8]) -> Result<()> {
-        self.resume_from(&Contained::from_bytes(bytes)?).await
+        self.resume_in(&Contained::from_bytes(bytes)?).await
     }
 
-    async fn resume_from(&mut self, file: &Contained<'_>) -> Result<()> {
+    async fn resume_in(&mut self, file: &Contained<'_>) -> Result<()> {
         let version: u32 = file.parsed(&key("version"))?;
         if version != VERSION {
             return Err(file.error(format!("a checkpoint of version {version}; this wgrad reads version {VERSION}")));
@@ -168,18 +170,13 @@ impl Session {
             Some(_) => Some(file.vector(&key("average"), Some(values.len()))?),
             None => None,
         };
-        let average = average.map(|values| Average::new(&self.parameters, Some(&values))).transpose()?;
         let (steps, epoch) = (file.count(&key("optimizer.steps"))?, file.count(&key("optimizer.epoch"))?);
         let rate = file.amount(&key("optimizer.rate"))?;
         let seed = file.parsed(&key("seed"))?;
 
         self.optimizer.set_learning_rate(rate)?;
-        self.optimizer.go_to(steps, epoch as usize);
-        for (state, values) in self.optimizer.state().iter().zip(&states) {
-            state.write(values)?;
-        }
-        self.parameters.write(&values)?;
-        (self.seed, self.history, self.best, self.average) = (seed, history, best, average);
+        self.set_state(&State { parameters: values, optimizer: states, average, steps, epoch: epoch as usize })?;
+        (self.seed, self.history, self.best) = (seed, history, best);
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use super::{Fit, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Node, Var};
 use crate::lower::Lowering;
+use crate::nn::Parameters;
 
 /// An epoch that left the finite numbers.
 pub(super) struct Diverged {
@@ -119,12 +120,7 @@ impl<'r, 'd> Replay<'r, 'd> {
     /// The first parameter that is not finite after this many steps.
     async fn faulty_parameter(&mut self, steps: usize) -> Result<Option<String>> {
         self.go_to(steps).await?;
-        for (name, parameter) in self.session.parameters.named() {
-            if parameter.value()?.read_async()?.await?.iter().any(|value| !value.is_finite()) {
-                return Ok(Some(name.to_string()));
-            }
-        }
-        Ok(None)
+        faulty_parameter(&self.session.parameters).await
     }
 
     /// What happened first, in the steps up to this one, or in its forward pass.
@@ -151,30 +147,50 @@ impl<'r, 'd> Replay<'r, 'd> {
         let Some(rows) = pass.step_rows.get(step) else { return Ok(None) };
         let source = pass.placed(0, step, &self.order[0])?;
         let (mut graph, _, wanted) = self.session.step_graph(source, *rows, &self.plan.traces[0].losses, true)?;
-        let lowered = Lowering::default().rules(&[]).lower(&graph, &wanted)?;
-        lowered.recording().run_steps_async(step as u32..step as u32 + 1).await?;
-        let mut names = HashMap::new();
-        for (name, parameter) in self.session.parameters.named() {
-            names.insert(parameter.var(&mut graph)?, name);
-        }
-        let mut last = None;
-        for node in graph.nodes() {
-            let own = described(node, &names);
-            for output in &node.outputs {
-                let Some(tensor) = lowered.tensor(*output) else { continue };
-                let values = tensor.read_async()?.await?;
-                if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-                    let after = match (&own, last) {
-                        (Some(_), _) | (None, None) => String::new(),
-                        (None, Some(last)) => format!(", after {last}"),
-                    };
-                    return Ok(Some(place_in(&graph, node, *output, at, own.unwrap_or_default() + &after)?));
-                }
-            }
-            last = own.map(|own| own.trim().to_string()).or(last);
-        }
-        Ok(None)
+        faulty_call(&mut graph, &wanted, step as u32, &self.session.parameters).await
     }
+}
+
+/// The first of these parameters that is not finite.
+pub(super) async fn faulty_parameter(parameters: &Parameters) -> Result<Option<String>> {
+    for (name, parameter) in parameters.named() {
+        if parameter.value()?.read_async()?.await?.iter().any(|value| !value.is_finite()) {
+            return Ok(Some(name.to_string()));
+        }
+    }
+    Ok(None)
+}
+
+/// The first call of a graph whose output is not finite: runs it call by call, as this step.
+pub(super) async fn faulty_call(
+    graph: &mut Graph,
+    wanted: &[Var],
+    step: u32,
+    parameters: &Parameters,
+) -> Result<Option<String>> {
+    let lowered = Lowering::default().rules(&[]).lower(graph, wanted)?;
+    lowered.recording().run_steps_async(step..step + 1).await?;
+    let mut names = HashMap::new();
+    for (name, parameter) in parameters.named() {
+        names.insert(parameter.var(graph)?, name);
+    }
+    let mut last = None;
+    for node in graph.nodes() {
+        let own = described(node, &names);
+        for output in &node.outputs {
+            let Some(tensor) = lowered.tensor(*output) else { continue };
+            let values = tensor.read_async()?.await?;
+            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+                let after = match (&own, last) {
+                    (Some(_), _) | (None, None) => String::new(),
+                    (None, Some(last)) => format!(", after {last}"),
+                };
+                return Ok(Some(place_in(graph, node, *output, at, own.unwrap_or_default() + &after)?));
+            }
+        }
+        last = own.map(|own| own.trim().to_string()).or(last);
+    }
+    Ok(None)
 }
 
 /// The parameters that a call reads.

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Every member has a model, an optimizer, a seed and a history of its own, and trains to the same bits as it would alone; one
 /// that diverges or stops early leaves the others as they are. On the CPU, small members of equal shape go eight at a time, one
 /// in each lane of the processor's vectors, and all share the cores. On a GPU, members of equal shape that take the fused path
-/// ([`StepPath`](crate::StepPath)) share dispatches, a workgroup each; others go one after the other.
+/// ([`StepPath`](crate::StepPath)) share dispatches, a workgroup each; others share submits.
 ///
 /// ```
 /// use wgrad::data::{Labels, disk};

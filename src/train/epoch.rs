@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use super::average::Average;
 use super::history::shares;
 use super::pass::{Pass, Rows, Source, retain};
+use super::path::record;
 use super::table::of_step;
 use super::{Fit, Session};
 use crate::data::Dataset;
@@ -15,6 +16,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Var};
 use crate::lower::lower;
 use crate::nn::{Reduction, summary};
+use crate::ops::copy::broadcast;
 use crate::ops::reduce::{IntoHistory, sum};
 use crate::random;
 
@@ -30,12 +32,15 @@ pub(super) struct Epoch<'a> {
     pub(super) accumulate: usize,
 }
 
-/// What an epoch leaves to be read: the loss of each mini-batch, and behind them sums of the parameters, which are finite as long
-/// as these are.
+/// What an epoch leaves to be read: the loss of each mini-batch; behind them sums of the parameters, which are finite as long
+/// as these are; and behind those what is kept of it for the case that the device is lost.
 pub(super) struct Traces {
     all: Tensor,
     pub(super) losses: Tensor,
-    sums: Recording,
+    /// Makes what is behind the losses.
+    rest: Recording,
+    /// Where each part begins.
+    starts: [usize; 2],
 }
 
 /// What the host sets before an epoch, besides the learning rates: a number for each step, where there is something to do.
@@ -59,20 +64,45 @@ impl Tables {
 
 impl Traces {
     fn new(session: &Session, steps: usize) -> Result<Self> {
-        let stretches = session.parameters.all();
-        let end = steps.next_multiple_of(ALIGNMENT);
-        let all = Tensor::zeros(&session.device, 1, end + stretches.len() * ALIGNMENT)?;
-        let mut sums = Recording::new(&session.device);
+        let (stretches, kept) = (session.parameters.all(), session.to_keep()?);
+        let sums = steps.next_multiple_of(ALIGNMENT);
+        let mut end = sums + stretches.len() * ALIGNMENT;
+        let starts = [sums, end];
+        let all = Tensor::zeros(&session.device, 1, end + kept.iter().map(Tensor::len).sum::<usize>())?;
+        let mut rest = Recording::new(&session.device);
         for (number, stretch) in stretches.iter().enumerate() {
-            sum(&mut sums, &stretch.values()?, 1.0, &all.view(end + number * ALIGNMENT, 1, 1)?)?;
+            sum(&mut rest, &stretch.values()?, 1.0, &all.view(sums + number * ALIGNMENT, 1, 1)?)?;
         }
-        Ok(Self { losses: all.view(0, 1, steps)?, all, sums })
+        for tensor in &kept {
+            broadcast(&mut rest, tensor, 1.0, &all.view(end, 1, tensor.len())?, false)?;
+            end += tensor.len();
+        }
+        Ok(Self { losses: all.view(0, 1, steps)?, all, rest, starts })
     }
 
     /// Begins to read them, when the epoch's steps have been queued.
-    pub(super) async fn read(&self) -> Result<PendingRead> {
-        self.sums.run_steps_async(0..1).await?;
-        self.all.read_async()
+    pub(super) async fn read(&self) -> Result<PendingTraces> {
+        self.rest.run_steps_async(0..1).await?;
+        Ok(PendingTraces { all: self.all.read_async()?, steps: self.losses.len(), starts: self.starts })
+    }
+}
+
+/// [`Traces`] on their way.
+pub(super) struct PendingTraces {
+    all: PendingRead,
+    steps: usize,
+    starts: [usize; 2],
+}
+
+impl PendingTraces {
+    /// The losses, the sums, and what is kept.
+    pub(super) async fn parts(self) -> Result<[Vec<f32>; 3]> {
+        let mut losses = self.all.await?;
+        let [sums, kept] = self.starts;
+        let kept = losses.split_off(kept);
+        let sums = losses.split_off(sums);
+        losses.truncate(self.steps);
+        Ok([losses, sums, kept])
     }
 }
 
@@ -212,7 +242,7 @@ impl Session {
             } else {
                 None
             };
-            let (recording, how) = fit.path.record(&(graph, wanted), unweighted, unfit)?;
+            let (recording, how) = record(fit.path, &(graph, wanted), unweighted, unfit)?;
             return Ok((recording, None, how));
         };
         let share = of_step(&mut graph, shares)?;
@@ -226,7 +256,7 @@ impl Session {
         self.parameters.record_zero_grad(&mut update)?;
         let (mini_batches, dispatches) = (fit.accumulate, update.len());
         let unfit = format!("that of a mini-batch, of which {mini_batches} make one; then {dispatches} for the update");
-        let (recording, how) = fit.path.record(&(graph, wanted), None, Some(unfit))?;
+        let (recording, how) = record(fit.path, &(graph, wanted), None, Some(unfit))?;
         Ok((recording, Some(update), how))
     }
 

@@ -5,8 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::metric::OwnMetric;
-use super::{EarlyStopping, EpochRecord, Monitor, StepPath};
+use super::{EarlyStopping, EpochRecord, Monitor};
 use crate::data::Dataset;
+use crate::lower::StepPath;
 
 type OnEpoch<'a> = Box<dyn FnMut(&EpochRecord) + Send + 'a>;
 type Controller<'a> = Box<dyn FnMut(&EpochRecord) -> Control + Send + 'a>;

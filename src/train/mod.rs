@@ -28,6 +28,7 @@ mod results;
 mod run;
 mod session;
 mod snapshot;
+mod state;
 mod step;
 mod table;
 
@@ -47,7 +48,6 @@ pub use history::{EpochRecord, History, Metrics};
 pub use lr_find::{LearningRates, LrFind};
 pub use metric::MetricRecord;
 pub use monitor::{EarlyStopping, Monitor};
-pub use path::StepPath;
 pub use session::Session;
 
 /// Trains a model: everything stays on the device from the first step of an epoch to its last. (Data that does not fit
@@ -279,6 +279,43 @@ impl Trainer {
     /// The same training run, as an async [`Session`].
     pub fn into_session(self) -> Session {
         self.0
+    }
+
+    /// Goes on where another trainer of the same model and algorithm is, on this or another device: with its parameters, its
+    /// optimizer's state, its seed and its history. A [`Trainer::fit`] with [`Fit::until`](crate::Fit::until) then gives, on
+    /// such a device, bit for bit what it would have given there.
+    ///
+    /// If the other's device is lost, it is at the last epoch that was recorded in its history (or where its last `fit` began, if that
+    /// recorded none), which each epoch's losses bring along to the host. That holds for models of up to 2^20 parameters;
+    /// larger ones need [`Fit::checkpoint`](crate::Fit::checkpoint), and so do steps by [`Trainer::step`].
+    ///
+    /// ```
+    /// use wgrad::data::{Labels, disk};
+    /// use wgrad::nn::{Linear, Mse};
+    /// use wgrad::optim::Adam;
+    /// use wgrad::{Device, ErrorKind, Fit, Result, Trainer};
+    ///
+    /// let make = |device: &Device| Trainer::new(device, Linear::new(2, 1), Mse::new(), Adam::new(0.01), 0);
+    /// let data = disk(100, 0, Labels::PlusMinusOne)?;
+    /// let mut trainer = make(&Device::auto()?)?;
+    /// match trainer.fit(&data, Fit::until(20, 10)) {
+    ///     Err(error) if error.kind() == ErrorKind::DeviceLost => {
+    ///         let mut on_cpu = make(&Device::cpu())?;
+    ///         on_cpu.resume_from(&trainer)?;
+    ///         on_cpu.fit(&data, Fit::until(20, 10))?;
+    ///         trainer = on_cpu;
+    ///     }
+    ///     result => drop(result?),
+    /// }
+    /// assert_eq!(trainer.history().epochs.len(), 20);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Another model, or another algorithm; a lost device of which nothing was kept. This trainer is then unchanged.
+    pub fn resume_from(&mut self, other: &Self) -> Result<()> {
+        let device = self.device().clone();
+        device.block_on("resume_from", "Session::resume_from", self.0.resume_from(&other.0))
     }
 
     /// See [`Session::save_checkpoint`].

@@ -19,8 +19,7 @@ impl Session {
         clock: &Clock,
         fit: &mut Fit<'_>,
     ) -> Result<bool, Stopped> {
-        let mut losses = pending.traces.await?;
-        let sums = losses.split_off(step_counts.len());
+        let [losses, sums, kept] = pending.traces.parts().await?;
         let step = losses.iter().position(|loss| !loss.is_finite());
         if step.is_some() || sums.iter().any(|sum| !sum.is_finite()) {
             let loss = step.map(|step| losses[step]);
@@ -74,6 +73,7 @@ impl Session {
         fit.recorded += 1;
         self.history.epochs.push(record.clone());
         self.history.step_losses.extend(losses);
+        self.keep(&kept, pending.at);
 
         if best.is_some() {
             self.best = best;

@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use super::average::Average;
 use super::clock::Clock;
 use super::diverged::Stopped;
-use super::epoch::{Epoch, epoch_order};
+use super::epoch::{Epoch, PendingTraces, epoch_order};
 use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
 use super::measure::Samples;
 use super::pass::{Rows, Source, step_counts};
 use super::snapshot::Snapshots;
 use super::{Fit, History, Session};
 use crate::data::Dataset;
-use crate::device::{Device, PendingRead};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::Claim;
 
@@ -23,7 +23,9 @@ const MAX_AHEAD: usize = 1 << 20;
 /// An epoch whose results are on their way.
 pub(super) struct PendingEpoch {
     pub(super) epoch: usize,
-    pub(super) traces: PendingRead,
+    pub(super) traces: PendingTraces,
+    /// Steps and epochs of the optimizer after it.
+    pub(super) at: (u64, usize),
     /// How much each step counts in a mean, if not as much as it has rows.
     pub(super) counts: Option<Vec<f64>>,
     pub(super) train: Option<PendingMetrics>,
@@ -58,6 +60,7 @@ impl<'s, 'f> Running<'s, 'f> {
         let already = [session.history.epochs.len(), session.history.step_losses.len()];
         let goes_on = fit.until && fit.looks_for_best();
         session.best = session.best.take().filter(|best| goes_on && best.monitor == format!("{:?}", fit.monitored()));
+        session.keep_beginning().await?;
         let slots = if session.parameters.count() <= MAX_AHEAD { 2 } else { 1 };
         let average = session.average.as_ref().map(|average| &average.values);
         Ok(Self {
@@ -133,11 +136,14 @@ impl<'s, 'f> Running<'s, 'f> {
 
     fn end(&mut self, clock: &Clock) -> Result<History> {
         self.is_over = true;
-        if let Some(average) = &self.session.average {
+        let Session { parameters, average, best, kept, .. } = &mut *self.session;
+        if let Some(average) = average {
             average.show_at_last()?;
+            kept.iter_mut().for_each(|kept| kept.show_average(parameters));
         }
-        if let (Some(best), Some(_)) = (&self.session.best, &self.fit.early_stopping) {
-            self.session.parameters.write(&best.values)?;
+        if let (Some(best), Some(_)) = (best, &self.fit.early_stopping) {
+            parameters.write(&best.values)?;
+            kept.iter_mut().for_each(|kept| kept.parameters.clone_from(&best.values));
         }
         let [epochs, steps] = self.already;
         Ok(self.session.history.since(epochs, steps, clock.seconds()))
@@ -288,8 +294,9 @@ pub(super) async fn train(
         for ((member, traces), counts) in running.iter_mut().zip(all_traces).zip(counts) {
             let (train, validation) = (train.next(), held_out.next());
             let (epoch, measures) = (member.queued, member.measures());
+            let at = (member.session.optimizer.steps(), member.session.optimizer.epoch());
             let [train, validation] = [train, validation].map(|pending| pending.filter(|_| measures));
-            member.pending.push_back(PendingEpoch { epoch, traces, counts, train, validation });
+            member.pending.push_back(PendingEpoch { epoch, traces, at, counts, train, validation });
         }
         for member in &mut running {
             if let Err(error) = member.take_in(rows[member.number], &step_rows, &samples[member.number], &clock).await {

@@ -7,6 +7,7 @@ use super::History;
 use super::average::Average;
 use super::monitor::Best;
 use super::snapshot::Snapshots;
+use super::state::State;
 use crate::data::Dataset;
 use crate::device::{Device, Recording, Tensor};
 use crate::error::Result;
@@ -44,6 +45,8 @@ pub struct Session {
     pub(super) best: Option<Best>,
     /// The average of the parameters, where they are averaged.
     pub(super) average: Option<Average>,
+    /// What the device had after the last recorded epoch, where a device can be lost.
+    pub(super) kept: Option<State>,
     /// The steps on single batches, the most recent first.
     pub(super) steps: Vec<BatchStep>,
     predictor: Predictor,
@@ -91,6 +94,7 @@ impl Session {
             history: History::default(),
             best: None,
             average: None,
+            kept: None,
             steps: Vec::new(),
             predictor: Predictor::of(model.clone(), parameters.clone()),
             model,

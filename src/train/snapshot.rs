@@ -1,5 +1,6 @@
 //! Snapshots to roll back to: parameters and optimizer state after an epoch.
 
+use super::state::live;
 use crate::device::{Recording, Tensor};
 use crate::error::Result;
 use crate::nn::Parameters;
@@ -20,17 +21,15 @@ struct Slot {
 }
 
 impl Snapshots {
-    /// Room for this many epochs; of another tensor, too, if there is one.
+    /// Room for this many epochs; of the parameters' average, too, if there is one.
     pub(super) async fn new(
         parameters: &Parameters,
         optimizer: &Optimizer,
-        other: Option<&Tensor>,
+        average: Option<&Tensor>,
         slots: usize,
     ) -> Result<Self> {
         let device = parameters.device();
-        let stretches = parameters.all();
-        let values = stretches.iter().map(|stretch| stretch.values()).collect::<Result<Vec<_>>>()?;
-        let live: Vec<Tensor> = values.into_iter().chain(optimizer.state().iter().chain(other).cloned()).collect();
+        let live = live(parameters, optimizer, average)?;
         let slot = |_| -> Result<Slot> {
             let [mut save, mut restore] = [(); 2].map(|()| Recording::new(device));
             for tensor in &live {

@@ -1,12 +1,13 @@
 //! A training step on a batch that the caller has.
 
+use super::diverged::{faulty_call, faulty_parameter};
 use super::pass::{Batch, device_target_cols, device_targets};
 use super::session::{BatchStep, Session};
 use super::snapshot::Snapshots;
 use crate::data::Dataset;
 use crate::device::Tensor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, Var};
 use crate::lower::lower;
 use crate::nn::Claim;
 
@@ -45,6 +46,8 @@ impl Session {
 
     async fn step_on(&mut self, batch: Dataset) -> Result<f32> {
         let _claim = Claim::new("step", self.parameters.named())?;
+        // That was of an epoch, after which there are now steps.
+        self.kept = None;
         self.step_at(&batch, None).await
     }
 
@@ -70,9 +73,34 @@ impl Session {
             return Ok(loss);
         }
         step.before.restore(&mut self.optimizer, 0)?;
+        let place = self.place_of_fault(step, batch.weights().is_some()).await.unwrap_or_else(|error| {
+            log::debug!("where the loss became infinite or NaN was not found: {error}");
+            String::new()
+        });
+        // Running statistics have seen the batch again.
+        step.before.restore(&mut self.optimizer, 0)?;
         let detail =
-            format!("the loss is {loss}; the parameters are those before the step; try a smaller learning rate");
+            format!("the loss is {loss}{place}; the parameters are those before the step; try a smaller learning rate");
         Err(Error::new(ErrorKind::NotFinite, "step", detail))
+    }
+
+    /// Where the first number is that is not finite, in a step that ended with one.
+    async fn place_of_fault(&self, step: &BatchStep, weighted: bool) -> Result<String> {
+        if let Some(name) = faulty_parameter(&self.parameters).await? {
+            return Ok(format!(", as an earlier update made parameters infinite or NaN, of {name} the first"));
+        }
+        let (mut graph, loss) = self.batch_graph(&step.inputs, &step.targets, weighted)?;
+        let call = faulty_call(&mut graph, &[loss], 0, &self.parameters).await?;
+        Ok(call.map_or_else(String::new, |call| format!(": the first such number is in {call}")))
+    }
+
+    /// The loss on a batch.
+    fn batch_graph(&self, inputs: &Tensor, targets: &Tensor, weighted: bool) -> Result<(Graph, Var)> {
+        let mut graph = Graph::new(&self.device).seed(crate::random::fold(self.seed)).with_clock(&self.clock)?;
+        let (x, t) = (graph.input(inputs)?, graph.input(targets)?);
+        let y = self.model.forward(&mut graph, x)?;
+        let loss = Batch::new(&mut graph, x, t, weighted)?.loss(&mut graph, &*self.loss, y)?;
+        Ok((graph, loss))
     }
 
     /// The dispatches for batches of this shape, kept or new.
@@ -89,10 +117,7 @@ impl Session {
         let [rows, input_cols, _] = shape.0;
         let inputs = Tensor::zeros(&self.device, rows, input_cols)?;
         let targets = Tensor::zeros(&self.device, rows, device_target_cols(batch))?;
-        let mut graph = Graph::new(&self.device).seed(crate::random::fold(self.seed)).with_clock(&self.clock)?;
-        let (x, t) = (graph.input(&inputs)?, graph.input(&targets)?);
-        let y = self.model.forward(&mut graph, x)?;
-        let loss = Batch::new(&mut graph, x, t, shape.1)?.loss(&mut graph, &*self.loss, y)?;
+        let (mut graph, loss) = self.batch_graph(&inputs, &targets, shape.1)?;
         let mut wanted = vec![loss];
         wanted.extend(self.optimizer.train(&mut graph, loss)?.into_iter().map(|(_, updated)| updated));
         let lowered = lower(&graph, &wanted)?;

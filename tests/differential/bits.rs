@@ -1,18 +1,23 @@
-//! The bits of random trainings on the CPU path, as they were when the list was made: the same on every processor that
-//! multiplies and adds in one rounding (x86-64 with AVX2 or AVX-512, AArch64), in every process.
+//! The bits of random trainings on the CPU path, as they were when the lists were made: one list for every processor that
+//! multiplies and adds in one rounding (x86-64 with AVX2 or AVX-512, AArch64), one for those that round twice (older x86-64,
+//! WebAssembly without relaxed SIMD), in every process.
 //!
-//! A change of the arithmetic changes them; then make the list anew and say so in the changelog:
+//! A change of the arithmetic changes them; then make the lists anew and say so in the changelog:
 //! `WGRAD_BLESS=1 cargo test --test differential bits`.
 
 use std::fmt::Write;
+use std::process::Command;
 
 use wgrad::Device;
 
 use crate::case::Case;
 use crate::run::{Outcome, Way};
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/bits.txt");
+const FUSED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/bits.txt");
+const ROUNDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential/bits-rounded.txt");
 const CASES: u64 = 200;
+/// Says which instructions are used at most.
+const SIMD: &str = "WGRAD_SIMD";
 
 /// FNV-1a of the bits.
 fn hash(values: &[f32]) -> u64 {
@@ -35,20 +40,28 @@ fn bits_are_what_they_were() {
         });
         writeln!(lines, "{seed:3} {hash:016x}").unwrap();
     }
+    let is_fused = has_fused_multiplication() && std::env::var(SIMD).as_deref() != Ok("none");
+    let path = if is_fused { FUSED } else { ROUNDED };
     if std::env::var_os("WGRAD_BLESS").is_some() {
-        std::fs::write(PATH, &lines).unwrap();
+        std::fs::write(path, &lines).unwrap();
     }
-    // Without such an instruction products are rounded before they are added.
-    if !has_fused_multiplication() {
-        println!("This processor has other bits, which are not in the list.");
-        return;
-    }
-    let stored = std::fs::read_to_string(PATH).unwrap();
+    let stored = std::fs::read_to_string(path).unwrap();
     for (now, then) in lines.lines().zip(stored.lines()) {
         let seed = now.split_whitespace().next().unwrap().parse().unwrap();
         assert_eq!(now, then, "{}", Case::draw(seed));
     }
     assert_eq!(lines.len(), stored.len());
+}
+
+/// The same in processes that may not use all that the processor has.
+#[test]
+fn bits_of_other_levels_are_what_they_were() {
+    for level in ["avx2", "none"] {
+        let mut test = Command::new(std::env::current_exe().unwrap());
+        let test = test.args(["--exact", "bits::bits_are_what_they_were"]).env(SIMD, level);
+        let output = test.output().unwrap();
+        assert!(output.status.success(), "{level}: {}", String::from_utf8_lossy(&output.stdout));
+    }
 }
 
 fn has_fused_multiplication() -> bool {

@@ -4,9 +4,13 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use wgrad::data::{Csv, Dataset, Missing, Standardize, idx};
-use wgrad::nn::{BatchNorm1d, Dropout, LayerNorm, Linear, Mse, Parameters, ReLU, Residual, Sequential};
+use wgrad::data::{Csv, Dataset, Missing, Standardize, Table, idx};
+use wgrad::export::{Export, Onnx};
+use wgrad::nn::{
+    BatchNorm1d, Dropout, Embedding, LayerNorm, Linear, Mse, Parameters, Predictor, ReLU, Residual, Sequential,
+};
 use wgrad::optim::Adam;
+use wgrad::table::{Classifier, Settings};
 use wgrad::{Device, Fit, Result, Trainer};
 
 pub(crate) struct Format {
@@ -23,13 +27,18 @@ pub(crate) const FORMATS: &[Format] = &[
     Format { name: "model", bases: || vec![written(|path| save(&model(), path))], read: read_model },
     Format { name: "checkpoint", bases: || vec![written(save_checkpoint)], read: read_checkpoint },
     Format { name: "standardize", bases: || vec![written(save_scale)], read: read_scale },
+    Format { name: "onnx", bases: onnx_files, read: read_onnx },
+    Format { name: "architecture", bases: architectures, read: read_architecture },
+    Format { name: "table", bases: || vec![written(save_classifier)], read: read_classifier },
 ];
 
 /// A file of this thread's own.
 fn path(name: &str) -> PathBuf {
     let thread = format!("{:?}", std::thread::current().id());
     let thread: String = thread.chars().filter(char::is_ascii_digit).collect();
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{name}-{thread}"))
+    // Cargo has no such folder for a fuzz target.
+    let folder = option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    folder.join(format!("hostile-{name}-{}-{thread}", std::process::id()))
 }
 
 fn given(name: &str, bytes: &[u8]) -> PathBuf {
@@ -163,4 +172,55 @@ fn read_scale(bytes: &[u8]) -> Result<()> {
     let scale = Standardize::load(given("standardize", bytes))?;
     // Whatever it says, it says it of columns that it knows.
     scale.apply(&[1.0, 2.0]).map(|_| ()).or_else(|_| scale.apply(&[1.0]).map(|_| ()))
+}
+
+fn onnx_files() -> Vec<Vec<u8>> {
+    let exported = |model: Sequential, cols| {
+        let predictor = Predictor::new(&Device::cpu(), model).unwrap();
+        Export::new(&predictor, cols).unwrap().metadata("unit", "cm").onnx().unwrap()
+    };
+    vec![exported(model(), 3), exported(Sequential::new().add(Embedding::new(3, 2)).add(Linear::new(2, 1)), 1)]
+}
+
+fn read_onnx(bytes: &[u8]) -> Result<()> {
+    let read = Onnx::from_bytes(bytes)?;
+    let predictor = Predictor::new(&Device::cpu(), read.model)?;
+    // Whatever the width is, if it is none of these it is refused.
+    let _ = [1, 2, 3].map(|cols| predictor.predict(&[1.0; 6], cols));
+    Ok(())
+}
+
+fn architectures() -> Vec<Vec<u8>> {
+    let texts = [
+        "Sequential(Linear(3, 4), ReLU, LayerNorm(4), Residual(Sequential(Linear(4, 4, bias=false))), Dropout(0.5))",
+        "Sequential(Average(Sequential(Embedding(3, 2)), Embedding(3, 2)), BatchNorm1d(2, momentum=0.2, eps=0.001))",
+        "Sequential(ELU(0.5), LeakyReLU(0.01), Pow(2), Affine(2, -1), Softmax, LogSoftmax, GELUTanh)",
+    ];
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// As the text in the header of a file without values.
+fn read_architecture(text: &[u8]) -> Result<()> {
+    let text = String::from_utf8_lossy(text);
+    let header = serde_json::json!({ "__metadata__": { "architecture": text } }).to_string();
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    match Sequential::from_bytes(&bytes) {
+        // The text is in order, but not the file.
+        Err(error) if error.to_string().contains("missing: ") => Ok(()),
+        result => result.map(|_| ()),
+    }
+}
+
+fn save_classifier(path: &Path) {
+    let csv = "size,colour,kind\n1,red,a\n2,blue,b\n3,red,a\n4,,b\n5,blue,a\n6,red,b\n";
+    let table = Table::read_from(csv.as_bytes()).unwrap();
+    let settings = Settings::new("kind").epochs(2).hidden_layer_sizes([3]).members(2);
+    Classifier::fit(&Device::cpu(), &table, settings).unwrap().save(path).unwrap();
+}
+
+fn read_classifier(bytes: &[u8]) -> Result<()> {
+    let classifier = Classifier::from_bytes(&Device::cpu(), bytes)?;
+    let row = Table::from_row([("size", "2.5"), ("colour", "red"), ("kind", "")])?;
+    let _ = classifier.predict_proba(&row);
+    Ok(())
 }

@@ -16,7 +16,9 @@ mod damage;
 mod formats;
 mod memory;
 
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -56,9 +58,15 @@ fn read(format: &Format, seed: u64, bytes: &[u8]) -> Result<bool, String> {
 }
 
 fn run(format: &'static Format) {
-    let bases = (format.bases)();
+    let mut bases = (format.bases)();
     for (number, base) in bases.iter().enumerate() {
         assert_eq!(read(format, 0, base), Ok(true), "{}, base {number}, undamaged", format.name);
+    }
+    // What the fuzzer has found to lead to other parts of the reader (see fuzz/), is damaged further.
+    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(format.name)).unwrap() {
+        let bytes = fs::read(file.unwrap().path()).unwrap();
+        read(format, 0, &bytes).unwrap();
+        bases.push(bytes);
     }
     let first = 1_000_000_000 * env("WGRAD_SEED", 0);
     let (said, heard) = channel();
@@ -71,9 +79,8 @@ fn run(format: &'static Format) {
             match read(format, seed, &bytes) {
                 Ok(is_read) => accepted += u64::from(is_read),
                 Err(fault) => {
-                    let path =
-                        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{}", format.name));
-                    std::fs::write(&path, &bytes).unwrap();
+                    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{}", format.name));
+                    fs::write(&path, &bytes).unwrap();
                     panic!("{fault}; the file is {}", path.display());
                 }
             }
@@ -109,4 +116,4 @@ macro_rules! tests {
         }
     };
 }
-tests!(csv, idx, gz, safetensors, model, checkpoint, standardize);
+tests!(csv, idx, gz, safetensors, model, checkpoint, standardize, onnx, architecture, table);

@@ -8,6 +8,9 @@ thread_local! {
     static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
 }
 
+/// A single allocation of more finds no memory: an error where one is prepared for it, else an abort.
+const MOST: usize = 1 << 30;
+
 struct Counting;
 
 fn count(bytes: isize) {
@@ -21,12 +24,18 @@ fn count(bytes: isize) {
 // SAFETY: everything is handed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > MOST {
+            return std::ptr::null_mut();
+        }
         count(layout.size() as isize);
         // SAFETY: handed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > MOST {
+            return std::ptr::null_mut();
+        }
         count(layout.size() as isize);
         // SAFETY: handed on.
         unsafe { System.alloc_zeroed(layout) }

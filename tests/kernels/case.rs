@@ -69,14 +69,30 @@ impl Case {
         self
     }
 
+    /// How much it reads and writes.
+    pub(crate) fn elements(&self) -> usize {
+        let shapes = self.inputs.iter().map(|(shape, _)| shape).chain(self.outputs.iter().map(|output| &output.shape));
+        shapes.map(|[rows, cols]| rows * cols).sum()
+    }
+
     /// The outputs on this device, of a recording that dispatches `kernel`.
     pub(crate) fn run(&self, kernel: &str, device: &Device) -> Result<Vec<Vec<f32>>, String> {
-        let inputs: Vec<_> = self.inputs.iter().map(|(shape, values)| Guarded::new(device, *shape, values)).collect();
+        self.run_changed(kernel, device, Ok)
+    }
+
+    /// The same of a recording that is changed first.
+    pub(crate) fn run_changed(
+        &self,
+        kernel: &str,
+        device: &Device,
+        change: impl FnOnce(Recording) -> Recorded<Recording>,
+    ) -> Result<Vec<Vec<f32>>, String> {
+        let inputs: Vec<_> = self.inputs.iter().map(|(shape, values)| Guarded::input(device, *shape, values)).collect();
         let outputs: Vec<_> = self
             .outputs
             .iter()
             .map(|output| match &output.before {
-                Some(values) => Guarded::new(device, output.shape, values),
+                Some(values) => Guarded::output(device, output.shape, values),
                 None => Guarded::poisoned(device, output.shape),
             })
             .collect();
@@ -99,6 +115,7 @@ impl Case {
             let pairs: Vec<_> = inputs.iter().chain(&outputs).map(|g| (g.tensor(), g.open_ended())).collect();
             recording = recording.rebound(&pairs).map_err(|error| error.to_string())?;
         }
+        recording = change(recording).map_err(|error| error.to_string())?;
         recording.run_steps(self.steps.clone()).map_err(|error| error.to_string())?;
         for (input, (_, values)) in inputs.iter().zip(&self.inputs) {
             // Row numbers are stored as bits, so bits are compared.

@@ -33,9 +33,9 @@ fn run<const P: usize>(
 
 fn matmul_tiled(device: &Device) -> Result<Vec<f32>, String> {
     let (m, n, k) = (130, 200, 40);
-    let a = Guarded::new(device, [m, k], &small_integers(1, m * k, 4));
-    let b = Guarded::new(device, [k, n], &small_integers(2, k * n, 4));
-    let bias = Guarded::new(device, [1, n], &small_integers(3, n, 4));
+    let a = Guarded::input(device, [m, k], &small_integers(1, m * k, 4));
+    let b = Guarded::input(device, [k, n], &small_integers(2, k * n, 4));
+    let bias = Guarded::input(device, [1, n], &small_integers(3, n, 4));
     let [m32, n32, k32] = [m as u32, n as u32, k as u32];
     let (alpha, beta) = (1f32.to_bits(), 0f32.to_bits());
     let params = [m32, n32, k32, 0, k32, 1, 0, n32, 1, 1, 1, 0, alpha, beta, 0, 0, 1, k32];
@@ -44,21 +44,21 @@ fn matmul_tiled(device: &Device) -> Result<Vec<f32>, String> {
 
 fn column_sums(device: &Device) -> Result<Vec<f32>, String> {
     let (rows, cols) = (37, 16 * 7 + 5);
-    let x = Guarded::new(device, [rows, cols], &small_integers(9, rows * cols, 4));
+    let x = Guarded::input(device, [rows, cols], &small_integers(9, rows * cols, 4));
     // In two parts.
     run(device, "bias.backward", fold(2 * 8), [rows as u32, cols as u32, 0, 0, 20], &[&x], [2, cols])
 }
 
 fn reduce_sum(device: &Device) -> Result<Vec<f32>, String> {
     let len = 4096 * 7 + 13;
-    let x = Guarded::new(device, [1, len], &small_integers(4, len, 4));
+    let x = Guarded::input(device, [1, len], &small_integers(4, len, 4));
     run(device, "reduce.sum", fold(8), [len as u32, 0.5f32.to_bits(), 0, 0, f32::INFINITY.to_bits(), 0], &[&x], [1, 8])
 }
 
 fn squared_errors(device: &Device) -> Result<Vec<f32>, String> {
     let len = 4096 * 7 + 13;
-    let p = Guarded::new(device, [1, len], &small_integers(5, len, 2));
-    let t = Guarded::new(device, [1, len], &small_integers(6, len, 2));
+    let p = Guarded::input(device, [1, len], &small_integers(5, len, 2));
+    let t = Guarded::input(device, [1, len], &small_integers(6, len, 2));
     // Squared errors, scaled by a quarter.
     let params = [len as u32, 0, 0, 0.25f32.to_bits(), 0, 0, 0, 0, 0, 0, 4096];
     run(device, "loss.forward", fold(8), params, &[&p, &t], [1, 8])
@@ -66,36 +66,36 @@ fn squared_errors(device: &Device) -> Result<Vec<f32>, String> {
 
 fn count_correct(device: &Device) -> Result<Vec<f32>, String> {
     let (rows, cols) = (256 * 7 + 3, 3);
-    let p = Guarded::new(device, [rows, cols], &signed(7, rows * cols));
-    let t = Guarded::new(device, [rows, cols], &signed(8, rows * cols));
+    let p = Guarded::input(device, [rows, cols], &signed(7, rows * cols));
+    let t = Guarded::input(device, [rows, cols], &signed(8, rows * cols));
     run(device, "metrics.count_correct", fold(8), [rows as u32, cols as u32, 0, cols as u32, 0, 0], &[&p, &t], [1, 8])
 }
 
 fn row_sums(device: &Device) -> Result<Vec<f32>, String> {
     let (rows, cols) = (7, 5);
-    let x = Guarded::new(device, [rows, cols], &small_integers(11, rows * cols, 4));
+    let x = Guarded::input(device, [rows, cols], &small_integers(11, rows * cols, 4));
     run(device, "reduce.rows", fold(rows), [rows as u32, cols as u32, 0.5f32.to_bits(), 0], &[&x], [rows, 1])
 }
 
 /// Equal numbers, each of which gets a quarter.
 fn softmax(device: &Device) -> Result<Vec<f32>, String> {
     let (rows, cols) = (7, 4);
-    let x = Guarded::new(device, [rows, cols], &vec![-2.0; rows * cols]);
+    let x = Guarded::input(device, [rows, cols], &vec![-2.0; rows * cols]);
     run(device, "softmax.forward", fold(rows), [rows as u32, cols as u32, 0, 0], &[&x], [rows, cols])
 }
 
 fn softmax_backward(device: &Device) -> Result<Vec<f32>, String> {
     let (rows, cols) = (7, 4);
-    let y = Guarded::new(device, [rows, cols], &vec![0.25; rows * cols]);
-    let dy = Guarded::new(device, [rows, cols], &small_integers(12, rows * cols, 4));
+    let y = Guarded::input(device, [rows, cols], &vec![0.25; rows * cols]);
+    let dy = Guarded::input(device, [rows, cols], &small_integers(12, rows * cols, 4));
     run(device, "softmax.backward", fold(rows), [rows as u32, cols as u32, 0, 0], &[&y, &dy], [rows, cols])
 }
 
 /// Equal logits of two classes: every row's loss is log 2.
 fn cross_entropy(device: &Device) -> Result<Vec<f32>, String> {
     let rows = 256 * 7 + 3;
-    let z = Guarded::new(device, [rows, 2], &vec![0.5; 2 * rows]);
-    let t = Guarded::new(device, [rows, 1], &small_integers(10, rows, 1).iter().map(|t| t.abs()).collect::<Vec<_>>());
+    let z = Guarded::input(device, [rows, 2], &vec![0.5; 2 * rows]);
+    let t = Guarded::input(device, [rows, 1], &small_integers(10, rows, 1).iter().map(|t| t.abs()).collect::<Vec<_>>());
     let params = [rows as u32, 2, 1, 1f32.to_bits(), 0, 0];
     run(device, "cross_entropy.forward", fold(8), params, &[&z, &t], [1, 8])
 }

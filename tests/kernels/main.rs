@@ -27,6 +27,8 @@ mod matmul_f64;
 mod matmul_fused;
 mod metrics;
 mod mlp;
+mod mlp_predict;
+mod mutants;
 mod one_hot;
 mod optim;
 mod reduce;
@@ -67,6 +69,7 @@ const ROWS: &[Row] = &[
     ("matmul.tiled", matmul::tiled),
     ("matmul.wide", matmul::wide),
     ("metrics.count_correct", metrics::count_correct),
+    ("mlp.predict", mlp_predict::predict),
     ("mlp.train", mlp::train),
     ("one_hot.rows", one_hot::rows),
     ("optim.sgd", optim::sgd),

@@ -17,9 +17,9 @@ use std::path::Path;
 pub use self::cells::Cells;
 use self::columns::{Columns, Values};
 use self::lines::{Delimiter, Fault, Row, Rows};
-#[cfg(feature = "table")]
-pub(crate) use self::number::Field;
 use self::number::Format;
+#[cfg(feature = "table")]
+pub(crate) use self::number::{Field, LEAVE_OUT};
 use self::source::Source;
 pub use self::table::Table;
 use super::Dataset;

@@ -9,6 +9,9 @@ const MISSING: [&str; 26] = [
     "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!",
 ];
 
+/// What can be done about a column to learn from, though not about one that a model has learnt from.
+pub(crate) const LEAVE_OUT: &str = "leave the column out with ignore(...)";
+
 /// What separates thousands in some country or program, besides points and commas.
 const THOUSANDS: [char; 7] = [' ', '\'', '’', '_', '\u{a0}', '\u{2009}', '\u{202f}'];
 
@@ -107,9 +110,7 @@ impl Format {
             decimal if as_if('.', self.thousands) => {
                 format!("the decimal mark was set to '{decimal}'; call decimal('.')")
             }
-            _ => self
-                .way_out(field)
-                .unwrap_or_else(|| "correct it, remove the row, or leave the column out with ignore(...)".into()),
+            _ => self.way_out(field).unwrap_or_else(|| format!("correct it, remove the row, or {LEAVE_OUT}")),
         }
     }
 
@@ -144,10 +145,7 @@ impl Format {
         self.number(number).filter(|_| number != field)?;
         let around: Vec<_> = field.split(number).filter(|part| !part.is_empty()).collect();
         let around: Vec<_> = around.iter().map(|part| format!("{part:?}")).collect();
-        Some(format!(
-            "remove {} from the column's values, or leave the column out with ignore(...)",
-            around.join(" and ")
-        ))
+        Some(format!("remove {} from the column's values, or {LEAVE_OUT}", around.join(" and ")))
     }
 }
 

@@ -176,7 +176,10 @@ impl Table {
         if let Some(row) = rows.iter().find(|row| **row >= len) {
             return Err(Error::input(
                 "select",
-                format!("there is no row {row}; {len} rows count from 0 to {}", len - 1),
+                match len {
+                    0 => format!("there is no row {row} in a table without rows"),
+                    _ => format!("there is no row {row}; {len} rows count from 0 to {}", len - 1),
+                },
             ));
         }
         Ok(Self {

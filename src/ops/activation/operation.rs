@@ -37,6 +37,10 @@ impl Operation for Apply {
         let at = if self.0.derivative_needs_input() { x[0] } else { y };
         Ok(vec![Some(graph.call1(Slope(self.0), &[at, dy])?)])
     }
+
+    fn keeps_rows_apart(&self, _inputs: &[Shape], _of_data: &[bool]) -> bool {
+        true
+    }
 }
 
 impl Operation for Slope {

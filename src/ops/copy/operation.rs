@@ -53,6 +53,10 @@ impl Operation for SliceCols {
         let [_, cols] = graph.shape(x[0])?;
         Ok(vec![Some(graph.call1(PadCols { first: self.first, cols }, &[dy])?)])
     }
+
+    fn keeps_rows_apart(&self, _inputs: &[Shape], _of_data: &[bool]) -> bool {
+        true
+    }
 }
 
 /// x as columns from `first` on of a matrix of `cols` columns that is 0 elsewhere: the gradient of a slice.
@@ -113,6 +117,10 @@ impl Operation for ConcatCols {
             Ok(Some(slice))
         };
         x.iter().map(&mut slice).collect()
+    }
+
+    fn keeps_rows_apart(&self, _inputs: &[Shape], of_data: &[bool]) -> bool {
+        !of_data.contains(&false)
     }
 }
 

@@ -88,6 +88,10 @@ impl Operation for Product {
     fn joined(&self) -> bool {
         self.sums
     }
+
+    fn keeps_rows_apart(&self, _inputs: &[Shape], of_data: &[bool]) -> bool {
+        !self.transposed[0] && of_data[0] && !of_data[1..].contains(&true)
+    }
 }
 
 impl Product {

@@ -11,6 +11,9 @@ pub(super) const TILE_K: usize = 16;
 /// The longest sum of one invocation.
 const MAX_PART_K: usize = longest_loop(2) / TILE_K * TILE_K;
 
+/// Rows of a product that is planned for any number of them.
+const MANY_ROWS: usize = 4096;
+
 /// The most outputs of a product over many rows that is summed chunk by chunk on the CPU path: parts of it must be stored.
 const MAX_CHUNK_OUTPUTS: usize = 1 << 14;
 
@@ -115,7 +118,17 @@ impl Plan {
     /// the batch.
     pub fn new<'a>(capabilities: &Capabilities, a: impl Into<Factor<'a>>, b: impl Into<Factor<'a>>) -> Self {
         let (a, b) = (a.into(), b.into());
-        let ([m, k], [_, n]) = (a.shape(), b.shape());
+        Self::of(capabilities, [a, b], a.shape()[0])
+    }
+
+    /// The plan for a product whose rows have the same bits however many there are: that of many, in one part.
+    pub(crate) fn for_any_rows(capabilities: &Capabilities, a: Factor<'_>, b: Factor<'_>) -> Self {
+        Self { parts: 1, ..Self::of(capabilities, [a, b], MANY_ROWS) }
+    }
+
+    /// As if the product had m rows.
+    fn of(capabilities: &Capabilities, [a, b]: [Factor<'_>; 2], m: usize) -> Self {
+        let (k, [_, n]) = (a.shape()[1], b.shape());
         let workgroups = capabilities.busy_workgroups;
         if !capabilities.fast_workgroup_memory {
             let variant = if Variant::Direct4.takes(a, b) { Variant::Direct4 } else { Variant::Direct };

@@ -111,10 +111,7 @@ pub struct Chain {
 impl Chain {
     /// Each layer's inputs and outputs.
     pub(super) fn sizes(&self) -> impl DoubleEndedIterator<Item = [usize; 2]> + ExactSizeIterator {
-        (0..self.layers.len()).map(|l| {
-            let inputs = if l == 0 { self.inputs } else { self.layers[l - 1].0 };
-            [inputs, self.layers[l].0]
-        })
+        sizes(self.inputs, &self.layers)
     }
 
     pub(super) fn outputs(&self) -> usize {
@@ -124,7 +121,7 @@ impl Chain {
     /// Elements of a network's parameters: weights [outputs, inputs] and bias of each layer in turn, each from a multiple
     /// of 64 on.
     pub fn values_len(&self) -> usize {
-        self.sizes().map(|[inputs, outputs]| padded(inputs * outputs) + padded(outputs)).sum()
+        values_len(self.inputs, &self.layers)
     }
 
     /// Multiplications of a step, to the order of magnitude.
@@ -132,21 +129,36 @@ impl Chain {
         let products: usize = self.sizes().map(|[inputs, outputs]| (inputs + 1) * outputs).sum();
         3 * (self.stride * products) as u64
     }
+}
 
-    /// The different functions that end layers, and which of them ends each.
-    pub(super) fn functions(&self) -> (Vec<Activation>, Vec<usize>) {
-        let (mut functions, mut which) = (Vec::new(), Vec::new());
-        for (_, function) in &self.layers {
-            which.push(functions.iter().position(|known| known == function).unwrap_or_else(|| {
-                functions.push(*function);
-                functions.len() - 1
-            }));
-        }
-        (functions, which)
+/// Each layer's inputs and outputs.
+pub(super) fn sizes(
+    inputs: usize,
+    layers: &[(usize, Activation)],
+) -> impl DoubleEndedIterator<Item = [usize; 2]> + ExactSizeIterator {
+    (0..layers.len()).map(move |l| [if l == 0 { inputs } else { layers[l - 1].0 }, layers[l].0])
+}
+
+/// See [`Chain::values_len`].
+pub(super) fn values_len(inputs: usize, layers: &[(usize, Activation)]) -> usize {
+    let lens = sizes(inputs, layers)
+        .map(|[inputs, outputs]| padded(inputs.saturating_mul(outputs)).saturating_add(padded(outputs)));
+    lens.fold(0, usize::saturating_add)
+}
+
+/// The different functions that end layers, and which of them ends each.
+pub(super) fn functions(layers: &[(usize, Activation)]) -> (Vec<Activation>, Vec<usize>) {
+    let (mut functions, mut which) = (Vec::new(), Vec::new());
+    for (_, function) in layers {
+        which.push(functions.iter().position(|known| known == function).unwrap_or_else(|| {
+            functions.push(*function);
+            functions.len() - 1
+        }));
     }
+    (functions, which)
 }
 
 /// Elements up to where the next tensor in a buffer can begin.
 pub(super) fn padded(len: usize) -> usize {
-    len.next_multiple_of(ALIGNMENT)
+    len.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX)
 }

@@ -3,10 +3,11 @@
 
 use std::fmt;
 
+use super::chain::{functions, sizes, values_len};
 use super::{Chain, How, Loss, MAX_FUNCTIONS, MAX_LAYERS, NO_FUNCTION, Params, Run, UPDATE_CELLS, Weights};
-use crate::device::{ALIGNMENT, Capabilities};
+use crate::device::{ALIGNMENT, Capabilities, MAX_ELEMENTS};
 use crate::error::{Error, Result};
-use crate::ops::{MAX_ROUNDS, size};
+use crate::ops::{Activation, MAX_ROUNDS, size};
 
 /// Bytes of a cell.
 const CELL: usize = 16;
@@ -112,7 +113,7 @@ impl Plan {
             weight_cells: inputs_at,
             cells,
             steps: steps as u32,
-            work: work.saturating_mul((members.div_ceil(at_once) * at_once) as u64),
+            work: work.saturating_mul(members.div_ceil(at_once).saturating_mul(at_once) as u64),
             objection,
         })
     }
@@ -129,13 +130,7 @@ impl Plan {
     }
 
     pub(super) fn params(&self, chain: &Chain, run: &Run<'_>, members: usize) -> Params {
-        let (functions, which) = chain.functions();
-        let mut numbers = [NO_FUNCTION; MAX_FUNCTIONS];
-        let mut constants = [0.0; MAX_FUNCTIONS];
-        for ((function, number), constant) in functions.iter().zip(&mut numbers).zip(&mut constants) {
-            *number = function.kind() | u32::from(function.derivative_needs_input()) << 7;
-            *constant = function.constants()[0];
-        }
+        let (functions, constants, which) = packed_functions(&chain.layers);
         let mut layers = [[0; 4]; MAX_LAYERS];
         layers[..self.layers.len()].copy_from_slice(&self.layers);
         let [inputs, targets] = run.data;
@@ -165,7 +160,7 @@ impl Plan {
             len: size(chain.values_len()),
             data_len: size(targets.offset - inputs.offset + targets.len()),
             own_cells: size(self.scratch_cells(chain)),
-            functions: numbers.iter().enumerate().map(|(i, number)| number << (8 * i)).sum(),
+            functions,
             how: self.how.pack(),
             lanes: size(self.lanes),
         }
@@ -183,22 +178,45 @@ impl fmt::Display for Plan {
     }
 }
 
-fn check(chain: &Chain) -> Result<()> {
-    let fail = |detail: String| Err(Error::input("mlp.train", detail));
-    let depth = chain.layers.len();
+/// The different functions as the shaders take them, their constants, and which of them ends each layer.
+pub(super) fn packed_functions(layers: &[(usize, Activation)]) -> (u32, [f32; MAX_FUNCTIONS], Vec<usize>) {
+    let (functions, which) = functions(layers);
+    let mut numbers = [NO_FUNCTION; MAX_FUNCTIONS];
+    let mut constants = [0.0; MAX_FUNCTIONS];
+    for ((function, number), constant) in functions.iter().zip(&mut numbers).zip(&mut constants) {
+        *number = function.kind() | u32::from(function.derivative_needs_input()) << 7;
+        *constant = function.constants()[0];
+    }
+    (numbers.iter().enumerate().map(|(i, number)| number << (8 * i)).sum(), constants, which)
+}
+
+/// An error unless the kernels take these layers, for so many rows.
+pub(super) fn check_layers(name: &str, inputs: usize, layers: &[(usize, Activation)], rows: usize) -> Result<()> {
+    let fail = |detail: String| Err(Error::input(name, detail));
+    let depth = layers.len();
     if !(1..=MAX_LAYERS).contains(&depth) {
         return fail(format!("{depth} layers; it takes 1 to {MAX_LAYERS}"));
     }
-    if chain.inputs == 0 || chain.layers.iter().any(|(outputs, _)| *outputs == 0) {
+    if inputs == 0 || layers.iter().any(|(outputs, _)| *outputs == 0) {
         return fail("a layer without inputs or outputs".into());
     }
-    let (functions, _) = chain.functions();
+    let widest = sizes(inputs, layers).flatten().max().unwrap_or(0).saturating_add(1);
+    if values_len(inputs, layers).max(widest.saturating_mul(rows)) > MAX_ELEMENTS {
+        return fail(format!("more than {MAX_ELEMENTS} numbers: parameters, or rows of a layer's outputs; give fewer"));
+    }
+    let (functions, _) = functions(layers);
     if functions.len() > MAX_FUNCTIONS {
         return fail(format!("{} different activations; it takes {MAX_FUNCTIONS}", functions.len()));
     }
     if let Some(function) = functions.iter().find(|function| !function.is_epilogue()) {
         return fail(format!("{function:?} at the end of a layer; it takes those that can end a matrix product"));
     }
+    Ok(())
+}
+
+fn check(chain: &Chain) -> Result<()> {
+    let fail = |detail: String| Err(Error::input("mlp.train", detail));
+    check_layers("mlp.train", chain.inputs, &chain.layers, chain.stride)?;
     if chain.update.clip_norm > 0.0 {
         return fail("gradients clipped by norm, which needs all of them before any update".into());
     }

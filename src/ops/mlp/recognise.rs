@@ -102,19 +102,7 @@ pub(crate) fn recognise(graph: &Graph, wanted: &[Var], weighted: Option<Reductio
     };
     let layers = layers(program, y, batch.outputs[0])?;
     let Descent { rule, update: constants, values, gradients, rates, state } = update_of(program, update)?;
-    let mut starts = Vec::new();
-    let mut end = 0;
-    for layer in &layers {
-        let [outputs, inputs] = program.shape(layer.w);
-        starts.extend([end, end + padded(inputs * outputs)]);
-        end += padded(inputs * outputs) + padded(outputs);
-        for (var, start) in [layer.w, layer.b].iter().zip(&starts[starts.len() - 2..]) {
-            let tensor = given(program, *var)?;
-            if tensor.buffer.id() != values.buffer.id() || tensor.offset != values.offset + start {
-                return no("parameters that do not lie behind each other, layer by layer");
-            }
-        }
-    }
+    let (starts, end) = starts(program, &layers, &values)?;
     let flat = writer(program, gradients).and_then(|node| Some((node, node.is::<Flat>()?)));
     let Some((flat, _)) = flat.filter(|(_, flat)| flat.starts == starts && values.len() == end) else {
         return no("an update of other parameters than the layers'");
@@ -157,7 +145,7 @@ pub(crate) fn recognise(graph: &Graph, wanted: &[Var], weighted: Option<Reductio
 }
 
 fn other(what: &str) -> Error {
-    Error::input("mlp.train", format!("the step has {what}; one dispatch trains a chain of linear layers"))
+    Error::input("mlp", format!("it has {what}; one dispatch takes a chain of linear layers"))
 }
 
 fn no<T>(what: &str) -> Result<T> {
@@ -200,11 +188,51 @@ fn layers(program: &Program<'_>, y: Var, x: Var) -> Result<Vec<Layer>> {
                 at = x;
             }
             Some(node) => return no(&format!("{:?} between its layers", node.op)),
-            None => return no("an input that is not the mini-batch's"),
+            None => return no("an input that is not the data's"),
         }
     }
     layers.reverse();
     Ok(layers)
+}
+
+/// Where the layers' parameters begin among these values, behind each other, and where they end.
+fn starts(program: &Program<'_>, layers: &[Layer], values: &Tensor) -> Result<(Vec<usize>, usize)> {
+    let mut starts = Vec::new();
+    let mut end = 0;
+    for layer in layers {
+        let [outputs, inputs] = program.shape(layer.w);
+        starts.extend([end, end + padded(inputs * outputs)]);
+        end += padded(inputs * outputs) + padded(outputs);
+        for (var, start) in [layer.w, layer.b].iter().zip(&starts[starts.len() - 2..]) {
+            let tensor = given(program, *var)?;
+            if tensor.buffer.id() != values.buffer.id() || tensor.offset != values.offset + start {
+                return no("parameters that do not lie behind each other, layer by layer");
+            }
+        }
+    }
+    Ok((starts, end))
+}
+
+/// A forward pass that one dispatch can run.
+#[derive(Debug)]
+pub(crate) struct ForwardPass {
+    pub(crate) layers: Vec<(usize, Activation)>,
+    /// From the first weight to the last bias.
+    pub(crate) values: Tensor,
+}
+
+/// The linear layers with activations that compute y from x.
+///
+/// # Errors
+/// What of it is different.
+pub(crate) fn recognise_forward(graph: &Graph, x: Var, y: Var) -> Result<ForwardPass> {
+    let program = &Program::new(graph, &[y], &[])?;
+    let layers = layers(program, y, x)?;
+    let (Some(first), Some(last)) = (layers.first(), layers.last()) else { return no("no layers") };
+    let (weight, bias) = (given(program, first.w)?, given(program, last.b)?);
+    starts(program, &layers, &weight)?;
+    let values = weight.through(&bias).ok_or_else(|| other("parameters in other than one buffer"))?;
+    Ok(ForwardPass { layers: layers.iter().map(|layer| (program.shape(layer.w)[0], layer.function)).collect(), values })
 }
 
 /// Checks that these are the gradients of weights and biases, layer by layer. How many calls they take.

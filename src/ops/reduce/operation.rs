@@ -71,6 +71,10 @@ impl Operation for Sum {
     fn in_place(&self) -> Vec<(usize, usize)> {
         if self.adds || self.history { vec![(0, 1)] } else { Vec::new() }
     }
+
+    fn keeps_rows_apart(&self, _inputs: &[Shape], _of_data: &[bool]) -> bool {
+        self.over == Over::Columns && !self.adds
+    }
 }
 
 impl Operation for IntoHistory {

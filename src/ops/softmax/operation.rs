@@ -31,6 +31,10 @@ impl Operation for Softmax {
     fn gradient(&self, graph: &mut Graph, _x: &[Var], y: Var, dy: Var) -> Result<Vec<Option<Var>>> {
         Ok(vec![Some(graph.call1(SoftmaxGradient { log: self.log }, &[y, dy])?)])
     }
+
+    fn keeps_rows_apart(&self, _inputs: &[Shape], _of_data: &[bool]) -> bool {
+        true
+    }
 }
 
 impl Operation for SoftmaxGradient {
