@@ -284,10 +284,8 @@ pub(crate) struct Shader {
 macro_rules! shader {
     ([$($file:literal),* $(,)?], shared: [$($name:ident $(= $value:expr)?),* $(,)?]) => {
         $crate::device::kernel::Shader {
-            wgsl: if cfg!(feature = "gpu") {
+            wgsl: if !cfg!(feature = "gpu") { "" } else {
                 concat!($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl")), "\n"),*)
-            } else {
-                ""
             },
             shared: &[$((stringify!($name), $crate::device::kernel::shader!(@value $name $(= $value)?))),*],
         }

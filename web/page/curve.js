@@ -30,7 +30,7 @@ export class Curve {
     const [context, width, height] = prepared(canvas);
     const { faint, line } = colours();
     context.clearRect(0, 0, width, height);
-    const left = 34, bottom = height - 18, top = 8, right = width - 6, { epochs } = this;
+    const left = 42, bottom = height - 18, top = 8, right = width - 6, { epochs } = this;
     Object.assign(context, { font: '11px system-ui, sans-serif', fillStyle: faint, textBaseline: 'middle', lineWidth: 1, strokeStyle: line });
     let most = 0;
     for (let epoch = 0; epoch < epochs; epoch++) {

@@ -10,7 +10,7 @@ import { address, identity, layersOf, parse, pointsOf } from './state.js';
 import { kept } from './store.js';
 import { ask } from './table.js';
 
-const SIZE = 64, NEURONS = 24;
+const SIZE = 96, NEURONS = 24;
 
 const lab = new Lab();
 let settings = parse(location.hash);
@@ -185,7 +185,7 @@ function take({ view: next, pace }) {
   const microseconds = pace && pace.milliseconds * 1000 / pace.steps;
   $('pace').textContent = pace ? `${microseconds < 10 ? microseconds.toFixed(1) : Math.round(microseconds).toLocaleString('en')} µs a step: up to ${Math.round(1e6 / microseconds).toLocaleString('en')} steps a second` : '';
   const [train, test] = curve.last ?? [];
-  const loss = (value) => (value === undefined ? '–' : value < 0.001 ? value.toExponential(1) : value.toFixed(3));
+  const loss = (value) => (value === undefined ? '–' : value < 0.00001 ? '≈ 0' : value.toFixed(value < 0.001 ? 5 : 3));
   $('train-loss').textContent = loss(train);
   $('test-loss').textContent = loss(test);
   const accuracy = view.accuracies[1];
