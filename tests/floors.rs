@@ -210,7 +210,7 @@ fn guests(files: &[File]) -> Vec<String> {
     faults
 }
 
-/// All files below `src`, by their paths within it.
+/// All files below `src` but tests, by their paths within it.
 fn sources(folder: &Path, within: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -218,7 +218,7 @@ fn sources(folder: &Path, within: &str) -> Vec<(String, String)> {
         let name = format!("{within}{}", path.file_name().unwrap().to_string_lossy());
         if path.is_dir() {
             found.extend(sources(&path, &format!("{name}/")));
-        } else if name.ends_with(".rs") {
+        } else if name.ends_with(".rs") && !name.ends_with("/tests.rs") {
             found.push((name, fs::read_to_string(&path).unwrap()));
         }
     }

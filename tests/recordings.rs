@@ -8,7 +8,7 @@ use common::{cpu_and_gpus, signed};
 use wgrad::data::{Labels, disk};
 use wgrad::nn::{Linear, Loss, Module, Mse, Parameters, ReLU, Sequential, Sigmoid, Tanh};
 use wgrad::optim::Sgd;
-use wgrad::{Device, Fit, Graph, Lowering, Tensor, Trainer, Var, gradients};
+use wgrad::{Device, DeviceKind, Fit, Graph, Lowering, Tensor, Trainer, Var, gradients};
 
 /// Forward and backward of a model on a batch, call by call: what leads to the loss and to the gradients of the parameters.
 fn passes(model: &dyn Module, [rows, inputs, outputs]: [usize; 3]) -> String {
@@ -147,7 +147,8 @@ fn a_step_of_the_disk_network_is_14_dispatches_and_no_read() {
         // An epoch's losses come back once, whether it has 15 steps or 300.
         assert_eq!(more_reads - reads, 2, "{name}");
         assert_eq!(cost(&device, 1, 1).1, reads, "{name}");
-        // They and the measurement at the end.
-        assert_eq!(reads, 2, "{name}");
+        // They and the measurement at the end; and what a device that may be lost has at the beginning.
+        let kept = u64::from(device.describe().kind != DeviceKind::Cpu);
+        assert_eq!(reads, 2 + kept, "{name}");
     }
 }

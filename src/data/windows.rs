@@ -1,7 +1,7 @@
 //! Time series as samples.
 
 use super::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 impl Dataset {
     /// A time series cut into windows: each sample's inputs are `length` values in a row, its targets the `horizon` values
@@ -24,7 +24,8 @@ impl Dataset {
     /// ```
     ///
     /// # Errors
-    /// A series shorter than a window; a length or a horizon of 0; a NaN or an infinity.
+    /// A series shorter than a window; a length or a horizon of 0; a NaN or an infinity; more than
+    /// memory has room for.
     pub fn windows(series: &[f32], length: usize, horizon: usize) -> Result<Self> {
         if length == 0 || horizon == 0 {
             let detail = format!("a length of {length} and a horizon of {horizon}; give at least 1 of each");
@@ -42,7 +43,14 @@ impl Dataset {
             let detail = format!("value {at} of the series is {}; fill in what is missing", series[at]);
             return Err(Error::input("windows", detail));
         }
+        let count = series.len() - window + 1;
         let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+        for (values, cols) in [(&mut inputs, length), (&mut targets, horizon)] {
+            values.try_reserve_exact(count.saturating_mul(cols)).map_err(|_| {
+                let detail = format!("{count} windows of {window} values do not fit in memory; give shorter ones");
+                Error::new(ErrorKind::OutOfMemory, "windows", detail)
+            })?;
+        }
         for window in series.windows(window) {
             inputs.extend_from_slice(&window[..length]);
             targets.extend_from_slice(&window[length..]);

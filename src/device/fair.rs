@@ -22,8 +22,9 @@ impl<T> Fair<T> {
         if let Ok(guard) = self.value.try_lock() {
             return guard;
         }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
         let _door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        // Counted behind the door: who lets others in must find it closed.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         let guard = self.look().unwrap_or_else(|| self.value.lock().unwrap_or_else(PoisonError::into_inner));
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         guard
@@ -36,7 +37,7 @@ impl<T> Fair<T> {
         })
     }
 
-    /// Threads that wait.
+    /// Whether a thread waits: it is 0 or 1.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)

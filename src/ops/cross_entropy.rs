@@ -3,9 +3,11 @@
 mod operation;
 mod rows;
 
+use std::cell::Cell;
+
 use crate::device::{
-    CHUNK_ROWS, Call, Cut, Dispatch, Kernel, MAX_INPUTS, MEMBERS, Recording, Shader, Share, Tensor, kernel, params,
-    shader,
+    CHUNK_ROWS, Call, Cut, Dispatch, Kernel, Lanes, MAX_INPUTS, MEMBERS, Recording, Shader, Share, Tensor, kernel,
+    params, shader,
 };
 use crate::error::{Error, Result};
 use crate::graph::Shape;
@@ -184,6 +186,11 @@ fn both_reference(call: Call<'_>) {
     run(&params, call.inputs, Some(&mut sums[call.step.min(params.last_slot as usize)..]), Some(gradient));
 }
 
+thread_local! {
+    /// Eight rows of logits and targets, interleaved: kept from call to call.
+    static SCRATCH: Cell<Vec<Lanes>> = const { Cell::new(Vec::new()) };
+}
+
 /// The sum of each block of rows, and the gradient, as far as they are wanted. Eight rows go side by side; each row's numbers
 /// are those that it has alone, and a block's losses are added in their order.
 #[inline(always)]
@@ -195,28 +202,36 @@ fn run(
 ) {
     let [classes, target_cols] = [params.cols, params.target_cols].map(|cols| cols as usize);
     let count = logits.len() / classes;
-    let (mut z, mut t) = (vec![[0.0; MEMBERS]; classes], vec![[0.0; MEMBERS]; target_cols]);
-    let mut totals = vec![0.0; count.div_ceil(BLOCK)];
-    for first in (0..count).step_by(MEMBERS) {
-        let last = count.min(first + MEMBERS) - 1;
-        // Idle lanes repeat the last row.
-        let row: [usize; MEMBERS] = std::array::from_fn(|lane| last.min(first + lane));
-        interleave(row.map(|row| &logits[row * classes..][..classes]), &mut z);
-        interleave(row.map(|row| &target[row * target_cols..][..target_cols]), &mut t);
-        let rows = Rows::new(&z, &t);
-        if sums.is_some() {
-            rows.losses()[..=last - first].iter().for_each(|loss| totals[first / BLOCK] += loss);
+    let mut scratch = SCRATCH.take();
+    scratch.resize(classes + target_cols, [0.0; MEMBERS]);
+    let mut sums = sums.map(|sums| sums.iter_mut());
+    for start in (0..count).step_by(BLOCK) {
+        let end = count.min(start + BLOCK);
+        let mut total = 0f64;
+        for first in (start..end).step_by(MEMBERS) {
+            let last = end.min(first + MEMBERS) - 1;
+            // Idle lanes repeat the last row.
+            let row: [usize; MEMBERS] = std::array::from_fn(|lane| last.min(first + lane));
+            let (z, t) = scratch.split_at_mut(classes);
+            interleave(row.map(|row| &logits[row * classes..][..classes]), z);
+            interleave(row.map(|row| &target[row * target_cols..][..target_cols]), t);
+            let rows = Rows::new(z, t);
+            if sums.is_some() {
+                rows.losses()[..=last - first].iter().for_each(|loss| total += loss);
+            }
+            if let Some(gradient) = &mut gradient {
+                let (factor, gradient) =
+                    (d_loss[0] * params.scale, &mut gradient[first * classes..(last + 1) * classes]);
+                rows.slopes(|j, slopes| {
+                    for (gradient, slope) in gradient.chunks_exact_mut(classes).zip(slopes) {
+                        put(&mut gradient[j], factor * slope, params.accumulate != 0);
+                    }
+                });
+            }
         }
-        if let Some(gradient) = &mut gradient {
-            let (factor, gradient) = (d_loss[0] * params.scale, &mut gradient[first * classes..(last + 1) * classes]);
-            rows.slopes(|j, slopes| {
-                for (gradient, slope) in gradient.chunks_exact_mut(classes).zip(slopes) {
-                    put(&mut gradient[j], factor * slope, params.accumulate != 0);
-                }
-            });
+        if let Some(sum) = sums.as_mut().and_then(Iterator::next) {
+            *sum = params.scale * total as f32;
         }
     }
-    if let Some(sums) = sums {
-        sums.iter_mut().zip(totals).for_each(|(sum, total)| *sum = params.scale * total as f32);
-    }
+    SCRATCH.set(scratch);
 }

@@ -15,6 +15,7 @@ mod evaluation;
 mod faults;
 mod fit;
 mod history;
+mod keep;
 mod lr_find;
 mod measure;
 mod members;

@@ -17,6 +17,7 @@ pub(crate) struct Case {
     outputs: Vec<Output>,
     steps: Range<u32>,
     dispatches: Option<usize>,
+    open_ended: bool,
     record: Record,
 }
 
@@ -33,7 +34,15 @@ impl Case {
         record: impl Fn(&mut Recording, &[&Tensor], &[&Tensor]) -> Recorded<()> + 'static,
     ) -> Self {
         let record = Box::new(record);
-        Self { name: name.into(), inputs: Vec::new(), outputs: Vec::new(), steps: 0..1, dispatches: None, record }
+        Self {
+            name: name.into(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            steps: 0..1,
+            dispatches: None,
+            open_ended: true,
+            record,
+        }
     }
 
     pub(crate) fn input(mut self, shape: [usize; 2], values: Vec<f32>) -> Self {
@@ -60,6 +69,12 @@ impl Case {
 
     pub(crate) fn steps(mut self, steps: Range<u32>) -> Self {
         self.steps = steps;
+        self
+    }
+
+    /// With tensors bound to their end and no further: the kernel takes their lengths for something.
+    pub(crate) fn bound_exactly(mut self, exactly: bool) -> Self {
+        self.open_ended = !exactly;
         self
     }
 
@@ -111,7 +126,7 @@ impl Case {
             return Err(format!("{} dispatches:\n{recording}", recording.len()));
         }
         // The CPU's references take a tensor's end for the end of the work; a shader must know it by itself.
-        if device.describe().kind != wgrad::DeviceKind::Cpu {
+        if self.open_ended && device.describe().kind != wgrad::DeviceKind::Cpu {
             let pairs: Vec<_> = inputs.iter().chain(&outputs).map(|g| (g.tensor(), g.open_ended())).collect();
             recording = recording.rebound(&pairs).map_err(|error| error.to_string())?;
         }

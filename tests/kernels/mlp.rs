@@ -224,6 +224,8 @@ impl Setup {
         let [data, order, rates, values, losses, state1, state2] = self.data();
         let states = rule.states();
         let mut case = Case::new(name, self.record()).steps(self.steps.clone()).dispatches(1);
+        // Whether members share the data is told by its length.
+        case = case.bound_exactly(self.members > 1);
         for (shape, values) in shapes.iter().zip([data, order, rates]) {
             case = case.input(*shape, values);
         }

@@ -78,6 +78,10 @@ fn resample(d: &mut Draw) {
 }
 
 fn folds(d: &mut Draw) {
+    let series = d.reals(20);
+    let (length, horizon) = (d.size(), d.size());
+    let windows = Dataset::windows(&series, length, horizon);
+    d.see(windows);
     let Some(data) = d.dataset() else { return };
     let (k, seed) = (d.size(), d.seed());
     let check = |d: &mut Draw, folds: wgrad::Result<Vec<(Dataset, Dataset)>>| {

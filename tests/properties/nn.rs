@@ -9,7 +9,7 @@ use wgrad::nn::{
     LogSoftmax, Loss, Mae, Module, Mse, Parameter, Parameters, Predictor, Quantile, Residual, Sequential, Softmax,
     prefixed, summary,
 };
-use wgrad::{Device, Graph, Recording};
+use wgrad::{Device, Graph, Recording, StepPath};
 
 use crate::device::tensor;
 use crate::draw::Draw;
@@ -124,6 +124,11 @@ fn modules(d: &mut Draw) {
     }
     let count = predictor.parameters().count();
     assert!(count < 1 << 28);
+    let predictor = predictor.with_path(d.pick(&[StepPath::Auto, StepPath::Layered, StepPath::Fused]));
+    let path = predictor.path(d.near(inputs));
+    d.see(path);
+    let predicted = predictor.predict(&vec![0.5; 2 * inputs], inputs);
+    d.see(predicted);
 }
 
 fn parameters(d: &mut Draw) {

@@ -182,6 +182,8 @@ fn networks(d: &mut Draw) {
         rows,
         stride: d.near(rows),
     };
+    let predict = mlp::PredictPlan::new(chain.inputs, &chain.layers, device.capabilities());
+    d.see(predict);
     let members = d.size();
     let plan = mlp::Plan::new(&chain, members, device.capabilities());
     if let Some(plan) = d.see(plan) {
