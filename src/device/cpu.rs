@@ -100,7 +100,9 @@ impl Cpu {
         memory.counters.uploads += values.len() as u64;
         // A dataset takes longer than others should wait.
         for (number, part) in values.chunks(WRITTEN_AT_ONCE).enumerate() {
-            memory = self.memory.yielded(memory);
+            if number > 0 {
+                memory = self.memory.yielded(memory);
+            }
             let start = offset + number * WRITTEN_AT_ONCE;
             memory.buffers[slot][start..start + part.len()].copy_from_slice(part);
         }

@@ -19,8 +19,8 @@ const CELL: usize = 16;
 /// The most invocations of a workgroup.
 const MAX_LANES: usize = 256;
 /// Up to this many multiplications for a row, one dispatch is taken to be faster than one for each layer: on a GPU (an
-/// estimate), and on a software driver. There it was 1.3 times as fast at 115 of them, 1.2 times at 1,400 (few rows; many took as
-/// long either way), and at 4,800 many rows took 1.3 times as long: products of large layers need fewer loads by themselves.
+/// estimate that nobody has measured), and on a software driver, where single runs on a busy machine had it faster for few rows of
+/// small networks, level for many, and slower from 4,800 on.
 const MOST_WORK: [usize; 2] = [20_000, 2_000];
 
 params! {
