@@ -288,7 +288,7 @@ impl Trainer {
     ///
     /// If the other's device is lost, it is at the last epoch that was recorded in its history (or where its last `fit` began, if that
     /// recorded none), which each epoch's losses bring along to the host. That holds for models of up to 2^20 parameters;
-    /// larger ones need [`Fit::checkpoint`](crate::Fit::checkpoint), and so do steps by [`Trainer::step`].
+    /// larger ones need `Fit::checkpoint`, and so do steps by [`Trainer::step`].
     ///
     /// ```
     /// use wgrad::data::{Labels, disk};
