@@ -47,7 +47,24 @@ impl Recording {
         Ok(recording)
     }
 
-    /// The same dispatches, with `to` in place of the kernel `from`.
+    /// The same dispatches, with `to` in place of the kernel `from`: to try a changed shader on a whole training's recording.
+    ///
+    /// ```
+    /// use wgrad::{Device, KERNELS, Kernel, Recording, Tensor, ops};
+    ///
+    /// let device = Device::cpu();
+    /// let x = Tensor::zeros(&device, 2, 2)?;
+    /// let mut recording = Recording::new(&device);
+    /// ops::fill::fill(&mut recording, 1.5, &x)?;
+    ///
+    /// let fill: &'static Kernel = KERNELS.iter().find(|kernel| kernel.name == "fill.fill").unwrap();
+    /// let changed = fill.wgsl.replace("params.value", "(2.0 * params.value)");
+    /// let changed: &'static Kernel = Box::leak(Box::new(fill.with_wgsl(changed.leak())));
+    /// recording.replacing(fill, changed)?.run()?;
+    /// // The CPU path calls the reference implementation, which is the same.
+    /// assert_eq!(x.read()?, [1.5; 4]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Kernels that differ in their inputs, outputs, parameters or steps.
@@ -56,7 +73,7 @@ impl Recording {
             |kernel: &Kernel| (kernel.inputs, kernel.outputs, kernel.params_size, kernel.uses_step, kernel.runs_steps);
         if signature(from) != signature(to) {
             let detail = format!("{to:?} in place of {from:?}, which has other inputs, outputs, parameters or steps");
-            return Err(Error::shape("replacing", detail));
+            return Err(Error::input("replacing", detail));
         }
         let mut recording = Self::of(&self.device, self.dispatches.clone());
         for dispatch in recording.dispatches.iter_mut().filter(|dispatch| std::ptr::eq(dispatch.kernel, from)) {
