@@ -10,13 +10,13 @@ use wgrad::nn::{CrossEntropy, Linear, Loss, Module, Mse, Parameter, Parameters, 
 use wgrad::optim::{Optimizer, Sgd};
 use wgrad::{Device, EarlyStopping, Error, Fit, Graph, Result, Tensor, Trainer, gradients};
 
-/// All Markdown files below a folder, without what is built or hidden.
+/// All Markdown files below a folder, without what is built, installed or hidden.
 fn pages(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() && name != "target" && !name.starts_with('.') {
+        if path.is_dir() && !["target", "node_modules"].contains(&&*name) && !name.starts_with('.') {
             found.extend(pages(&path));
         } else if name.ends_with(".md") {
             found.push(path);
