@@ -222,20 +222,22 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>().sqrt()
 }
 
-/// How far apart two trainings of y = w x + b, w and b four numbers, by the squared error can be that add up in other orders.
+/// How far apart two trainings of y = w x + b, w and b four numbers, by the squared error can be that add up in other
+/// orders.
 ///
-/// All |x| and |t| are up to 1, so that the Hessian's largest eigenvalue is at most 2 * 4, and a step with a rate of up to 1/4 never
-/// increases a difference: what remains is what each step rounds. With u = EPSILON / 2, n rows and errors up to
-/// E = 1 + the largest sum of |w|: an error is rounded by up to 6 u E, the mean of 2 error x by up to 2 (n + 10) u E, its weights and the exchange
-/// included; the update by u (E + 4 rate E). Four parameters double it as a distance, and two trainings do again.
+/// All |x| and |t| are up to 1, so that the Hessian's largest eigenvalue is at most 2 * 4, and a step with a rate of up
+/// to 1/4 never increases a difference: what remains is what each step rounds. With u = EPSILON / 2, n rows and errors up
+/// to E = 1 + the largest sum of |w|: an error is rounded by up to 6 u E, the mean of 2 error x by up to 2 (n + 10) u E,
+/// its weights and the exchange included; the update by u (E + 4 rate E). Four parameters double it as a distance, and
+/// two trainings do again.
 fn parameters_bound(steps: usize, rows: usize, rate: f64, largest: f64) -> f64 {
     let (error, u) = (1.0 + largest, EPSILON / 2.0);
     let step = rate * 2.0 * (rows + 10) as f64 * u * error + u * (error + 4.0 * rate * error);
     4.0 * steps as f64 * step
 }
 
-/// Losses, accuracies and metrics are those of all rows, and both stop in the same epoch, though a callback of the second has
-/// other wishes.
+/// Losses, accuracies and metrics are those of all rows, and both stop in the same epoch, though a callback of the second
+/// has other wishes.
 #[test]
 fn results_are_those_of_all_rows() {
     let (train, test) = (disk(120, 0, Labels::PlusMinusOne).unwrap(), disk(61, 1, Labels::PlusMinusOne).unwrap());

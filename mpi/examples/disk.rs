@@ -1,5 +1,5 @@
-//! Trains one network on the rows of all ranks: points inside and outside a disk, of which each rank makes its own, or a table
-//! that each rank reads a part of.
+//! Trains one network on the rows of all ranks: points inside and outside a disk, of which each rank makes its own, or a
+//! table that each rank reads a part of.
 //!
 //! ```sh
 //! mpirun -n 2 target/release/examples/disk

@@ -1,5 +1,5 @@
-//! Messages between ranks. Each exchange begins with a message of the same size from every rank to every other, so that a rank
-//! that can't go on can say so at any point; what does not fit into it follows.
+//! Messages between ranks. Each exchange begins with a message of the same size from every rank to every other, so that a
+//! rank that can't go on can say so at any point; what does not fit into it follows.
 
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,8 @@ const HEADER: usize = 6;
 /// Words of a message's payload, until a gradient has shown how many it takes.
 const INLINE: usize = 64;
 
-/// Words that all ranks' gradients together may have to be sent whole from each to every rank. Larger ones are added up in parts,
-/// so that no rank has more than its own, twice.
+/// Words that all ranks' gradients together may have to be sent whole from each to every rank. Larger ones are added up
+/// in parts, so that no rank has more than its own, twice.
 const WHOLE: usize = 1 << 17;
 
 /// Bytes of a text that says why a rank can't go on.
@@ -96,8 +96,8 @@ impl Wire {
         Ok(gathered.into_iter().map(cut).collect())
     }
 
-    /// The first messages: of each rank the length of its payload, how much it counts, and as much of the payload as there is
-    /// room for if all of it has.
+    /// The first messages: of each rank the length of its payload, how much it counts, and as much of the payload as
+    /// there is room for if all of it has.
     fn heads(&mut self, kind: Kind, count: f64, len: usize, payload: &[u32]) -> Result<Vec<(usize, f64, Vec<u32>)>> {
         let all = self.exchange_heads(0, kind, count, len, payload);
         if let Some(failed) = all.iter().position(|head| head[0] != 0) {
@@ -136,7 +136,8 @@ impl Wire {
         all.chunks(own.len()).map(<[u32]>::to_vec).collect()
     }
 
-    /// Tells all ranks, whatever they are about to exchange, that this one can't go on, and why. Gives the error that all get.
+    /// Tells all ranks, whatever they are about to exchange, that this one can't go on, and why. Gives the error that all
+    /// get.
     pub(crate) fn fail(&mut self, error: &Error) -> Error {
         let kind = KINDS.iter().position(|kind| *kind == error.kind()).unwrap_or_default();
         let all = self.exchange_heads(kind as u32 + 1, Kind::Agreement, 0.0, 0, &[]);

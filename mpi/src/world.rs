@@ -18,7 +18,8 @@ const LAUNCHED: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD
 
 /// All ranks of a program that `mpirun` has started, or the process alone where nothing has.
 ///
-/// There is one in a process, as MPI can be initialised once. Calls that take `&mut self` are made by all ranks, in the same order.
+/// There is one in a process, as MPI can be initialised once. Calls that take `&mut self` are made by all ranks, in the
+/// same order.
 pub struct World {
     wire: Wire,
     _universe: Universe,
@@ -32,8 +33,8 @@ impl World {
     /// Initialises MPI.
     ///
     /// # Errors
-    /// A second one in a process; a launcher of another MPI than the one that this program was linked with, whose processes would not find
-    /// each other.
+    /// A second one in a process; a launcher of another MPI than the one that this program was linked with, whose
+    /// processes would not find each other.
     pub fn new() -> Result<Self> {
         let Some((universe, threading)) = mpi::initialize_with_threading(Threading::Serialized) else {
             return Err(error("MPI is initialised already; a process has one World, which it passes around"));
@@ -56,8 +57,8 @@ impl World {
         Ok(Self { wire, _universe: universe })
     }
 
-    /// How long a rank waits for the others, 60 s unless set: longer than any of them computes, reads or writes alone. After that it
-    /// says which rank does not answer, and ends all.
+    /// How long a rank waits for the others, 60 s unless set: longer than any of them computes, reads or writes alone.
+    /// After that it says which rank does not answer, and ends all.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.wire.timeout = timeout;
         self
@@ -96,12 +97,12 @@ impl World {
         }
     }
 
-    /// Trains one model on the rows of all ranks, by [`Trainer::fit`] with [`Fit::exchange`]; each rank gives its own rows, and
-    /// the same trainer and options.
+    /// Trains one model on the rows of all ranks, by [`Trainer::fit`] with [`Fit::exchange`]; each rank gives its own
+    /// rows, and the same trainer and options.
     ///
     /// # Errors
-    /// What [`Trainer::fit`] refuses, on any rank: all ranks get the error, with the rank's number, and their trainers are at the last
-    /// epoch of the history. Other models, values, seeds or options on one rank than on another.
+    /// What [`Trainer::fit`] refuses, on any rank: all ranks get the error, with the rank's number, and their trainers
+    /// are at the last epoch of the history. Other models, values, seeds or options on one rank than on another.
     pub fn fit(&mut self, trainer: &mut Trainer, rows: &Dataset, fit: Fit<'_>) -> Result<History> {
         self.wire.all_know = false;
         let wire = &mut self.wire;

@@ -33,6 +33,7 @@ mod snapshot;
 mod state;
 mod step;
 mod table;
+mod together;
 
 use std::fmt;
 #[cfg(feature = "safetensors")]

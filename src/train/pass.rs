@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::exchange::Exchanging;
+use super::together::Exchanging;
 use crate::data::Dataset;
 use crate::device::{ALIGNMENT, Device, MAX_ELEMENTS, Recording, RecordingSet, Tensor};
 use crate::error::{Error, ErrorKind, Result};

@@ -2,11 +2,11 @@
 
 use super::clock::Clock;
 use super::diverged::{Diverged, Stopped};
-use super::exchange::{combine_measured, decide_together};
 use super::history::combine;
 use super::measure::Samples;
 use super::monitor::Best;
 use super::run::PendingEpoch;
+use super::together::{combine_measured, decide_together};
 use super::{Control, EpochRecord, Fit, Session};
 use crate::error::Result;
 

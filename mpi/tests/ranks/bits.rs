@@ -104,8 +104,8 @@ fn a_number_of_ranks_has_its_bits() {
     assert!(hashes.is_empty() || hashes[0][0] != hashes[2][0]);
 }
 
-/// A gradient of 213,000 numbers is added up in parts by the ranks, to the bits that it has if one process adds up those of all,
-/// which it computes one after the other.
+/// A gradient of 213,000 numbers is added up in parts by the ranks, to the bits that it has if one process adds up those
+/// of all, which it computes one after the other.
 #[test]
 fn large_gradients_are_added_up_in_the_order_of_ranks() {
     on_ranks(&[2, 3], "bits::large_gradients_are_added_up_in_the_order_of_ranks", |world, _| {
@@ -156,7 +156,8 @@ fn steps(parts: &[Vec<usize>], batch: usize) -> Vec<Vec<usize>> {
 }
 
 /// Two ranks with batches of 16 are one process with batches of 32, as far as additions in another order allow: see
-/// `tests/exchange.rs` of wgrad for how the bound comes about. Of 161 rows one rank has one more than the other, alone in the last step.
+/// `tests/exchange.rs` of wgrad for how the bound comes about. Of 161 rows one rank has one more than the other, alone in
+/// the last step.
 #[test]
 fn two_ranks_of_16_are_one_of_32() {
     const RATE: f64 = 0.1;

@@ -19,8 +19,8 @@ fn hash(trainer: &Trainer) -> u64 {
     all.fold(0, |hash: u64, value| hash.wrapping_mul(31) ^ u64::from(value.to_bits()))
 }
 
-/// Two ranks train eight epochs; four, and then the rest from the checkpoint, which gives the same bits; three ranks and one go on with
-/// it, too. The file is rank 0's: the others are given a path where nothing is.
+/// Two ranks train eight epochs; four, and then the rest from the checkpoint, which gives the same bits; three ranks and
+/// one go on with it, too. The file is rank 0's: the others are given a path where nothing is.
 #[test]
 fn a_checkpoint_goes_on_with_any_number_of_ranks() {
     let test = "checkpoints::a_checkpoint_goes_on_with_any_number_of_ranks";

@@ -1,5 +1,5 @@
-//! How a test comes to run on several ranks: started by cargo it starts itself by `mpirun`, as often as there are to be ranks;
-//! started by `mpirun` it is one of them.
+//! How a test comes to run on several ranks: started by cargo it starts itself by `mpirun`, as often as there are to be
+//! ranks; started by `mpirun` it is one of them.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ const FOLDER: &str = "WGRAD_MPI_TEST";
 /// A command that starts this test on so many ranks.
 pub(crate) fn mpirun(ranks: usize, test: &str, folder: &Path) -> Command {
     let mut command = Command::new("mpirun");
-    // In a container, as root, with fewer processors than ranks; nothing listens on another interface than this machine's own.
+    // In a container, as root, with fewer processors than ranks; nothing listens on another interface than this machine's
+    // own.
     command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "--tag-output"]);
     for (name, value) in [
         ("btl", "self,vader"),
@@ -51,7 +52,8 @@ pub(crate) fn turn() -> impl Drop {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `body` on each rank, with that many ranks after each other. All must succeed. Gives what each rank has returned, run by run.
+/// Runs `body` on each rank, with that many ranks after each other. All must succeed. Gives what each rank has returned,
+/// run by run.
 pub(crate) fn on_ranks(sizes: &[usize], test: &str, body: impl Fn(&mut World, &Path) -> String) -> Vec<Vec<String>> {
     if let Some((mut world, folder)) = rank() {
         let said = body(&mut world, &folder);

@@ -11,9 +11,9 @@ impl Reduction {
         matches!(self, Self::Mean | Self::SampleMean)
     }
 
-    /// The loss of a whole from those of its parts, which count so much: their numbers of samples, or sums of weights. A mean
-    /// is `sum of count * loss / sum of count` (0 where nothing counts), a sum over samples the sum. It is computed in f64, in the order of
-    /// the parts; a single part is the whole.
+    /// The loss of a whole from those of its parts, which count so much: their numbers of samples, or sums of weights. A
+    /// mean is `sum of count * loss / sum of count` (0 where nothing counts), a sum over samples the sum. It is computed
+    /// in f64, in the order of the parts; a single part is the whole.
     ///
     /// ```
     /// use wgrad::ops::Reduction;
@@ -34,9 +34,9 @@ impl Reduction {
         }
     }
 
-    /// [`Reduction::combine`] element by element: the gradient of a whole, from those of its parts, each as long as the whole. Each
-    /// element is rounded to f32 once, at the end; before that, of n parts, it is within
-    /// `(2 n + 1) 2^-53 * sum of count * |gradient| / sum of count` of exact.
+    /// [`Reduction::combine`] element by element: the gradient of a whole, from those of its parts, each as long as the
+    /// whole. Each element is rounded to f32 once, at the end; before that, of n parts, it is within `(2 n + 1) 2^-53 *
+    /// sum of count * |gradient| / sum of count` of exact.
     ///
     /// ```
     /// use wgrad::ops::Reduction;
