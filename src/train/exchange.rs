@@ -12,6 +12,69 @@ use crate::ops::Reduction;
 /// several trainers that are to train one model together, in threads, processes or on machines, implement all of it. All
 /// trainers then make the same calls in the same order, and each call must give all of them the same numbers, bit for
 /// bit. The crate `wgrad-mpi` does that over MPI.
+///
+/// Two threads, which send each other numbers:
+///
+/// ```
+/// use std::sync::mpsc::{Receiver, Sender, channel};
+/// use std::thread;
+///
+/// use wgrad::data::{Labels, disk};
+/// use wgrad::nn::{Linear, Mse};
+/// use wgrad::ops::Reduction;
+/// use wgrad::optim::Sgd;
+/// use wgrad::{Device, Exchange, Fit, Result, StepGradient, Trainer};
+///
+/// struct Pair {
+///     rank: usize,
+///     to: Sender<(Vec<f64>, f64)>,
+///     from: Receiver<(Vec<f64>, f64)>,
+/// }
+///
+/// impl Exchange for Pair {
+///     fn gradient(&mut self, step: &mut StepGradient<'_>) -> Result<()> {
+///         let mut numbers: Vec<f64> = step.values.iter().map(|value| f64::from(*value)).collect();
+///         numbers.push(f64::from(step.loss));
+///         let (count, mut counts) = (step.count, [step.count]);
+///         self.combine(&mut numbers, count, step.reduction)?;
+///         self.combine(&mut counts, count, Reduction::Sum)?;
+///         step.count = counts[0];
+///         step.loss = numbers.pop().unwrap_or_default() as f32;
+///         step.values.iter_mut().zip(numbers).for_each(|(value, number)| *value = number as f32);
+///         Ok(())
+///     }
+///
+///     fn combine(&mut self, numbers: &mut [f64], count: f64, reduction: Reduction) -> Result<()> {
+///         self.to.send((numbers.to_vec(), count)).unwrap();
+///         let (other, other_count) = self.from.recv().unwrap();
+///         for (own, other) in numbers.iter_mut().zip(other) {
+///             // In the order of ranks, so that both get the same bits.
+///             *own = match self.rank {
+///                 0 => reduction.combine(&[*own, other], &[count, other_count]),
+///                 _ => reduction.combine(&[other, *own], &[other_count, count]),
+///             };
+///         }
+///         Ok(())
+///     }
+///
+///     fn rank(&self) -> usize {
+///         self.rank
+///     }
+/// }
+///
+/// let ((to_second, from_first), (to_first, from_second)) = (channel(), channel());
+/// let first = Pair { rank: 0, to: to_second, from: from_second };
+/// let second = Pair { rank: 1, to: to_first, from: from_first };
+/// let train = |pair: Pair| -> Result<Vec<f32>> {
+///     let rows = disk(100, pair.rank as u64, Labels::PlusMinusOne)?;
+///     let mut trainer = Trainer::new(&Device::cpu(), Linear::new(2, 1), Mse::new(), Sgd::new(0.1), 0)?;
+///     trainer.fit(&rows, Fit::new(5, 10).exchange(pair))?;
+///     trainer.parameters().read()
+/// };
+/// let other = thread::spawn(move || train(second));
+/// assert_eq!(train(first)?, other.join().unwrap()?);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 pub trait Exchange: Send {
     /// After the backward pass of each step, before the optimizer's: makes this trainer's gradient, loss and count those
     /// of all.
