@@ -45,11 +45,7 @@ impl Exchange for Ranks<'_> {
             let detail = format!("{odd} in step {} of this call; try a smaller learning rate", self.steps);
             return Err(self.wire.fail(&Error::new(ErrorKind::NotFinite, "fit", detail)));
         }
-        let mut all = step.values.to_vec();
-        all.push(step.loss);
-        step.count = self.wire.combine(&mut all, step.count, step.reduction)?;
-        step.loss = all.pop().unwrap_or_default();
-        step.values.copy_from_slice(&all);
+        (step.loss, step.count) = self.wire.combine(step.values, step.loss, step.count, step.reduction)?;
         Ok(())
     }
 

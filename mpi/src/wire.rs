@@ -65,13 +65,16 @@ pub(crate) struct Wire {
     pub(crate) all_know: bool,
     /// Exchanges so far.
     exchanges: u64,
+    /// Of large gradients, this rank's and what it gets: new memory for each step would cost more than what is done with it.
+    room: [Vec<f32>; 2],
 }
 
 impl Wire {
     pub(crate) fn new() -> Self {
         let world = SimpleCommunicator::world();
         let (rank, size) = (world.rank() as usize, world.size() as usize);
-        Self { rank, size, timeout: Duration::from_secs(60), inline: INLINE, all_know: false, exchanges: 0 }
+        let (timeout, room) = (Duration::from_secs(60), [const { Vec::new() }; 2]);
+        Self { rank, size, timeout, inline: INLINE, all_know: false, exchanges: 0, room }
     }
 
     /// Sends this to every rank, and gives what each has sent, in the order of ranks. The payloads of [`Kind::Facts`] and
@@ -158,34 +161,59 @@ impl Wire {
         Error::new(kind, format!("rank {failed}"), text.trim_end_matches(['\0', '\u{fffd}']))
     }
 
-    /// Makes a gradient of this rank that of all, in place. Gives how much all of them count.
-    pub(crate) fn combine(&mut self, values: &mut [f32], count: f64, reduction: Reduction) -> Result<f64> {
-        let counts: Vec<f64>;
-        if values.len() * self.size <= WHOLE {
-            let own: Vec<u32> = values.iter().map(|value| value.to_bits()).collect();
-            let all = self.gather(Kind::Gradient, count, &own)?;
-            counts = all.iter().map(|(count, _)| *count).collect();
-            let all: Vec<Vec<f32>> =
-                all.into_iter().map(|(_, own)| own.into_iter().map(f32::from_bits).collect()).collect();
-            let parts: Vec<&[f32]> = all.iter().map(|own| &own[..]).collect();
-            reduction.combine_into(&parts, &counts, values);
-        } else {
-            counts = self.heads(Kind::Gradient, count, values.len(), &[])?.iter().map(|head| head.1).collect();
-            // Each rank adds up one part of it, in the order of ranks, so that the bits are those of the other way.
-            let part = values.len().div_ceil(self.size);
-            let mut own = values.to_vec();
-            own.resize(part * self.size, 0.0);
-            let mut all = vec![0.0; own.len()];
-            scope(|scope| {
-                let world = SimpleCommunicator::world();
-                self.wait(world.immediate_all_to_all_into(scope, &own[..], &mut all[..]));
-            });
-            let parts: Vec<&[f32]> = all.chunks(part).collect();
-            reduction.combine_into(&parts, &counts, &mut own[..part]);
-            self.all_gather(&own[..part], &mut all);
-            values.copy_from_slice(&all[..values.len()]);
+    /// Makes a gradient and a loss of this rank, which count so much, those of all. Gives the loss, and how much all count.
+    pub(crate) fn combine(
+        &mut self,
+        values: &mut [f32],
+        loss: f32,
+        count: f64,
+        reduction: Reduction,
+    ) -> Result<(f32, f64)> {
+        let len = values.len() + 1;
+        if len * self.size > WHOLE {
+            return self.combine_in_parts(values, loss, count, reduction);
         }
-        Ok(counts.iter().sum())
+        let own: Vec<u32> = values.iter().chain([&loss]).map(|value| value.to_bits()).collect();
+        let all = self.gather(Kind::Gradient, count, &own)?;
+        let counts: Vec<f64> = all.iter().map(|(count, _)| *count).collect();
+        let all: Vec<Vec<f32>> =
+            all.into_iter().map(|(_, own)| own.into_iter().map(f32::from_bits).collect()).collect();
+        let parts: Vec<&[f32]> = all.iter().map(|own| &own[..]).collect();
+        let mut whole = vec![0.0; len];
+        reduction.combine_into(&parts, &counts, &mut whole);
+        values.copy_from_slice(&whole[..len - 1]);
+        Ok((whole[len - 1], counts.iter().sum()))
+    }
+
+    /// The same of a large gradient: each rank adds up one part of it, in the order of ranks, so that the bits are the same.
+    fn combine_in_parts(
+        &mut self,
+        values: &mut [f32],
+        loss: f32,
+        count: f64,
+        reduction: Reduction,
+    ) -> Result<(f32, f64)> {
+        let len = values.len() + 1;
+        let heads = self.heads(Kind::Gradient, count, len, &[])?;
+        let counts: Vec<f64> = heads.iter().map(|(_, count, _)| *count).collect();
+        let part = len.div_ceil(self.size);
+        let [mut own, mut all] = std::mem::take(&mut self.room);
+        own.clear();
+        own.extend_from_slice(values);
+        own.push(loss);
+        own.resize(part * self.size, 0.0);
+        all.resize(own.len(), 0.0);
+        scope(|scope| {
+            let world = SimpleCommunicator::world();
+            self.wait(world.immediate_all_to_all_into(scope, &own[..], &mut all[..]));
+        });
+        let parts: Vec<&[f32]> = all.chunks(part).collect();
+        reduction.combine_into(&parts, &counts, &mut own[..part]);
+        self.all_gather(&own[..part], &mut all);
+        values.copy_from_slice(&all[..len - 1]);
+        let loss = all[len - 1];
+        self.room = [own, all];
+        Ok((loss, counts.iter().sum()))
     }
 
     /// The bytes that rank 0 has, on every rank.
