@@ -19,7 +19,7 @@ fn trainer() -> Trainer {
 /// Trains without an end on three ranks, and sends rank 1 a signal once there is a checkpoint.
 fn signalled(test: &str, signal: &str, options: &[&str]) {
     if let Some((world, folder)) = rank() {
-        let mut world = world.timeout(Duration::from_secs(3));
+        let mut world = world.timeout(Duration::from_secs(5));
         std::fs::write(folder.join(world.rank().to_string()), std::process::id().to_string()).unwrap();
         let data = world.part(&disk(90, 0, Labels::PlusMinusOne).unwrap()).unwrap();
         let fit = Fit::new(1_000_000, 10).checkpoint(folder.join("checkpoint"), 1);
