@@ -7,7 +7,10 @@ from typing import Any, Callable
 
 import numpy as np
 
-ACTIVATIONS = {
+# Whether a value is right, and what is.
+Rule = tuple[Callable[[Any], bool], str]
+
+ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "identity": ("Identity", {}),
     "logistic": ("Sigmoid", {}),
     "tanh": ("Tanh", {}),
@@ -23,10 +26,10 @@ REGRESSION_LOSSES = ("squared_error", "absolute_error", "huber")
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and not np.isnan(value)
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and value == value
 
 
-def _real(low: float, high: float = np.inf, *, open_low: bool = False, open_high: bool = True) -> tuple[Callable[[Any], bool], str]:
+def _real(low: float, high: float = np.inf, *, open_low: bool = False, open_high: bool = True) -> Rule:
     def fits(value: Any) -> bool:
         if not _is_number(value):
             return False
@@ -37,14 +40,15 @@ def _real(low: float, high: float = np.inf, *, open_low: bool = False, open_high
     return fits, f"a number in {brackets}"
 
 
-def _whole(low: int) -> tuple[Callable[[Any], bool], str]:
+def _whole(low: int) -> Rule:
     def fits(value: Any) -> bool:
-        return isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_)) and value >= low
+        is_whole = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
+        return is_whole and bool(value >= low)
 
     return fits, f"a whole number from {low}"
 
 
-def _one_of(*names: str) -> tuple[Callable[[Any], bool], str]:
+def _one_of(*names: str) -> Rule:
     return lambda value: isinstance(value, str) and value in names, f"one of {', '.join(map(repr, names))}"
 
 
@@ -68,7 +72,7 @@ def _patience(value: Any) -> bool:
     return _whole(1)[0](value) or value == np.inf
 
 
-RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+RULES: dict[str, Rule] = {
     "hidden_layer_sizes": (_sizes, "a whole number from 1, or a list of them"),
     "activation": _one_of(*ACTIVATIONS),
     "solver": _one_of(*SOLVERS),

@@ -21,8 +21,16 @@ from ._spec import Spec, device_of, layers_of, optimizer_of
 class BaseMLP(BaseEstimator):  # type: ignore[misc]
     """Use MLPClassifier or MLPRegressor."""
 
-    # Set by the subclasses' `_encode`.
+    # Set by the subclasses' `_encode`: what is behind the last layer in predictions.
     _head: str | None = None
+    n_outputs_: int
+    loss_curve_: list[float]
+    t_: int
+    # What the networks are made of, and the networks, which share a device.
+    _layers: list[Spec]
+    _made_of: tuple[Spec, Spec, list[int], str]
+    _trainers: list[_wgrad.Trainer]
+    _random_state: np.random.RandomState
 
     def _encode(self, y: Any, *, first: bool) -> np.ndarray:
         """The targets as the compiled trainer takes them, [n, t]; sets n_outputs_, and what else belongs to them."""
@@ -129,7 +137,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         self, layers: list[Spec], loss: Spec, optimizer: Spec, seeds: list[int], device: str, before: Any
     ) -> None:
         """Makes the networks, on one device; those before give their parameters."""
-        trainers: list[Any] = []
+        trainers: list[_wgrad.Trainer] = []
         for seed in seeds:
             trainers.append(_wgrad.Trainer(layers, loss, optimizer, seed, trainers[0] if trainers else device))
         if before is not None:
