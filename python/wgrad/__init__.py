@@ -7,6 +7,7 @@ NumPy's arrays.
 from . import nn, optim
 from ._wgrad import DeviceLost, InternalError, NoDevice, NotFinite, devices
 from .classifier import MLPClassifier
+from .many import fit_many
 from .regressor import MLPRegressor
 from .trainer import History, Trainer
 
@@ -22,6 +23,7 @@ __all__ = [
     "NotFinite",
     "Trainer",
     "devices",
+    "fit_many",
     "nn",
     "optim",
 ]

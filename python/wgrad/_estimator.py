@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,30 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from . import _files, _wgrad
 from ._checks import check_parameters
 from ._spec import Spec, device_of, layers_of, optimizer_of
+
+
+@dataclass
+class Samples:
+    """Data for a training: for the compiled trainer, and what splits need of it."""
+
+    data: _wgrad.Dataset
+    y: Any
+    weights: np.ndarray | None
+
+    def mean_weight(self, rows: np.ndarray | None) -> float:
+        if self.weights is None:
+            return 1.0
+        chosen = self.weights if rows is None else self.weights[rows]
+        return max(float(chosen.mean(dtype=np.float64)), 1e-30)
+
+
+@dataclass
+class Job:
+    """A training: the options of each member, what scikit-learn's loss is times wgrad's, and the samples of an epoch."""
+
+    options: list[dict[str, Any]]
+    scale: float
+    count: int
 
 
 class BaseMLP(BaseEstimator):  # type: ignore[misc]
@@ -47,71 +72,123 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         goes_on = hasattr(self, "_trainers") and (incremental or self.warm_start)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        X, y = self._validate(X, y, reset=not goes_on)
-        targets = self._encode(y, first=not goes_on)
+        samples = self._samples(X, y, sample_weight, first=not goes_on)
+        validation = None
+        if eval_set is not None:
+            if not isinstance(eval_set, (tuple, list)) or len(eval_set) not in (2, 3):
+                raise ValueError("eval_set is not (X, y) or (X, y, sample_weight)")
+            validation = self._samples(*eval_set, *[None] * (3 - len(eval_set)), first=False).data
+        if incremental:
+            job = self._prepare(samples, validation=validation, epochs=1, goes_on=goes_on)
+        else:
+            job = self._prepare(samples, validation=validation, goes_on=goes_on)
+        outcomes, interrupted = _wgrad.fit_all(self._trainers, [samples.data], job.options)
+        return self._finish(job, outcomes, interrupted)
+
+    def _samples(self, X: Any, y: Any, sample_weight: Any, *, first: bool) -> Samples:
+        """The data as the compiled trainer takes it: one copy."""
+        X, y = self._validate(X, y, reset=first)
+        targets = self._encode(y, first=first)
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, X, dtype=np.float32)
             if weights.min() < 0:
                 raise ValueError("Negative values in data passed to `sample_weight`")
-        data = _wgrad.Dataset(X, targets, weights)
-        options: dict[str, Any] = {"shuffle": bool(self.shuffle), "epochs": 1 if incremental else int(self.max_iter)}
+        return Samples(_wgrad.Dataset(X, targets, weights), y, weights)
+
+    def _prepare(
+        self,
+        samples: Samples,
+        *,
+        validation: _wgrad.Dataset | None = None,
+        rows: np.ndarray | None = None,
+        held_out: np.ndarray | None = None,
+        epochs: int | None = None,
+        goes_on: bool = False,
+        beside: _wgrad.Trainer | None = None,
+    ) -> Job:
+        """Makes the networks, on the device of `beside`, and says how they are trained: on `rows`, scored on `held_out`. With
+        `epochs`, by so many, whatever becomes of the loss."""
         loss, scale, score = self._loss()
-        rows = len(X)
-        self._random_state = check_random_state(self.random_state) if not goes_on else self._random_state
+        if not goes_on:
+            self._random_state = check_random_state(self.random_state)
+            self.loss_curve_, self.t_ = [], 0
         seeds = [int(self._random_state.randint(2**31)) for _ in range(int(self.n_members))]
-        if eval_set is not None:
-            options.update(validation=self._validation(eval_set), evaluate_every=1, score=score)
-        elif self.early_stopping:
-            train, held_out = self._held_out(y, rows)
-            options.update(rows=train, validation_rows=held_out, evaluate_every=1, score=score)
-            rows = len(train)
-        batch_size = self._batch_size(rows)
-        options["batch_size"] = batch_size
-        if not incremental:
+        options: dict[str, Any] = {"shuffle": bool(self.shuffle), "epochs": epochs or int(self.max_iter)}
+        if validation is not None:
+            options["validation"] = validation
+        elif self.early_stopping and held_out is None:
+            rows, held_out = self._held_out(samples.y, rows)
+        options.update(rows=rows, validation_rows=held_out)
+        if validation is not None or held_out is not None:
+            options.update(evaluate_every=1, score=score)
+        count = len(samples.data) if rows is None else len(rows)
+        batch_size = options["batch_size"] = self._batch_size(count)
+        if epochs is None:
             options["plateau"] = self._plateau(scale)
             if self.early_stopping:
                 # To restore the best epoch; the plateau decides when to stop.
                 options.update(early_stopping=(1 << 62, 0.0), monitor="score")
-        if not (goes_on and incremental):
-            layers = layers_of(self, X.shape[1], self.n_outputs_)
-            mean_weight = 1.0 if weights is None else max(float(weights.mean(dtype=np.float64)), 1e-30)
-            optimizer = optimizer_of(self, scale, rows, batch_size, mean_weight)
-            device = device_of(self, layers, batch_size)
-            self._make(layers, loss, optimizer, seeds, device, self._trainers if goes_on else None)
-        if not goes_on:
-            self.loss_curve_, self.t_ = [], 0
-        return self._train(data, options, scale, rows)
+        if not (goes_on and epochs):
+            layers = layers_of(self, samples.data.columns[0], self.n_outputs_)
+            optimizer = optimizer_of(self, scale, count, batch_size, samples.mean_weight(rows))
+            before = self._trainers if goes_on else None
+            self._make(layers, loss, optimizer, seeds, beside or device_of(self, layers, batch_size), before)
+        members = [dict(options) for _ in self._trainers]
+        if self.verbose:
+
+            def show(record: dict[str, Any]) -> None:
+                print(f"Iteration {record['epoch']}, loss = {record['loss'] * scale:.8f}")
+
+            members[0]["on_epoch"] = show
+        return Job(members, scale, count)
+
+    def _finish(self, job: Job, outcomes: list[dict[str, Any]], interrupted: bool) -> Any:
+        """The attributes after a training."""
+        self._keep_sound(outcomes)
+        outcomes = [outcome for outcome in outcomes if outcome["error"] is None]
+        curves = [(outcome["loss"] * job.scale).tolist() for outcome in outcomes]
+        self.loss_curve_ = [*self.loss_curve_, *curves[0]]
+        self.loss_ = self.loss_curve_[-1]
+        self.best_loss_ = None if self.early_stopping else min(self.loss_curve_)
+        self.n_iter_ = max(len(curve) for curve in curves)
+        self.t_ += self.n_iter_ * job.count
+        self.validation_scores_ = outcomes[0]["score"].tolist() if "score" in job.options[0] else None
+        self.best_validation_score_ = max(self.validation_scores_) if self.validation_scores_ else None
+        self.members_ = [{"loss_curve": curve, "n_iter": len(curve)} for curve in curves]
+        self._expose()
+        if interrupted:
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        elif "plateau" in job.options[0] and not all(outcome["converged"] for outcome in outcomes):
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+                "converged yet.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        return self
 
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[np.ndarray, Any]:
         raise NotImplementedError
 
-    def _validation(self, eval_set: Any) -> _wgrad.Dataset:
-        if not isinstance(eval_set, (tuple, list)) or len(eval_set) not in (2, 3):
-            raise ValueError("eval_set is not (X, y) or (X, y, sample_weight)")
-        X, y = self._validate(eval_set[0], eval_set[1], reset=False)
-        weights = None
-        if len(eval_set) == 3 and eval_set[2] is not None:
-            weights = _check_sample_weight(eval_set[2], X, dtype=np.float32)
-        return _wgrad.Dataset(X, self._encode(y, first=False), weights)
-
-    def _held_out(self, y: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers of rows to train on, and of those held out; of every class its share, where that is possible."""
+    def _held_out(self, y: Any, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """The rows to train on, and those held out; of every class its share, where that is possible."""
+        if rows is None:
+            rows = np.arange(len(y), dtype=np.uint32)
         stratify = None
         if is_classifier(self) and np.ndim(y) == 1:
-            counts = np.unique(y, return_counts=True)[1]
-            held_out = math.ceil(rows * self.validation_fraction)
-            if counts.min() >= 2 and min(held_out, rows - held_out) >= len(counts):
-                stratify = y
-        numbers = np.arange(rows, dtype=np.uint32)
-        split = train_test_split(
-            numbers, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify
+            counts = np.unique(y[rows], return_counts=True)[1]
+            size = math.ceil(len(rows) * self.validation_fraction)
+            if counts.min() >= 2 and min(size, len(rows) - size) >= len(counts):
+                stratify = y[rows]
+        train, held_out = train_test_split(
+            rows, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify
         )
-        if len(split[1]) < 2:
+        if len(held_out) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        return np.sort(split[0]), np.sort(split[1])
+        return np.sort(train), np.sort(held_out)
 
     def _batch_size(self, rows: int) -> int:
         if isinstance(self.batch_size, str):
@@ -134,9 +211,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         }
 
     def _make(
-        self, layers: list[Spec], loss: Spec, optimizer: Spec, seeds: list[int], device: str, before: Any
+        self, layers: list[Spec], loss: Spec, optimizer: Spec, seeds: list[int], device: Any, before: Any
     ) -> None:
-        """Makes the networks, on one device; those before give their parameters."""
+        """Makes the networks, on a device by name or on that of another trainer; those before give their parameters."""
         trainers: list[_wgrad.Trainer] = []
         for seed in seeds:
             trainers.append(_wgrad.Trainer(layers, loss, optimizer, seed, trainers[0] if trainers else device))
@@ -148,40 +225,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
                 )
             for old, new in zip(before, trainers):
                 new.set_parameters(dict(old.parameters()))
-        self._layers, self._made_of = layers, (loss, optimizer, seeds, device)
+        self._layers, self._made_of = layers, (loss, optimizer, seeds, trainers[0].device_name())
         self._trainers = trainers
-
-    def _train(self, data: _wgrad.Dataset, options: dict[str, Any], scale: float, rows: int) -> Any:
-        members = [dict(options) for _ in self._trainers]
-        if self.verbose:
-
-            def show(record: dict[str, Any]) -> None:
-                print(f"Iteration {record['epoch']}, loss = {record['loss'] * scale:.8f}")
-
-            members[0]["on_epoch"] = show
-        outcomes, interrupted = _wgrad.fit_all(self._trainers, [data], members)
-        self._keep_sound(outcomes)
-        outcomes = [outcome for outcome in outcomes if outcome["error"] is None]
-        curves = [(outcome["loss"] * scale).tolist() for outcome in outcomes]
-        self.loss_curve_ = [*self.loss_curve_, *curves[0]]
-        self.loss_ = self.loss_curve_[-1]
-        self.best_loss_ = None if self.early_stopping else min(self.loss_curve_)
-        self.n_iter_ = max(len(curve) for curve in curves)
-        self.t_ += self.n_iter_ * rows
-        self.validation_scores_ = outcomes[0]["score"].tolist() if "score" in options else None
-        self.best_validation_score_ = max(self.validation_scores_) if self.validation_scores_ else None
-        self.members_ = [{"loss_curve": curve, "n_iter": len(curve)} for curve in curves]
-        self._expose()
-        if interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
-        elif "plateau" in options and not all(outcome["converged"] for outcome in outcomes):
-            warnings.warn(
-                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
-                "converged yet.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        return self
 
     def _keep_sound(self, outcomes: list[dict[str, Any]]) -> None:
         """Leaves out the members that failed; if all did, raises the first one's error."""
