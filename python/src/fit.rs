@@ -155,6 +155,10 @@ pub(crate) fn fit_all<'py>(
         let detail = format!("{count} networks, {} datasets and {} options", data.len(), options.len());
         return Err(invalid(detail + "; give a dataset for all or for each, and options for each"));
     }
+    if let Some(other) = trainers.iter().position(|trainer| trainer.get().device() != trainers[0].get().device()) {
+        let detail = format!("network {other} is on another device than network 0");
+        return Err(invalid(detail + "; make it with network 0 in place of the device's name"));
+    }
     let watch = Watch::new();
     let converged: Vec<_> = (0..count).map(|_| AtomicBool::new(false)).collect();
     let fits = options.iter().zip(&converged).map(|(options, converged)| fit(options, &watch, converged));

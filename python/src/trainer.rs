@@ -46,6 +46,10 @@ impl Trainer {
         *self.trainer.lock().unwrap_or_else(PoisonError::into_inner) = Some(trainer);
     }
 
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Has `work` use the trainer, outside of the interpreter.
     fn with<T: Send>(
         &self,

@@ -177,6 +177,8 @@ def test_many_networks_at_once_train_as_each_would_alone():
     weighted = [data.with_weights(np.full(4000, 1.0 + at, np.float32)) for at in range(3)]
     outcomes, _ = _wgrad.fit_all(trainers[:3], weighted, [{"epochs": 1, "batch_size": 100}] * 3)
     assert [len(outcome["loss"]) for outcome in outcomes] == [1, 1, 1]
+    with pytest.raises(ValueError, match="network 1 is on another device"):
+        _wgrad.fit_all([trainers[0], make(1e-3, "cpu")], [data], [options] * 2)
     with pytest.raises(ValueError, match="3 networks"):
         _wgrad.fit_all(trainers[:3], [data], [options])
 

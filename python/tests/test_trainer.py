@@ -175,7 +175,12 @@ def test_what_is_wrong_is_said():
         trainer(optimizer=optim.SGD(0.1, nesterov=True))
     with pytest.raises(ValueError, match="learning rate"):
         trainer(optimizer=optim.SGD(-1.0))
+    with pytest.raises(ValueError, match="seed=-1"):
+        trainer(seed=-1)
     network = trainer()
+    for wrong in ({"epochs": 0}, {"batch_size": 1.5}, {"accumulate": 0}, {"patience": -1}, {"evaluate_every": None}):
+        with pytest.raises(ValueError, match="{}={}; give".format(*next(iter(wrong.items())))):
+            network.fit(X, Y, **wrong)
     with pytest.raises(ValueError, match="3 rows of inputs and 2 rows of targets|3 .* 2"):
         network.fit(X[:3], Y[:2])
     with pytest.raises(ValueError, match="dimensions"):

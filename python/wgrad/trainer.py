@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 import warnings
 from typing import Any, Callable
@@ -62,6 +63,13 @@ def dataset(data: Any, name: str) -> _wgrad.Dataset:
     return _wgrad.Dataset(matrix(data[0], "X"), matrix(data[1], "y"), weights)
 
 
+def whole(name: str, value: Any, least: int) -> int:
+    """The value, which must be a whole number from so many."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name}={value!r}; give a whole number from {least}")
+    return int(value)
+
+
 class Trainer:
     """A network with its loss and its optimizer. Everything stays on the device from the first step of an epoch to its last.
 
@@ -99,7 +107,7 @@ class Trainer:
             model = Sequential(model)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         layers = [module._spec() for module in model.modules]
-        self._trainer = _wgrad.Trainer(layers, loss._spec(), optimizer._spec(), seed, device)
+        self._trainer = _wgrad.Trainer(layers, loss._spec(), optimizer._spec(), whole("seed", seed, 0), device)
 
     def fit(
         self,
@@ -128,7 +136,9 @@ class Trainer:
         """Trains on inputs X [n, i] and targets y [n, t] (or [n]: a column), float32, and returns these epochs' history.
 
         Other threads of Python run meanwhile. Ctrl-C ends the training after the epoch, with a warning; what was learnt stays.
-        C-contiguous float32 arrays are copied once, to the trainer; others are converted before.
+        C-contiguous float32 arrays are copied once, and again to the device; others are converted before.
+
+        A last mini-batch may be smaller; a `batch_size` above the number of samples is that number.
 
         Parameters
         ----------
@@ -156,14 +166,14 @@ class Trainer:
         """
         data = dataset((X, y, sample_weight), "the data")
         options: dict[str, Any] = {
-            "epochs": epochs,
-            "batch_size": min(batch_size, len(data)),
+            "epochs": whole("epochs", epochs, 1),
+            "batch_size": min(whole("batch_size", batch_size, 1), len(data)),
             "until": until,
             "shuffle": shuffle,
             "drop_last": drop_last,
-            "accumulate": accumulate,
+            "accumulate": whole("accumulate", accumulate, 1),
             "ema": ema,
-            "evaluate_every": evaluate_every,
+            "evaluate_every": whole("evaluate_every", evaluate_every, 0),
             "evaluate_train": evaluate_train,
             "monitor": monitor,
             "on_epoch": on_epoch,
@@ -171,9 +181,9 @@ class Trainer:
         if validation is not None:
             options["validation"] = dataset(validation, "validation")
         if patience is not None:
-            options["early_stopping"] = (patience, min_delta)
+            options["early_stopping"] = (whole("patience", patience, 1), float(min_delta))
         if checkpoint is not None:
-            options["checkpoint"] = (os.fspath(checkpoint), checkpoint_every)
+            options["checkpoint"] = (os.fspath(checkpoint), whole("checkpoint_every", checkpoint_every, 0))
         if checkpoint_best is not None:
             options["checkpoint_best"] = os.fspath(checkpoint_best)
         [outcome], interrupted = _wgrad.fit_all([self._trainer], [data], [options])
