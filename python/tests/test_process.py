@@ -197,7 +197,7 @@ def test_a_compiled_trainer_is_pickled_with_its_optimizer():
 
 
 def test_processes_that_are_spawned_take_a_model():
-    model = MLPRegressor((8,), max_iter=2, tol=1e9, n_iter_no_change=1, random_state=0).fit(X, Y)
+    model = MLPRegressor((8,), max_iter=5, tol=1e9, n_iter_no_change=1, random_state=0).fit(X, Y)
     code = "import pickle, sys, numpy as np; m, X = pickle.load(sys.stdin.buffer); sys.stdout.buffer.write(m.predict(X).tobytes())"
     ran = subprocess.run([sys.executable, "-c", code], input=pickle.dumps((model, X)), capture_output=True, timeout=100)
     assert ran.stdout == model.predict(X).tobytes(), ran.stderr
