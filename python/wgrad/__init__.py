@@ -9,6 +9,7 @@ from ._wgrad import DeviceLost, InternalError, NoDevice, NotFinite, devices
 from .classifier import MLPClassifier
 from .many import fit_many
 from .regressor import MLPRegressor
+from .tuning import SearchResult, search
 from .trainer import History, Trainer
 
 __version__ = "0.1.0"
@@ -21,9 +22,11 @@ __all__ = [
     "MLPRegressor",
     "NoDevice",
     "NotFinite",
+    "SearchResult",
     "Trainer",
     "devices",
     "fit_many",
     "nn",
     "optim",
+    "search",
 ]
