@@ -84,8 +84,8 @@ pub use ops::KERNELS;
 #[cfg(feature = "safetensors")]
 pub use save::Mismatch;
 pub use train::{
-    Control, EarlyStopping, Ensemble, EnsemblePrediction, EpochRecord, Fit, History, LearningRates, LrFind,
-    MetricRecord, Metrics, Monitor, Session, Statistics, Trainer,
+    Control, EarlyStopping, Ensemble, EnsemblePrediction, EpochRecord, Exchange, Fit, History, LearningRates, LrFind,
+    MetricRecord, Metrics, Monitor, Session, Statistics, StepGradient, Trainer,
 };
 
 #[cfg(doc)]

@@ -11,11 +11,12 @@
 //! | `u64::MAX - 3` | the folds of a cross-validation |
 //! | `u64::MAX - 4` | the rows that the members of a table's model hold out |
 //! | `u64::MAX - 5` | the order of a permuted column |
+//! | `u64::MAX - 6` | the seeds of trainers that train one model together |
 //!
 //! Dropout masks need random numbers on the device and hash a counter there: see `shaders/dropout.wgsl`.
 
-use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
+use rand::{Rng, SeedableRng};
 
 fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -37,6 +38,12 @@ pub(crate) fn epoch_order(seed: u64, epoch: usize) -> ChaCha8Rng {
 /// A seed as the device takes it, for dropout.
 pub(crate) fn fold(seed: u64) -> u32 {
     (seed ^ (seed >> 32)) as u32
+}
+
+/// The seed of what is random for one of several trainers that train one model together: the first has the seed itself.
+pub(crate) fn of_rank(seed: u64, rank: usize) -> u64 {
+    let mut rng = stream(seed, u64::MAX - 6);
+    (0..rank).map(|_| rng.next_u64()).last().unwrap_or(seed)
 }
 
 /// The points of the disk problem.
@@ -73,8 +80,6 @@ pub(crate) fn permutation(seed: u64) -> ChaCha8Rng {
 
 #[cfg(test)]
 mod tests {
-    use rand::Rng;
-
     use super::*;
 
     #[test]
@@ -89,6 +94,8 @@ mod tests {
                 split(seed),
                 shuffle(seed),
                 folds(seed),
+                epoch_order(of_rank(seed, 1), 1),
+                epoch_order(of_rank(seed, 2), 1),
             ]
             .map(first)
         };
@@ -96,7 +103,8 @@ mod tests {
         let mut all: Vec<u64> = streams(7).into_iter().chain(streams(8)).collect();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 14);
+        assert_eq!(all.len(), 18);
+        assert_eq!(of_rank(7, 0), 7);
         // What parameters have always been drawn from.
         assert_eq!(first(parameters(7)), ChaCha8Rng::seed_from_u64(7).next_u64());
     }

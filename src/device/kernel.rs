@@ -323,7 +323,10 @@ macro_rules! kernel {
             outputs: $outputs,
             uses_step: $step,
             constants: $constants,
-            cpu: {
+            // Where there is one level only, both would be the same twice.
+            cpu: if cfg!(target_feature = "simd128") {
+                $reference
+            } else {
                 fn cpu(call: $crate::device::Call<'_>) {
                     $crate::simd::widest(
                         #[inline(always)]

@@ -1,5 +1,6 @@
 //! Elementwise losses: `shaders/loss.wgsl`.
 
+mod combine;
 mod lanes;
 mod operation;
 

@@ -7,5 +7,5 @@ mod step;
 
 pub use algorithm::{Adam, Algorithm, RmsProp, Settings, Sgd};
 pub use optimizer::Optimizer;
-pub(crate) use optimizer::check;
 pub use schedule::Schedule;
+pub(crate) use step::check;

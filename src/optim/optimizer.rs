@@ -4,16 +4,15 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::device::{Device, Recording, Tensor};
+use crate::device::{Recording, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Var};
 use crate::lower::lower;
 use crate::nn::{Parameter, Parameters, Stretch, parameter_gradients};
-use crate::ops;
 use crate::ops::copy::{AddTo, Flat};
 use crate::ops::optim::Update;
 use crate::ops::reduce::{Over, Sum};
-use crate::optim::step::OptimizerStep;
+use crate::optim::step::{OptimizerStep, check};
 use crate::optim::{Algorithm, Settings};
 
 /// An algorithm bound to a model's parameters: for hand-written training loops as in PyTorch (see
@@ -157,16 +156,17 @@ impl Optimizer {
     pub(crate) fn train(&self, graph: &mut Graph, loss: Var) -> Result<Vec<(Range<usize>, Var)>> {
         let gradients = parameter_gradients(graph, &self.parameters, loss)?;
         let has = |parameter: &Parameter| gradients.iter().any(|(with, _)| with == parameter);
-        self.updates(graph, has, |graph, stretch| {
-            let (mut parts, mut starts) = (vec![graph.input(&stretch.gradients()?)?], Vec::new());
-            for (parameter, gradient) in &gradients {
-                if let Some(start) = stretch.offset_of(parameter) {
-                    parts.push(*gradient);
-                    starts.push(start);
-                }
-            }
-            graph.call1(Flat { starts }, &parts)
-        })
+        self.updates(graph, has, |graph, stretch| flat(graph, stretch, &gradients))
+    }
+
+    /// The backward pass of a loss, whose gradients replace those that its parameters had. Gives what is to be wanted of it, and
+    /// these parameters.
+    pub(crate) fn backward(&self, graph: &mut Graph, loss: Var) -> Result<(Vec<Var>, Vec<Parameter>)> {
+        let gradients = parameter_gradients(graph, &self.parameters, loss)?;
+        let has = |parameter: &Parameter| gradients.iter().any(|(with, _)| with == parameter);
+        let stretches = self.parameters.stretches(has, |_| None);
+        let replaced = stretches.iter().map(|stretch| flat(graph, stretch, &gradients)).collect::<Result<_>>()?;
+        Ok((replaced, gradients.into_iter().map(|(parameter, _)| parameter).collect()))
     }
 
     /// The backward pass of a loss, whose gradients are added to those that its parameters have. Gives what is to be wanted of
@@ -315,6 +315,12 @@ impl Optimizer {
         self.algorithm.name()
     }
 
+    /// What it does, as a text that tells algorithms apart.
+    pub(crate) fn described(&self) -> String {
+        let (name, settings) = (self.algorithm.name(), self.algorithm.settings());
+        format!("{name} at {}: {settings:?}, {:?}", self.base_rate, self.algorithm.update())
+    }
+
     /// Epochs so far, as schedules count them.
     pub(crate) fn epoch(&self) -> usize {
         self.epoch
@@ -371,23 +377,16 @@ impl Optimizer {
     }
 }
 
-/// An error if an algorithm's settings make no sense for parameters of these names, or its kernels refuse its constants:
-/// found by recording an update of one parameter, so that no model is placed for it in vain.
-pub(crate) fn check(algorithm: &dyn Algorithm, device: &Device, names: &[&str]) -> Result<()> {
-    algorithm.settings().check()?;
-    algorithm.settings().check_groups(names)?;
-    let [gradients, values, squared_norm] = [(); 3].map(|()| Tensor::zeros(device, 1, 1));
-    let (gradients, values, squared_norm) = (gradients?, values?, squared_norm?);
-    let state = (0..algorithm.states()).map(|_| Tensor::zeros(device, 1, 1)).collect::<Result<Vec<_>>>()?;
-    let rates = Tensor::zeros(device, 1, 4)?;
-    let on = ops::optim::Stretch {
-        gradients: &gradients,
-        values: &values,
-        state: &state,
-        rates: &rates,
-        squared_norm: &squared_norm,
-    };
-    algorithm.record(&mut Recording::new(device), algorithm.update(), on)
+/// The gradients of a stretch's parameters, in its row.
+fn flat(graph: &mut Graph, stretch: &Stretch, gradients: &[(Parameter, Var)]) -> Result<Var> {
+    let (mut parts, mut starts) = (vec![graph.input(&stretch.gradients()?)?], Vec::new());
+    for (parameter, gradient) in gradients {
+        if let Some(start) = stretch.offset_of(parameter) {
+            parts.push(*gradient);
+            starts.push(start);
+        }
+    }
+    graph.call1(Flat { starts }, &parts)
 }
 
 impl fmt::Debug for Optimizer {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::device::{Recording, Tensor};
+use crate::device::{Device, Recording, Tensor};
 use crate::error::{Error, Result};
 use crate::graph::{Operation, Shape};
 use crate::ops::optim::{Stretch, Update};
@@ -43,4 +43,18 @@ impl fmt::Debug for OptimizerStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}({:?})", self.algorithm.name(), self.constants)
     }
+}
+
+/// An error if an algorithm's settings make no sense for parameters of these names, or its kernels refuse its constants:
+/// found by recording an update of one parameter, so that no model is placed for it in vain.
+pub(crate) fn check(algorithm: &dyn Algorithm, device: &Device, names: &[&str]) -> Result<()> {
+    algorithm.settings().check()?;
+    algorithm.settings().check_groups(names)?;
+    let [gradients, values, squared_norm] = [(); 3].map(|()| Tensor::zeros(device, 1, 1));
+    let (gradients, values, squared_norm) = (gradients?, values?, squared_norm?);
+    let state = (0..algorithm.states()).map(|_| Tensor::zeros(device, 1, 1)).collect::<Result<Vec<_>>>()?;
+    let rates = Tensor::zeros(device, 1, 4)?;
+    let on =
+        Stretch { gradients: &gradients, values: &values, state: &state, rates: &rates, squared_norm: &squared_norm };
+    algorithm.record(&mut Recording::new(device), algorithm.update(), on)
 }

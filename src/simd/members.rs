@@ -2,10 +2,11 @@
 //! packed, and no tail is masked. Every output is its sum over k in order, as in `product.rs`.
 
 use super::Level;
+#[cfg(not(target_feature = "simd128"))]
 use super::lanes::Lanes;
 use super::product::{Activate, End, Matrix};
 use super::vector::Vector;
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[cfg(target_feature = "simd128")]
 use super::wasm32::Pair;
 #[cfg(target_arch = "x86_64")]
 use super::x86_64::{Avx2, with_avx2};
@@ -35,11 +36,13 @@ pub(crate) fn multiply_members(
     // SAFETY: the matrices have these elements, as just checked; `level` is the processor's.
     unsafe {
         match level {
+            #[cfg(not(target_feature = "simd128"))]
             Level::Rounded => job.run::<Lanes<false, MEMBERS>>(),
+            #[cfg(not(target_feature = "simd128"))]
             Level::Fused => job.run::<Lanes<true, MEMBERS>>(),
             #[cfg(target_arch = "aarch64")]
             Level::Neon => job.run::<Lanes<true, MEMBERS>>(),
-            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            #[cfg(target_feature = "simd128")]
             Level::Simd128 => job.run::<Pair>(),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 | Level::Avx512 => with_avx2(

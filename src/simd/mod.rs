@@ -7,18 +7,17 @@
 //! fused multiplication would be a call into a library.
 #![expect(unsafe_code, reason = "instructions that not every processor has, and loops without bounds checks")]
 
-use std::sync::OnceLock;
-
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 mod disjoint;
+#[cfg(not(target_feature = "simd128"))]
 mod lanes;
 mod members;
 mod pool;
 mod product;
 mod threads;
 mod vector;
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[cfg(target_feature = "simd128")]
 mod wasm32;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -35,11 +34,13 @@ pub(crate) enum Level {
     /// Whatever the crate was compiled for, with multiplications and additions in one rounding: for tests, as that may be a
     /// call into a library.
     #[cfg_attr(not(test), expect(dead_code, reason = "the others are compared with it"))]
+    #[cfg(not(target_feature = "simd128"))]
     Fused,
     /// Whatever the crate was compiled for, with multiplications and additions each rounded.
+    #[cfg(not(target_feature = "simd128"))]
     Rounded,
-    /// 4 lanes; in one rounding only with relaxed SIMD.
-    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    /// 4 lanes; in one rounding only with relaxed SIMD. What is compiled for it has no other level: a page is to be small.
+    #[cfg(target_feature = "simd128")]
     Simd128,
     /// 4 lanes.
     #[cfg(target_arch = "aarch64")]
@@ -57,10 +58,16 @@ impl Level {
     /// without fused multiplication, `avx2` for no wider vectors. Looked up once.
     #[inline]
     pub(crate) fn best() -> Self {
-        static BEST: OnceLock<Level> = OnceLock::new();
-        *BEST.get_or_init(|| Self::up_to(std::env::var("WGRAD_SIMD").ok().as_deref()))
+        #[cfg(target_feature = "simd128")]
+        return Self::Simd128;
+        #[cfg(not(target_feature = "simd128"))]
+        {
+            static BEST: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
+            *BEST.get_or_init(|| Self::up_to(std::env::var("WGRAD_SIMD").ok().as_deref()))
+        }
     }
 
+    #[cfg(not(target_feature = "simd128"))]
     fn up_to(most: Option<&str>) -> Self {
         if most == Some("none") {
             return Self::Rounded;
@@ -76,9 +83,7 @@ impl Level {
         }
         #[cfg(target_arch = "aarch64")]
         return Self::Neon;
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        return Self::Simd128;
-        #[cfg(not(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128"))))]
+        #[cfg(not(target_arch = "aarch64"))]
         Self::Rounded
     }
 
@@ -86,11 +91,13 @@ impl Level {
     #[cfg(test)]
     pub(crate) fn alike() -> Vec<Self> {
         match Self::best() {
+            #[cfg(not(target_feature = "simd128"))]
             Self::Rounded => vec![Self::Rounded],
+            #[cfg(not(target_feature = "simd128"))]
             Self::Fused => vec![Self::Fused],
             #[cfg(target_arch = "aarch64")]
             Self::Neon => vec![Self::Fused, Self::Neon],
-            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            #[cfg(target_feature = "simd128")]
             Self::Simd128 => vec![Self::Simd128],
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => vec![Self::Fused, Self::Avx2],
@@ -123,11 +130,12 @@ pub(crate) fn widest(work: impl FnOnce()) {
 #[inline(always)]
 pub(crate) fn compiled_for(level: Level, work: impl FnOnce()) {
     match level {
+        #[cfg(not(target_feature = "simd128"))]
         Level::Fused | Level::Rounded => work(),
         // What the crate is compiled for anyway.
         #[cfg(target_arch = "aarch64")]
         Level::Neon => work(),
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        #[cfg(target_feature = "simd128")]
         Level::Simd128 => work(),
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => {

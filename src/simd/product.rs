@@ -8,9 +8,10 @@ use std::ops::Range;
 use super::Level;
 #[cfg(target_arch = "aarch64")]
 use super::aarch64::Neon;
+#[cfg(not(target_feature = "simd128"))]
 use super::lanes::Lanes;
 use super::vector::Vector;
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[cfg(target_feature = "simd128")]
 use super::wasm32::Simd128;
 #[cfg(target_arch = "x86_64")]
 use super::x86_64::{Avx2, Avx512, with_avx2, with_avx512};
@@ -127,11 +128,13 @@ impl Job<'_> {
         // SAFETY: handed on.
         unsafe {
             match level {
+                #[cfg(not(target_feature = "simd128"))]
                 Level::Fused => self.block::<Lanes<true>, COPIED>(rows, cols),
+                #[cfg(not(target_feature = "simd128"))]
                 Level::Rounded => self.block::<Lanes<false>, COPIED>(rows, cols),
                 #[cfg(target_arch = "aarch64")]
                 Level::Neon => self.block::<Neon, COPIED>(rows, cols),
-                #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+                #[cfg(target_feature = "simd128")]
                 Level::Simd128 => self.block::<Simd128, COPIED>(rows, cols),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => with_avx2(

@@ -43,9 +43,12 @@ impl Diverged {
         fit: &mut Fit<'_>,
         rows: Rows<'_>,
     ) -> Error {
-        let place = match Replay::new(session, snapshots, fit, rows, self.epoch) {
-            Ok(mut replay) => replay.place(self.step).await,
-            Err(error) => Err(error),
+        // Other trainers take no part in it.
+        let alone = fit.exchange.is_none();
+        let place = match alone.then(|| Replay::new(session, snapshots, fit, rows, self.epoch)) {
+            None => Ok(None),
+            Some(Ok(mut replay)) => replay.place(self.step).await,
+            Some(Err(error)) => Err(error),
         };
         let place = place.unwrap_or_else(|error| {
             log::debug!("where the loss became infinite or NaN was not found: {error}");
@@ -96,15 +99,16 @@ impl<'r, 'd> Replay<'r, 'd> {
         epoch: usize,
     ) -> Result<Self> {
         let source = Source::new(&session.device, rows, fit.batch_size, fit.resident_bytes)?;
-        let plan = Epoch::new(&[&*session], vec![source], fit)?;
-        let order = [epoch_order(rows, fit, session.seed, epoch)];
+        let steps = source.steps(fit.accumulate, fit.drop_last).len().div_ceil(fit.accumulate);
+        let plan = Epoch::new(&[&*session], vec![source], fit, steps)?;
+        let order = [epoch_order(rows, fit, session.own_seed(), epoch)];
         let step_rows = &plan.pass.step_rows;
         let counts = match rows.counts(&*session.loss) {
             Some(counts) => step_counts(&counts, &order[0], step_rows),
             None => step_rows.iter().map(|rows| *rows as f64).collect(),
         };
         // What becomes of an average does not matter here.
-        let averaging = vec![1.0; if session.average.is_some() { plan.steps() } else { 0 }];
+        let averaging = vec![1.0; if session.average.is_some() { plan.steps } else { 0 }];
         plan.set(0, session.loss.reduction(), &counts, &averaging)?;
         Ok(Self { session, snapshots, plan, order, epoch })
     }
@@ -113,8 +117,8 @@ impl<'r, 'd> Replay<'r, 'd> {
     async fn go_to(&mut self, steps: usize) -> Result<()> {
         let session = &mut *self.session;
         self.snapshots.restore(&mut session.optimizer, self.epoch - 1)?;
-        session.begin_epoch(self.plan.steps(), self.plan.accumulate)?;
-        self.plan.pass.run(Some(&self.order), steps, u32::MAX).await
+        session.begin_epoch(self.plan.steps, self.plan.accumulate)?;
+        self.plan.pass.run(Some(&self.order), steps, u32::MAX, None).await
     }
 
     /// The first parameter that is not finite after this many steps.

@@ -30,6 +30,8 @@ pub(super) struct Epoch<'a> {
     tables: Vec<Tables>,
     /// Mini-batches of a step.
     pub(super) accumulate: usize,
+    /// Steps of the optimizer.
+    pub(super) steps: usize,
 }
 
 /// What an epoch leaves to be read: the loss of each mini-batch; behind them sums of the parameters, which are finite as long
@@ -53,12 +55,10 @@ struct Tables {
 }
 
 impl Tables {
-    fn new(device: &Device, mini_batches: usize, accumulate: usize, averages: bool) -> Result<Self> {
-        let table = |wanted: bool, len| wanted.then(|| Tensor::zeros(device, len, 1)).transpose();
-        Ok(Self {
-            shares: table(accumulate > 1, mini_batches)?,
-            averaging: table(averages, mini_batches.div_ceil(accumulate))?,
-        })
+    fn new(device: &Device, mini_batches: usize, accumulate: usize, averaged: Option<usize>) -> Result<Self> {
+        let table = |len: Option<usize>| len.map(|len| Tensor::zeros(device, len, 1)).transpose();
+        let shares = Some(mini_batches).filter(|_| accumulate > 1);
+        Ok(Self { shares: table(shares)?, averaging: table(averaged)? })
     }
 }
 
@@ -107,12 +107,14 @@ impl PendingTraces {
 }
 
 impl<'a> Epoch<'a> {
-    pub(super) fn new(sessions: &[&Session], sources: Vec<Source<'a>>, fit: &Fit<'_>) -> Result<Self> {
+    /// Of so many steps, which may be more than the sources have rows for: see [`Exchange::steps`](super::Exchange::steps).
+    pub(super) fn new(sessions: &[&Session], sources: Vec<Source<'a>>, fit: &Fit<'_>, steps: usize) -> Result<Self> {
         let accumulate = fit.accumulate;
         let step_rows = sources.first().map(|source| source.steps(accumulate, fit.drop_last)).unwrap_or_default();
         let len = step_rows.len();
         let traces = sessions.iter().map(|session| Traces::new(session, len)).collect::<Result<Vec<_>>>()?;
-        let tables = |session: &&Session| Tables::new(&session.device, len, accumulate, session.average.is_some());
+        let averaged = |session: &Session| session.average.is_some().then_some(steps);
+        let tables = |session: &&Session| Tables::new(&session.device, len, accumulate, averaged(session));
         let tables = sessions.iter().map(tables).collect::<Result<Vec<_>>>()?;
         let mut updates = Vec::new();
         let mut pass = Pass::new(sources, step_rows, |member, source, rows| {
@@ -126,15 +128,10 @@ impl<'a> Epoch<'a> {
             }
             Ok(recording)
         })?;
-        if accumulate > 1 {
+        if !updates.is_empty() {
             pass.follow(accumulate, updates)?;
         }
-        Ok(Self { pass, traces, tables, accumulate })
-    }
-
-    /// Steps of the optimizer.
-    pub(super) fn steps(&self) -> usize {
-        self.pass.step_rows.len().div_ceil(self.accumulate)
+        Ok(Self { pass, traces, tables, accumulate, steps })
     }
 
     /// Sets the numbers of the coming epoch's steps for a session, of whose mini-batches each counts so much in a mean.
@@ -163,6 +160,11 @@ pub(super) fn epoch_order(rows: Rows<'_>, fit: &Fit<'_>, seed: u64, epoch: usize
 }
 
 impl Session {
+    /// The seed of what is random in its epochs.
+    pub(super) fn own_seed(&self) -> u64 {
+        random::of_rank(self.seed, self.rank)
+    }
+
     /// Tells the device and the optimizer that an epoch of this many steps follows, each of so many mini-batches.
     pub(super) fn begin_epoch(&mut self, steps: usize, accumulate: usize) -> Result<()> {
         // Each mini-batch draws its own random numbers.
@@ -199,7 +201,7 @@ impl Session {
         let source = Source::new(&self.device, Rows::all(train), fit.batch_size, 0)?;
         let len = source.steps(fit.accumulate, fit.drop_last).len();
         let losses = Tensor::zeros(&self.device, 1, len)?;
-        let tables = Tables::new(&self.device, len, fit.accumulate, fit.ema.is_some())?;
+        let tables = Tables::new(&self.device, len, fit.accumulate, fit.ema.map(|_| len.div_ceil(fit.accumulate)))?;
         let average = fit.ema.map(|_| Average::new(&self.parameters, None)).transpose()?;
         Ok(self.recorded(&source, fit.batch_size, &losses, (&tables, average.as_ref()), fit)?.2)
     }
@@ -231,7 +233,13 @@ impl Session {
             };
             Ok(updated.into_iter().map(|(_, updated)| updated).chain(averages).collect())
         };
-        let Some(shares) = &tables.shares else {
+        let (sums, trained) = if let Some(shares) = &tables.shares {
+            let share = of_step(&mut graph, shares)?;
+            let part = graph.mul(loss, share)?;
+            self.optimizer.accumulate(&mut graph, part)?
+        } else if fit.exchange.is_some() {
+            self.optimizer.backward(&mut graph, loss)?
+        } else {
             let updated = self.optimizer.train(&mut graph, loss)?;
             wanted.extend(averaged(&mut graph, updated)?);
             let unfit = average.map(|_| "the parameters are averaged".to_string());
@@ -245,17 +253,19 @@ impl Session {
             let (recording, how) = record(fit.path, &(graph, wanted), unweighted, unfit)?;
             return Ok((recording, None, how));
         };
-        let share = of_step(&mut graph, shares)?;
-        let part = graph.mul(loss, share)?;
-        let (sums, trained) = self.optimizer.accumulate(&mut graph, part)?;
         wanted.extend(sums);
         let mut update = Graph::new(&self.device);
         let updated = self.optimizer.update_by_sums(&mut update, &trained)?;
         let updated = averaged(&mut update, updated)?;
         let mut update = lower(&update, &updated)?.into_recording();
-        self.parameters.record_zero_grad(&mut update)?;
-        let (mini_batches, dispatches) = (fit.accumulate, update.len());
-        let unfit = format!("that of a mini-batch, of which {mini_batches} make one; then {dispatches} for the update");
+        if tables.shares.is_some() {
+            self.parameters.record_zero_grad(&mut update)?;
+        }
+        let unfit = match fit.accumulate {
+            1 => "the host has the gradients first".to_string(),
+            mini_batches => format!("that of a mini-batch, of which {mini_batches} make one"),
+        };
+        let unfit = format!("{unfit}; then {} for the update", update.len());
         let (recording, how) = record(fit.path, &(graph, wanted), None, Some(unfit))?;
         Ok((recording, Some(update), how))
     }
@@ -269,7 +279,7 @@ impl Session {
         losses: &Tensor,
         weighted: bool,
     ) -> Result<(Graph, Var, Vec<Var>)> {
-        let mut graph = Graph::new(&self.device).seed(random::fold(self.seed)).with_clock(&self.clock)?;
+        let mut graph = Graph::new(&self.device).seed(random::fold(self.own_seed())).with_clock(&self.clock)?;
         let mut batch = source.gather(&mut graph, rows)?;
         batch.weights = batch.weights.filter(|_| weighted);
         let y = self.model.forward(&mut graph, batch.x)?;
@@ -356,7 +366,7 @@ mod tests {
                 });
             }
             let sessions: Vec<_> = sessions.iter().collect();
-            Epoch::new(&sessions, sources, &Fit::new(1, 32)).unwrap().pass.side_by_side()
+            Epoch::new(&sessions, sources, &Fit::new(1, 32), 2).unwrap().pass.side_by_side()
         };
         let model = |width: usize| Sequential::new().add(Linear::new(2, width)).add(ReLU).add(Linear::new(width, 2));
         assert_eq!(side_by_side((0..9).map(|_| model(25)).collect()), 8);

@@ -114,7 +114,7 @@ impl<'a> Evaluation<'a> {
 
     /// Queues the forward passes with the parameters as they are.
     pub(super) async fn start(&self) -> Result<Vec<PendingMetrics>> {
-        self.pass.run(None, self.pass.step_rows.len(), u32::MAX).await?;
+        self.pass.run(None, self.pass.step_rows.len(), u32::MAX, None).await?;
         let pending = |measured: &Measured| {
             Ok(PendingMetrics {
                 results: measured.results.read_async()?,
@@ -153,6 +153,11 @@ impl Session {
 }
 
 impl PendingMetrics {
+    /// How much the loss and the accuracy count in those of more data.
+    pub(super) fn counts(&self) -> [f64; 2] {
+        [self.counts.iter().sum(), self.answers]
+    }
+
     /// The metrics, and the outputs if they were kept.
     pub(super) async fn metrics(self) -> Result<(Metrics, Option<Vec<f32>>)> {
         let results = self.results.await?;

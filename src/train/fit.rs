@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::metric::OwnMetric;
-use super::{EarlyStopping, EpochRecord, Monitor};
+use super::{EarlyStopping, EpochRecord, Exchange, Monitor};
 use crate::data::Dataset;
 use crate::lower::StepPath;
 
@@ -49,6 +49,8 @@ pub struct Fit<'a> {
     pub(super) monitor: Option<Monitor>,
     pub(super) metrics: Vec<OwnMetric<'a>>,
     pub(super) early_stopping: Option<EarlyStopping>,
+    /// What gradients pass through.
+    pub(super) exchange: Option<Box<dyn Exchange + 'a>>,
     #[cfg(feature = "safetensors")]
     pub(super) checkpoint: Option<(PathBuf, usize)>,
     #[cfg(feature = "safetensors")]
@@ -95,6 +97,7 @@ impl<'a> Fit<'a> {
             monitor: None,
             metrics: Vec::new(),
             early_stopping: None,
+            exchange: None,
             #[cfg(feature = "safetensors")]
             checkpoint: None,
             #[cfg(feature = "safetensors")]
@@ -324,7 +327,7 @@ impl<'a> Fit<'a> {
             let options = (fit.drop_last, fit.resident_bytes, fit.steps_per_submit, fit.path);
             (fit.batch_size, fit.accumulate, lens, validation, evaluates, options)
         };
-        shape(self) == shape(other)
+        shape(self) == shape(other) && self.exchange.is_none() && other.exchange.is_none()
     }
 
     /// The metric that selects the best epoch.
@@ -347,7 +350,7 @@ impl<'a> Fit<'a> {
         let saves = self.checkpoint.as_ref().is_some_and(|(_, n)| *n > 0 && epoch.is_multiple_of(*n));
         #[cfg(not(feature = "safetensors"))]
         let saves = epoch == 0;
-        saves || self.control.is_some() || self.looks_for_best()
+        saves || self.control.is_some() || self.looks_for_best() || self.exchange.is_some()
     }
 }
 

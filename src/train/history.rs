@@ -161,10 +161,10 @@ impl History {
 
 /// How much each mini-batch counts in the loss of its step, of which so many make one.
 pub(super) fn shares(reduction: Reduction, counts: &[f64], together: usize) -> Vec<f32> {
-    let share = |count: f64, total: f64| match reduction {
-        Reduction::Mean | Reduction::SampleMean if total > 0.0 => count / total,
-        Reduction::Mean | Reduction::SampleMean => 0.0,
-        _ => 1.0,
+    let share = |count: f64, total: f64| match reduction.is_mean() {
+        true if total > 0.0 => count / total,
+        true => 0.0,
+        false => 1.0,
     };
     let of_step = |counts: &[f64]| {
         let total = counts.iter().sum();
@@ -175,14 +175,6 @@ pub(super) fn shares(reduction: Reduction, counts: &[f64], together: usize) -> V
 
 /// The loss of a whole from those of its parts, which count so much: their numbers of rows, or sums of weights.
 pub(super) fn combine(reduction: Reduction, losses: &[f32], counts: &[f64]) -> f64 {
-    let losses = losses.iter().map(|loss| f64::from(*loss));
-    match reduction {
-        Reduction::Mean | Reduction::SampleMean => {
-            let total: f64 = counts.iter().sum();
-            let sum: f64 = losses.zip(counts).map(|(loss, count)| loss * count).sum();
-            // Where nothing counts, nothing is lost.
-            if total > 0.0 { sum / total } else { 0.0 }
-        }
-        _ => losses.sum(),
-    }
+    let losses: Vec<f64> = losses.iter().map(|loss| f64::from(*loss)).collect();
+    reduction.combine(&losses, counts)
 }

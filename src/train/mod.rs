@@ -11,6 +11,7 @@ mod diverged;
 mod ensemble;
 mod epoch;
 mod evaluation;
+mod exchange;
 #[cfg(all(test, feature = "gpu", feature = "safetensors"))]
 mod faults;
 mod fit;
@@ -32,6 +33,7 @@ mod snapshot;
 mod state;
 mod step;
 mod table;
+mod together;
 
 use std::fmt;
 #[cfg(feature = "safetensors")]
@@ -44,6 +46,7 @@ use crate::error::Result;
 use crate::nn::{Loss, Module, Parameters, Predictor};
 use crate::optim::{Algorithm, Optimizer};
 pub use ensemble::{Ensemble, EnsemblePrediction, Statistics};
+pub use exchange::{Exchange, StepGradient};
 pub use fit::{Control, Fit};
 pub use history::{EpochRecord, History, Metrics};
 pub use lr_find::{LearningRates, LrFind};

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::together::Exchanging;
 use crate::data::Dataset;
 use crate::device::{ALIGNMENT, Device, MAX_ELEMENTS, Recording, RecordingSet, Tensor};
 use crate::error::{Error, ErrorKind, Result};
@@ -335,8 +336,15 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Queues the first `steps` steps, on the rows as each member's `order` has them or as its source has.
-    pub(super) async fn run(&self, orders: Option<&[Vec<u32>]>, steps: usize, steps_per_submit: u32) -> Result<()> {
+    /// Queues the first `steps` steps, on the rows as each member's `order` has them or as its source has. Before what follows
+    /// them, `exchange` has its turn, if there is one.
+    pub(super) async fn run(
+        &self,
+        orders: Option<&[Vec<u32>]>,
+        steps: usize,
+        steps_per_submit: u32,
+        mut exchange: Option<&mut Exchanging<'_>>,
+    ) -> Result<()> {
         let full_steps = self.step_rows.len() - usize::from(self.rest.is_some());
         let steps_at_once = self.steps_at_once();
         for first in (0..steps).step_by(steps_at_once) {
@@ -357,15 +365,23 @@ impl<'a> Pass<'a> {
                     set.run_steps(at as u32..stop as u32).await?;
                 }
                 at = stop;
-                if let Some((every, set)) =
+                if let Some((every, _)) =
                     self.every.as_ref().filter(|(every, _)| at.is_multiple_of(*every) || at == self.step_rows.len())
                 {
-                    let step = (at - 1) / every;
-                    set.run_steps(step as u32..step as u32 + 1).await?;
+                    self.follow_up((at - 1) / every, exchange.as_deref_mut()).await?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Queues what follows, for the first time, second time...
+    pub(super) async fn follow_up(&self, time: usize, exchange: Option<&mut Exchanging<'_>>) -> Result<()> {
+        let Some((_, set)) = &self.every else { return Ok(()) };
+        if let Some(exchange) = exchange {
+            exchange.step(time).await?;
+        }
+        set.run_steps(time as u32..time as u32 + 1).await
     }
 }
 

@@ -6,6 +6,7 @@ use super::history::combine;
 use super::measure::Samples;
 use super::monitor::Best;
 use super::run::PendingEpoch;
+use super::together::{combine_measured, decide_together};
 use super::{Control, EpochRecord, Fit, Session};
 use crate::error::Result;
 
@@ -19,28 +20,34 @@ impl Session {
         clock: &Clock,
         fit: &mut Fit<'_>,
     ) -> Result<bool, Stopped> {
-        let [losses, sums, kept] = pending.traces.parts().await?;
+        let [mut losses, sums, kept] = pending.traces.parts().await?;
+        let (mut together, reduction) = (fit.accumulate, self.loss.reduction());
+        let mut counts = pending.counts.unwrap_or_else(|| step_counts.to_vec());
+        if let Some(steps) = pending.exchanged {
+            (losses, counts, together) = (steps.losses, steps.counts, 1);
+        }
         let step = losses.iter().position(|loss| !loss.is_finite());
         if step.is_some() || sums.iter().any(|sum| !sum.is_finite()) {
             let loss = step.map(|step| losses[step]);
-            return Err(Stopped::Diverged(Diverged { epoch: pending.epoch, step: step.unwrap_or(losses.len()), loss }));
+            let step = step.unwrap_or(losses.len()) * fit.accumulate / together;
+            return Err(Stopped::Diverged(Diverged { epoch: pending.epoch, step, loss }));
         }
-        let (together, reduction) = (fit.accumulate, self.loss.reduction());
-        let counts = pending.counts.as_deref().unwrap_or(step_counts);
-        let losses: Vec<f32> = match together {
-            1 => losses,
-            _ => {
-                let steps = losses.chunks(together).zip(counts.chunks(together));
-                steps.map(|(losses, counts)| combine(reduction, losses, counts) as f32).collect()
-            }
-        };
-        let counts: Vec<f64> = counts.chunks(together).map(|counts| counts.iter().sum()).collect();
-        let (mut measured, mut outputs) = ([None; 2], [None, None]);
+        if together > 1 {
+            let steps = losses.chunks(together).zip(counts.chunks(together));
+            losses = steps.map(|(losses, counts)| combine(reduction, losses, counts) as f32).collect();
+            counts = counts.chunks(together).map(|counts| counts.iter().sum()).collect();
+        }
+        let (mut measured, mut outputs, mut weights) = ([None; 2], [None, None], [[0.0; 2]; 2]);
         for (part, pending) in [pending.train, pending.validation].into_iter().enumerate() {
             if let Some(pending) = pending {
+                weights[part] = pending.counts();
                 let (metrics, predictions) = pending.metrics().await?;
                 (measured[part], outputs[part]) = (Some(metrics), predictions);
             }
+        }
+        let mut metrics = fit.measure(outputs, samples)?;
+        if let Some(exchange) = &mut fit.exchange {
+            combine_measured(&mut **exchange, reduction, weights, &mut measured, &mut metrics)?;
         }
         let [train, validation] = measured;
         let record = EpochRecord {
@@ -49,7 +56,7 @@ impl Session {
             loss: combine(reduction, &losses, &counts) as f32,
             train,
             validation,
-            metrics: fit.measure(outputs, samples)?,
+            metrics,
             seconds: clock.seconds(),
         };
         let best = match self.is_best(&record, fit) {
@@ -83,13 +90,18 @@ impl Session {
         }
         let mut stop = self.is_patience_out(fit);
         fit.on_epoch.iter_mut().for_each(|on_epoch| on_epoch(&record));
-        match fit.control.as_mut().map_or(Control::Continue, |control| control(&record)) {
+        let mut control = fit.control.as_mut().map(|control| control(&record));
+        if let (Some(exchange), Some(control)) = (&mut fit.exchange, &mut control) {
+            *control = decide_together(&mut **exchange, *control)?;
+        }
+        match control.unwrap_or_default() {
             Control::Continue => {}
             Control::Stop => stop = true,
             Control::LearningRate(rate) => self.optimizer.set_learning_rate(rate)?,
         }
         #[cfg(feature = "safetensors")]
-        if let (Some(path), true) = (&fit.checkpoint_best, self.best.as_ref().is_some_and(|b| b.epoch == record.epoch))
+        if let (Some(path), true, 0) =
+            (&fit.checkpoint_best, self.best.as_ref().is_some_and(|b| b.epoch == record.epoch), self.rank)
         {
             self.save_checkpoint(path).await?;
         }

@@ -10,6 +10,7 @@ use super::evaluation::{Evaluation, PendingMetrics, chunk_rows};
 use super::measure::Samples;
 use super::pass::{Rows, Source, step_counts};
 use super::snapshot::Snapshots;
+use super::together::{Exchanging, Steps};
 use super::{Fit, History, Session};
 use crate::data::Dataset;
 use crate::device::Device;
@@ -26,8 +27,10 @@ pub(super) struct PendingEpoch {
     pub(super) traces: PendingTraces,
     /// Steps and epochs of the optimizer after it.
     pub(super) at: (u64, usize),
-    /// How much each step counts in a mean, if not as much as it has rows.
+    /// How much each mini-batch counts in a mean, if not as much as it has rows.
     pub(super) counts: Option<Vec<f64>>,
+    /// The steps of all trainers, of several that train together.
+    pub(super) exchanged: Option<Steps>,
     pub(super) train: Option<PendingMetrics>,
     pub(super) validation: Option<PendingMetrics>,
 }
@@ -88,7 +91,7 @@ impl<'s, 'f> Running<'s, 'f> {
         self.snapshots.save(&session.optimizer, self.queued).await?;
         self.queued += 1;
         session.begin_epoch(steps, self.fit.accumulate)?;
-        Ok(epoch_order(rows, &self.fit, session.seed, self.queued))
+        Ok(epoch_order(rows, &self.fit, session.own_seed(), self.queued))
     }
 
     /// Whether the epoch that is queued is measured.
@@ -120,7 +123,7 @@ impl<'s, 'f> Running<'s, 'f> {
             };
         }
         #[cfg(feature = "safetensors")]
-        if let Some((path, every)) = &self.fit.checkpoint
+        if let Some((path, every)) = self.fit.checkpoint.as_ref().filter(|_| self.session.rank == 0)
             && (epoch == self.last || self.stop || (*every > 0 && epoch.is_multiple_of(*every)))
         {
             self.session.save_checkpoint(path).await?;
@@ -132,6 +135,19 @@ impl<'s, 'f> Running<'s, 'f> {
     fn averaging(&self, steps: usize) -> Vec<f32> {
         let (Some(decay), Some(average)) = (self.fit.ema, &self.session.average) else { return Vec::new() };
         Average::weights(decay, steps, average.begun || self.queued > self.already[0] + 1)
+    }
+
+    /// The steps of an epoch, each by the gradients of all trainers.
+    async fn run_exchanged(&mut self, plan: &Epoch<'_>, orders: &[Vec<u32>], counts: &[f64]) -> Result<Option<Steps>> {
+        let (Some(exchange), Some(traces)) = (&mut self.fit.exchange, plan.traces.first()) else { return Ok(None) };
+        let mut exchanging = Exchanging::new(&mut **exchange, self.session, &traces.losses, counts, plan.accumulate)?;
+        plan.pass.run(Some(orders), counts.len(), u32::MAX, Some(&mut exchanging)).await?;
+        for step in counts.len().div_ceil(plan.accumulate)..plan.steps {
+            plan.pass.follow_up(step, Some(&mut exchanging)).await?;
+        }
+        let steps = exchanging.steps;
+        self.session.end_exchange(&mut **exchange, self.queued).await?;
+        Ok(Some(steps))
     }
 
     fn end(&mut self, clock: &Clock) -> Result<History> {
@@ -171,7 +187,7 @@ impl Drop for Running<'_, '_> {
 pub(super) async fn train(
     mut sessions: Vec<&mut Session>,
     data: &[&Dataset],
-    fits: Vec<Fit<'_>>,
+    mut fits: Vec<Fit<'_>>,
 ) -> Result<Vec<Result<History>>> {
     let clock = Clock::start();
     let chosen: Vec<_> = fits.iter().map(|fit| [fit.rows.clone(), fit.validation_rows.clone()]).collect();
@@ -212,10 +228,15 @@ pub(super) async fn train(
     let held_out =
         held_out.map(|rows| self::sources(&device, &rows, chunk_rows(&device, rows[0].data), resident, &sources));
     let held_out = held_out.transpose()?;
-    for session in &mut sessions {
+    let mut steps = sources[0].steps(first.accumulate, first.drop_last).len().div_ceil(first.accumulate);
+    for ((session, fit), data) in sessions.iter_mut().zip(&mut fits).zip(data) {
+        session.rank = fit.exchange.as_ref().map_or(0, |exchange| exchange.rank());
+        if fit.exchange.is_some() {
+            steps = session.begin_exchange(fit, data, steps).await?;
+        }
         // They know the rates' old place.
         session.steps.clear();
-        session.optimizer.reserve(rows[0].len().div_ceil(first.batch_size * first.accumulate))?;
+        session.optimizer.reserve(rows[0].len().div_ceil(fit.batch_size * fit.accumulate).max(steps))?;
     }
     // No future may hold on to `fits` or what trains with them, whose callbacks no two threads may share.
     let averages: Vec<bool> = fits.iter().map(|fit| fit.ema.is_some()).collect();
@@ -227,7 +248,7 @@ pub(super) async fn train(
     let (mut plan, mut evaluation, mut validation) = {
         let sessions: Vec<&Session> = sessions.iter().map(|session| &**session).collect();
         (
-            Epoch::new(&sessions, sources, first)?,
+            Epoch::new(&sessions, sources, first, steps)?,
             Evaluation::new(&sessions, measured, &has_metrics)?,
             held_out.map(|sources| Evaluation::new(&sessions, sources, &has_metrics)).transpose()?,
         )
@@ -259,16 +280,23 @@ pub(super) async fn train(
         }
         let mut orders = Vec::new();
         for member in &mut running {
-            orders.push(member.begin_epoch(rows[member.number], plan.steps()).await?);
+            orders.push(member.begin_epoch(rows[member.number], plan.steps).await?);
         }
         let mut counts = Vec::new();
         for (number, (member, order)) in running.iter().zip(&orders).enumerate() {
             let own = member.counts.as_ref().map(|counts| step_counts(counts, order, &plan.pass.step_rows));
             let reduction = member.session.loss.reduction();
-            plan.set(number, reduction, own.as_deref().unwrap_or(&step_rows), &member.averaging(plan.steps()))?;
+            plan.set(number, reduction, own.as_deref().unwrap_or(&step_rows), &member.averaging(plan.steps))?;
             counts.push(own);
         }
-        plan.pass.run(Some(&orders), plan.pass.step_rows.len(), steps_per_submit).await?;
+        let exchanged = match running.iter_mut().find(|member| member.fit.exchange.is_some()) {
+            None => plan.pass.run(Some(&orders), step_rows.len(), steps_per_submit, None).await.map(|()| None)?,
+            // It is the only one.
+            Some(member) => {
+                let counts = counts[0].as_deref().unwrap_or(&step_rows);
+                member.run_exchanged(&plan, &orders, counts).await?
+            }
+        };
         let mut all_traces = Vec::new();
         for traces in &plan.traces {
             all_traces.push(traces.read().await?);
@@ -291,12 +319,14 @@ pub(super) async fn train(
             }
         }
         let (mut train, mut held_out) = (train.into_iter(), held_out.into_iter());
+        let mut exchanged = exchanged.into_iter();
         for ((member, traces), counts) in running.iter_mut().zip(all_traces).zip(counts) {
             let (train, validation) = (train.next(), held_out.next());
             let (epoch, measures) = (member.queued, member.measures());
             let at = (member.session.optimizer.steps(), member.session.optimizer.epoch());
             let [train, validation] = [train, validation].map(|pending| pending.filter(|_| measures));
-            member.pending.push_back(PendingEpoch { epoch, traces, at, counts, train, validation });
+            let exchanged = exchanged.next();
+            member.pending.push_back(PendingEpoch { epoch, traces, at, counts, exchanged, train, validation });
         }
         for member in &mut running {
             if let Err(error) = member.take_in(rows[member.number], &step_rows, &samples[member.number], &clock).await {

@@ -38,6 +38,8 @@ pub struct Session {
     pub(super) parameters: Parameters,
     pub(super) optimizer: Optimizer,
     pub(super) seed: u64,
+    /// Its number among those that train the same model together.
+    pub(super) rank: usize,
     /// Steps so far, for what is random within them.
     pub(super) clock: Tensor,
     pub(super) history: History,
@@ -90,6 +92,7 @@ impl Session {
             loss: Box::new(loss),
             optimizer: Optimizer::new(&parameters, algorithm)?,
             seed,
+            rank: 0,
             clock: Tensor::zeros(device, 1, 1)?,
             history: History::default(),
             best: None,

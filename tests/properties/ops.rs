@@ -233,4 +233,8 @@ fn numbers(d: &mut Draw) {
     let _ = (error.error(d.real(), d.real()), error.derivative(d.real(), d.real()));
     let _ = (activation.apply(d.real()), activation.derivative(d.real()), activation.derivative_needs_input());
     let _ = Elementwise::Squared.error(1.0, 2.0);
+    let [a, b, counts] = [(); 3].map(|()| d.reals(4));
+    let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<_>>();
+    let _ = reduction.combine(&wide(&a), &wide(&counts));
+    reduction.combine_into(&[&a, &b], &wide(&counts), &mut vec![0.0; d.below(5)]);
 }

@@ -8,7 +8,8 @@ use wgrad::metrics::Decision;
 use wgrad::nn::{BatchNorm1d, CrossEntropy, Dropout, Linear, Loss, Module, Mse, Reduction, Sequential};
 use wgrad::ops::Activation;
 use wgrad::{
-    Control, Device, EarlyStopping, Ensemble, Fit, Graph, LrFind, Monitor, Result, Session, StepPath, Trainer, Var,
+    Control, Device, EarlyStopping, Ensemble, Error, ErrorKind, Fit, Graph, LrFind, Monitor, Result, Session,
+    StepGradient, StepPath, Trainer, Var,
 };
 
 use crate::draw::Draw;
@@ -79,7 +80,7 @@ fn fit<'a>(d: &mut Draw, validation: &'a Dataset) -> Fit<'a> {
     let mut fit = if d.chance(0.5) { Fit::new(epochs, batch) } else { Fit::until(epochs, batch) };
     for _ in 0..d.below(5) {
         let (flag, size) = (d.chance(0.5), d.size());
-        fit = match d.below(22) {
+        fit = match d.below(24) {
             0 => fit.validation(validation),
             1 => fit.rows(d.sizes(9).into_iter().map(|row| row as u32)),
             2 => fit.validation_rows(d.sizes(9).into_iter().map(|row| row as u32)),
@@ -104,6 +105,14 @@ fn fit<'a>(d: &mut Draw, validation: &'a Dataset) -> Fit<'a> {
             17 => fit.checkpoint(path("checkpoint"), size),
             18 => fit.checkpoint_best(path("best")),
             19 => fit.progress(false),
+            20 => fit.exchange(|_: &mut StepGradient<'_>| Ok(())),
+            21 => {
+                let (value, fails) = (d.real(), d.chance(0.1));
+                fit.exchange(move |step: &mut StepGradient<'_>| {
+                    step.values[0] = value;
+                    if fails { Err(Error::new(ErrorKind::Io, "exchange", "none")) } else { Ok(()) }
+                })
+            }
             _ => {
                 let value = d.share();
                 fit.metric(d.text(), move |_, _| Ok(value))

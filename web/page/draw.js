@@ -41,17 +41,30 @@ export function prepared(canvas) {
   return [context, width, height];
 }
 
+/** A colour as a pixel's word. (All machines with browsers store the last byte of a number first.) */
+const pixel = (r, g, b) => (255 << 24 | b + 0.5 << 16 | g + 0.5 << 8 | r + 0.5) >>> 0;
+
+const STEPS = 255;
+let ramps = new Map();
+
+/** The pixels of `signed` from -1 to 1: made once, as pictures have thousands of pixels. */
+function ramp(strength) {
+  if (ramps.of !== colours()) ramps = Object.assign(new Map(), { of: colours() });
+  if (!ramps.has(strength)) {
+    ramps.set(strength, Uint32Array.from({ length: 2 * STEPS + 1 }, (_, at) => pixel(...signed(at / STEPS - 1, strength))));
+  }
+  const pixels = ramps.get(strength);
+  return (t) => pixels[Math.round(STEPS * (1 + Math.max(-1, Math.min(1, t))))];
+}
+
 const small = document.createElement('canvas');
 
-/** An image of `columns` colours a row, from a function of the place's number. */
-function image(columns, rows, colour) {
+/** An image of `columns` pixels a row, from a function of the place's number. */
+function image(columns, rows, at) {
   Object.assign(small, { width: columns, height: rows });
   const context = small.getContext('2d');
-  const pixels = context.createImageData(columns, rows);
-  for (let at = 0; at < columns * rows; at++) {
-    const [r, g, b] = colour(at);
-    pixels.data.set([r, g, b, 255], 4 * at);
-  }
+  const pixels = context.createImageData(columns, rows), words = new Uint32Array(pixels.data.buffer);
+  for (let place = 0; place < words.length; place++) words[place] = at(place);
   context.putImageData(pixels, 0, 0);
   return small;
 }
@@ -62,29 +75,33 @@ export function neuron(canvas, values, size, from = 0) {
   let most = 1e-6;
   for (let at = 0; at < rows * size; at++) most = Math.max(most, Math.abs(values[from + at]));
   if (canvas.width !== size) Object.assign(canvas, { width: size, height: rows });
-  canvas.getContext('2d').drawImage(image(size, rows, (at) => signed(values[from + at] / most)), 0, 0);
+  const full = ramp(1);
+  canvas.getContext('2d').drawImage(image(size, rows, (at) => full(values[from + at] / most)), 0, 0);
 }
 
-/** The colour of the answer at a place. */
-function answer(surface, kind) {
-  const { channels, values } = surface;
-  if (channels === 1) return kind === 'numbers' ? (at) => signed(values[at], 0.9) : (at) => signed(2 * values[at] - 1, 0.8);
-  const { paper } = colours();
+/** The pixel of the answer at a place. */
+function answer({ channels, values }, kind) {
+  if (channels === 1) {
+    const shades = ramp(kind === 'numbers' ? 0.9 : 0.8);
+    return kind === 'numbers' ? (at) => shades(values[at]) : (at) => shades(2 * values[at] - 1);
+  }
+  const tints = Array.from({ length: channels }, (_, c) => mix(colours().paper, classColour(c), 0.7));
   return (at) => {
-    const colour = [0, 0, 0];
+    let r = 0, g = 0, b = 0;
     for (let c = 0; c < channels; c++) {
-      const tint = mix(paper, classColour(c), 0.7);
-      for (let i = 0; i < 3; i++) colour[i] += values[at * channels + c] * tint[i];
+      const share = values[at * channels + c], tint = tints[c];
+      r += share * tint[0];
+      g += share * tint[1];
+      b += share * tint[2];
     }
-    return colour;
+    return pixel(r, g, b);
   };
 }
 
 /** The answer over the plane, or over a line, and the points. */
-export function plane(canvas, { surface, size, about, axes, pinned, points = true }) {
+export function plane(canvas, { surface, size, about, axes, pinned }) {
   const [context, width, height] = prepared(canvas);
-  const { paper, ink } = colours();
-  context.fillStyle = css(paper);
+  context.fillStyle = css(colours().paper);
   context.fillRect(0, 0, width, height);
   if (!about) return;
   const kind = about.classes.length ? 'classes' : 'numbers';
@@ -97,31 +114,45 @@ export function plane(canvas, { surface, size, about, axes, pinned, points = tru
     let most = 1e-6;
     for (const value of pinned.values) most = Math.max(most, Math.abs(value));
     const rows = line ? 1 : pinned.size;
-    context.drawImage(image(pinned.size, rows, (at) => signed(pinned.values[at] / most)), 0, 0, width, height);
+    const full = ramp(1);
+    context.drawImage(image(pinned.size, rows, (at) => full(pinned.values[at] / most)), 0, 0, width, height);
   } else if (!line) {
     context.drawImage(image(size, size, answer(surface, kind)), 0, 0, width, height);
   } else if (kind === 'classes') {
     context.drawImage(image(size, 1, answer(surface, kind)), 0, 0, width, height);
   }
-  const columns = about.names.length, bounds = about.bounds;
-  const across = (value, column) => (value - bounds[2 * column]) / (bounds[2 * column + 1] - bounds[2 * column]);
-  const [low, high] = bounds.slice(-2);
-  const up = (value) => 0.95 - 0.9 * (value - low) / (high - low);
   if (surface && line && kind === 'numbers' && !pinned) {
     context.beginPath();
-    for (let at = 0; at < size; at++) context.lineTo((at + 0.5) / size * width, up(low + (surface.values[at] + 1) / 2 * (high - low)) * height);
+    for (let at = 0; at < size; at++) context.lineTo((at + 0.5) / size * width, (0.95 - 0.45 * (surface.values[at] + 1)) * height);
     Object.assign(context, { strokeStyle: css(classColour(1)), lineWidth: 3, lineJoin: 'round' });
     context.stroke();
   }
-  if (!points) return;
+  context.drawImage(points(about, axes, kind, [canvas.width, canvas.height], width), 0, 0, width, height);
+}
+
+const layer = document.createElement('canvas');
+let drawn = [];
+
+/** The points, drawn anew only when something about them is new: there may be thousands, and pictures 30 times a second. */
+function points(about, axes, kind, [pixels, rows], width) {
+  const { paper, ink } = colours();
+  const now = [about, ...axes, pixels, rows, paper];
+  if (now.every((part, i) => part === drawn[i])) return layer;
+  drawn = now;
+  Object.assign(layer, { width: pixels, height: rows });
+  const context = layer.getContext('2d'), scale = pixels / width, height = rows / scale;
+  context.scale(scale, scale);
+  const columns = about.names.length, { bounds } = about, line = columns === 1;
+  const [low, high] = bounds.slice(-2);
+  const across = (value, column) => (value - bounds[2 * column]) / (bounds[2 * column + 1] - bounds[2 * column]);
+  const share = (target) => (target - low) / (high - low);
   about.samples.forEach(({ inputs, targets }, part) => {
     const radius = targets.length > 800 ? 2.2 : targets.length > 300 ? 3 : 4;
-    for (let at = 0; at < targets.length; at++) {
-      const target = targets[at];
-      const colour = kind === 'classes' ? classColour(target) : signed(2 * (target - low) / (high - low) - 1);
+    targets.forEach((target, at) => {
+      const colour = kind === 'classes' ? classColour(target) : signed(2 * share(target) - 1);
       const x = across(inputs[at * columns + (line ? 0 : axes[0])], line ? 0 : axes[0]) * width;
       const y = line
-        ? (kind === 'numbers' ? up(target) : 0.5 + 0.3 * Math.sin(37.7 * at)) * height
+        ? (kind === 'numbers' ? 0.95 - 0.9 * share(target) : 0.5 + 0.3 * Math.sin(37.7 * at)) * height
         : (1 - across(inputs[at * columns + axes[1]], axes[1])) * height;
       context.beginPath();
       context.arc(x, y, radius, 0, 7);
@@ -135,6 +166,7 @@ export function plane(canvas, { surface, size, about, axes, pinned, points = tru
         Object.assign(context, kind === 'numbers' ? { strokeStyle: ink, lineWidth: 1 } : { strokeStyle: css(colour), lineWidth: 1.8 });
       }
       context.stroke();
-    }
+    });
   });
+  return layer;
 }

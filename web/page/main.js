@@ -119,10 +119,7 @@ function go() {
   lab.call('go', { speed: settings.speed, until });
 }
 
-async function pause() {
-  setGoing(false);
-  await lab.call('pause');
-}
+const pause = () => lab.call('pause');
 
 $('run').onclick = () => (going ? pause() : go());
 $('epoch').onclick = async () => {

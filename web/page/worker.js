@@ -163,12 +163,13 @@ async function loop() {
     going = false;
     postMessage({ event: error.name === 'NotFinite' ? 'diverged' : 'fault', message: error.message });
   }
-  await inTurn(() => onDevice(async () => {
+  await inTurn(async () => {
     // Another run may have taken its place.
     if (own !== generation) return;
+    // What the page says is paused outlives a reload.
+    await onDevice(save);
     postMessage({ event: 'paused', ...await pictures() });
-    await save();
-  })).catch((error) => postMessage({ event: 'fault', message: error.message }));
+  }).catch((error) => postMessage({ event: 'fault', message: error.message }));
 }
 
 let looping;

@@ -89,9 +89,10 @@ export function learning(browser) {
   });
 
   test('a run that a reload breaks off in the middle goes on by itself', async () => {
-    const page = await open(browser, 'data=moons&seed=7&speed=full&epochs=20000&device=cpu');
+    // More epochs than any machine trains meanwhile.
+    const page = await open(browser, 'data=moons&seed=7&speed=full&epochs=1000000000&device=cpu');
     await page.click('#run');
-    await new Promise((resolve) => { setTimeout(resolve, 3000); });
+    await page.waitForFunction(async () => (await (await import('/store.js')).kept())?.going, { timeout: 60_000, polling: 100 });
     await page.reload();
     await page.waitForSelector('body[data-ready]');
     const start = await epochs(page);

@@ -5,6 +5,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (Some(module), Some(folder)) = (arguments.next(), arguments.next()) else {
         return Err("give the module and the folder to write to".into());
     };
-    wasm_bindgen_cli_support::Bindgen::new().input_path(module).web(true)?.typescript(false).generate(folder)?;
+    wasm_bindgen_cli_support::Bindgen::new()
+        .input_path(module)
+        .web(true)?
+        .typescript(false)
+        .remove_name_section(true)
+        .generate(folder)?;
     Ok(())
 }
