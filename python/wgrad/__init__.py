@@ -1,7 +1,7 @@
 """Small neural networks, trained fast on the CPU or any GPU.
 
-`MLPClassifier` and `MLPRegressor` are estimators for scikit-learn; `nn`, `optim` and `Trainer` build and train other networks from
-NumPy's arrays.
+`MLPClassifier` and `MLPRegressor` are estimators for scikit-learn, of which `fit_many` trains many at once; `nn`, `optim` and
+`Trainer` build and train other networks from NumPy's arrays.
 """
 
 from . import nn, optim
