@@ -2,8 +2,8 @@
 
     python bench/search.py [--configurations N] [--rounds N]
 
-Both search the same space with the same folds of the digits' first 600 rows, for a network 64-16-10 trained for 20 epochs. Each worker
-is a process with one thread, and so is each of scikit-learn's. The rounds are interleaved; the figures are medians.
+Both search the same space with the same folds of the digits' first 600 rows, for a network 64-16-10 trained for 20 epochs. Each
+worker is a process with one thread, and so is each of scikit-learn's. The rounds are interleaved; the figures are medians.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import os
 import statistics
 import time
 import warnings
+from functools import partial
 
 # Before NumPy and wgrad look.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "WGRAD_THREADS"):
@@ -47,7 +48,8 @@ def main():
     budget = options.configurations
 
     def ours(client):
-        return wgrad.search(wgrad.MLPClassifier(**NETWORK), SPACE, X, y, budget=budget, cv=3, client=client, refit=False).best_score_
+        model = wgrad.MLPClassifier(**NETWORK)
+        return wgrad.search(model, SPACE, X, y, budget=budget, cv=3, client=client, refit=False).best_score_
 
     def theirs(jobs):
         model = sklearn.neural_network.MLPClassifier(**NETWORK, random_state=0)
@@ -57,12 +59,11 @@ def main():
     times = {}
     for _ in range(options.rounds):
         for workers in (1, 2):
-            with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster:
-                with cluster.get_client() as client:
-                    client.wait_for_workers(workers)
-                    runs = {"wgrad": lambda: ours(client), "scikit-learn": lambda: theirs(workers)}
-                    for name, run in runs.items():
-                        times.setdefault((name, workers), []).append(timed(run))
+            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")
+            with cluster, cluster.get_client() as client:
+                client.wait_for_workers(workers)
+                times.setdefault(("wgrad", workers), []).append(timed(partial(ours, client)))
+            times.setdefault(("scikit-learn", workers), []).append(timed(partial(theirs, workers)))
     for workers in (1, 2):
         (own, score), (other, other_score) = (
             (statistics.median(seconds for seconds, _ in rounds), rounds[-1][1])

@@ -92,7 +92,8 @@ def test_failures_are_told_and_leave_the_others():
 
 def test_scoring_and_weights():
     weights = np.where(Y == 0, 0.0, 1.0)
-    found = search(MLPClassifier((8,), max_iter=20), SPACE, X, Y, budget=4, cv=3, scoring="balanced_accuracy", sample_weight=weights)
+    model = MLPClassifier((8,), max_iter=20)
+    found = search(model, SPACE, X, Y, budget=4, cv=3, scoring="balanced_accuracy", sample_weight=weights)
     # Nobody has seen the first of the classes.
     assert (found.table["mean_score"] <= 2 / 3 + 1e-9).all()
     assert not (found.best_estimator_.predict(X) == 0).any()
@@ -100,13 +101,13 @@ def test_scoring_and_weights():
 
 @pytest.mark.parametrize("strategy", ["random", "halving"])
 def test_the_ranking_is_the_same_wherever_tasks_run(client, strategy):
-    def found(client):
-        return search(MLPClassifier(max_iter=9), SPACE, X, Y, budget=24, cv=3, strategy=strategy, client=client, seed=5)
+    def found(client, seed=5):
+        return search(MLPClassifier(max_iter=9), SPACE, X, Y, budget=24, cv=3, strategy=strategy, client=client, seed=seed)
 
     here, there = found(None), found(client)
     same(here, there)
     np.testing.assert_array_equal(here.best_estimator_.predict_proba(X), there.best_estimator_.predict_proba(X))
-    assert (found(None).table["number"] != search(MLPClassifier(max_iter=9), SPACE, X, Y, budget=24, cv=3, seed=6).table["number"]).any()
+    assert (here.table["number"] != found(None, seed=6).table["number"]).any()
 
 
 def test_a_killed_workers_tasks_are_run_again_and_counted_once(client):
@@ -114,7 +115,11 @@ def test_a_killed_workers_tasks_are_run_again_and_counted_once(client):
     expected = search(model, SPACE, X, Y, budget=48, cv=3, refit=False)
     pids = client.run(os.getpid)
     results = []
-    thread = threading.Thread(target=lambda: results.append(search(model, SPACE, X, Y, budget=48, cv=3, client=client, refit=False)))
+
+    def run():
+        results.append(search(model, SPACE, X, Y, budget=48, cv=3, client=client, refit=False))
+
+    thread = threading.Thread(target=run)
     thread.start()
     deadline = time.monotonic() + 60
     while not any(client.processing().values()):

@@ -1,7 +1,7 @@
 """Small neural networks, trained fast on the CPU or any GPU.
 
-`MLPClassifier` and `MLPRegressor` are estimators for scikit-learn; `nn`, `optim` and `Trainer` build and train other networks from
-NumPy's arrays.
+`MLPClassifier` and `MLPRegressor` are estimators for scikit-learn, of which `fit_many` trains many at once; `nn`, `optim` and
+`Trainer` build and train other networks from NumPy's arrays.
 """
 
 from . import nn, optim
@@ -9,8 +9,8 @@ from ._wgrad import DeviceLost, InternalError, NoDevice, NotFinite, devices
 from .classifier import MLPClassifier
 from .many import fit_many
 from .regressor import MLPRegressor
-from .tuning import SearchResult, search
 from .trainer import History, Trainer
+from .tuning import SearchResult, search
 
 __version__ = "0.1.0"
 

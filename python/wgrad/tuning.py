@@ -250,10 +250,7 @@ def _scores(table: Table, trials: Sequence[Trial]) -> list[tuple[int, list[float
             outcomes = _fitted(table, group)
         except Exception as error:
             # Such as a wrong value of one parameter: then each is tried alone.
-            if len(group) == 1:
-                outcomes = [error]
-            else:
-                outcomes = [_alone(table, run) for run in group]
+            outcomes = [error] if len(group) == 1 else [_alone(table, run) for run in group]
         for (trial, fold, _), outcome in zip(group, outcomes):
             if isinstance(outcome, Exception):
                 errors.setdefault(trial.number, f"{type(outcome).__name__}: {outcome}")
@@ -325,7 +322,7 @@ class _Tasks:
             return
         futures = [self.client.submit(_scores, self.data, part, pure=False) for part in parts]
         try:
-            for part, future in zip(parts, futures):
+            for future in futures:
                 yield from self.client.gather(future)
         finally:
             self.client.cancel(futures)
