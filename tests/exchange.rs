@@ -24,10 +24,13 @@ fn unchanged(_: &mut StepGradient<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Numbers, and how much they count.
+type Message = (Vec<f64>, f64);
+
 /// Members of a group in threads of one process: each puts its message into its place, and reads those of all.
 struct Member {
     rank: usize,
-    places: Arc<Vec<Mutex<(Vec<f64>, f64)>>>,
+    places: Arc<Vec<Mutex<Message>>>,
     barrier: Arc<Barrier>,
     /// A planted fault: takes the mean of gradients whatever their rows are.
     forgets_counts: bool,

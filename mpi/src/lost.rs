@@ -38,7 +38,8 @@ pub(crate) fn give_up(rank: usize, size: usize, waited: Duration, exchanges: u64
              than the others wait (World::timeout). All ranks end here; the last checkpoint is whole.",
             waited.as_secs_f64()
         );
-        let _pending = std::mem::ManuallyDrop::new(sent);
+        // They are never done, and not to be waited for.
+        let _sent = std::mem::ManuallyDrop::new(sent);
         world.abort(1)
     })
 }
