@@ -102,6 +102,8 @@ mod pages {
     #[cfg(all(feature = "csv", feature = "export", feature = "ndarray", feature = "safetensors", feature = "table"))]
     #[doc = include_str!("../docs/GUIDE.md")]
     mod guide {}
+    #[doc = include_str!("../docs/SCALING.md")]
+    mod scaling {}
     #[cfg(feature = "csv")]
     #[doc = include_str!("../docs/TROUBLESHOOTING.md")]
     mod troubleshooting {}

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Times and scores of wgrad's estimators beside scikit-learn's MLPs (and PyTorch, if it can be imported), in turn: ours, theirs,
-ours, theirs. One thread each.
+"""Times and scores of wgrad's estimators beside scikit-learn's MLPs (and PyTorch, if it can be imported), on one thread each,
+in turn: ours, theirs, ours, theirs.
 
     python bench/run.py                        all tables
     python bench/run.py iris digits --rounds 5
 
 All train the same network with the same settings: scikit-learn's defaults (100 hidden units, Adam, mini-batches of 200), for a
-given number of epochs; PyTorch by a plain loop over shuffled indices. Inputs are standardised, and regressions' targets. Times are
-CPU seconds of `fit` and of `predict` on the training data (the mean of 20 calls), medians over the rounds; scores are on a quarter that is held out, the
-means over the rounds, each with a split and seed of its own, with their standard error.
+given number of epochs; PyTorch by a plain loop over shuffled indices. Inputs are standardised, and regressions' targets. Times
+are CPU seconds of `fit` and of `predict` on the training data (the mean of 20 calls), medians over the rounds; scores are on a
+quarter that is held out, the means over the rounds, each with a split and seed of its own, with their standard error.
 """
 
 import argparse

@@ -43,9 +43,7 @@ def epsilon_of_the_paper(monkeypatch):
         self.ms = [self.beta_1 * m + (1 - self.beta_1) * grad for m, grad in zip(self.ms, grads)]
         self.vs = [self.beta_2 * v + (1 - self.beta_2) * grad**2 for v, grad in zip(self.vs, grads)]
         rate = self.learning_rate_init
-        return [
-            -rate * m / corrections[0] / (np.sqrt(v / corrections[1]) + self.epsilon) for m, v in zip(self.ms, self.vs)
-        ]
+        return [-rate * m / corrections[0] / (np.sqrt(v / corrections[1]) + self.epsilon) for m, v in zip(self.ms, self.vs)]
 
     monkeypatch.setattr(AdamOptimizer, "_get_updates", updates)
 

@@ -40,7 +40,8 @@ FORK = """
     child = os.fork()
     if child == 0:
         try:
-            for call in (lambda: model.predict(X), lambda: model.partial_fit(X, y), lambda: MLPRegressor(device="gpu").fit(X, y)):
+            fit = MLPRegressor(device="gpu").fit
+            for call in (lambda: model.predict(X), lambda: model.partial_fit(X, y), lambda: fit(X, y)):
                 try:
                     call()
                     os._exit(1)

@@ -53,7 +53,9 @@ def test_threads_train_networks_of_their_own_and_one_network_is_one_threads():
     alone = trainer(1)
     alone.fit(X, Y, epochs=3, batch_size=50)
     networks = [trainer(1) for _ in range(3)]
-    threads = [threading.Thread(target=network.fit, args=(X, Y), kwargs={"epochs": 3, "batch_size": 50}) for network in networks]
+    threads = [
+        threading.Thread(target=network.fit, args=(X, Y), kwargs={"epochs": 3, "batch_size": 50}) for network in networks
+    ]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     for network in networks:
@@ -198,6 +200,8 @@ def test_a_compiled_trainer_is_pickled_with_its_optimizer():
 
 def test_processes_that_are_spawned_take_a_model():
     model = MLPRegressor((8,), max_iter=5, tol=1e9, n_iter_no_change=1, random_state=0).fit(X, Y)
-    code = "import pickle, sys, numpy as np; m, X = pickle.load(sys.stdin.buffer); sys.stdout.buffer.write(m.predict(X).tobytes())"
+    code = (
+        "import pickle, sys, numpy as np; m, X = pickle.load(sys.stdin.buffer); sys.stdout.buffer.write(m.predict(X).tobytes())"
+    )
     ran = subprocess.run([sys.executable, "-c", code], input=pickle.dumps((model, X)), capture_output=True, timeout=100)
     assert ran.stdout == model.predict(X).tobytes(), ran.stderr

@@ -146,7 +146,13 @@ def test_early_stopping_restores_the_best_epoch(tmp_path):
     network = trainer(nn.Linear(3, 64), nn.ReLU(), nn.Linear(64, 1), optimizer=optim.Adam(0.05))
     noise = Y + RNG.normal(size=200).astype(np.float32)
     history = network.fit(
-        X[:100], noise[:100], epochs=200, batch_size=10, validation=(X[100:], noise[100:]), patience=5, checkpoint_best=best_path
+        X[:100],
+        noise[:100],
+        epochs=200,
+        batch_size=10,
+        validation=(X[100:], noise[100:]),
+        patience=5,
+        checkpoint_best=best_path,
     )
     best = np.nanargmin(history["validation_loss"])
     assert len(history["epoch"]) == best + 6 < 200

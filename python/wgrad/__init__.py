@@ -1,7 +1,7 @@
 """Small neural networks, trained fast on the CPU or any GPU.
 
-`MLPClassifier` and `MLPRegressor` are estimators for scikit-learn; `nn`, `optim` and `Trainer` build and train other networks from
-NumPy's arrays.
+`MLPClassifier` and `MLPRegressor` are estimators for scikit-learn, of which `fit_many` trains many at once; `nn`, `optim` and
+`Trainer` build and train other networks from NumPy's arrays.
 """
 
 from . import nn, optim
@@ -10,6 +10,7 @@ from .classifier import MLPClassifier
 from .many import fit_many
 from .regressor import MLPRegressor
 from .trainer import History, Trainer
+from .tuning import SearchResult, search
 
 __version__ = "0.1.0"
 
@@ -21,9 +22,11 @@ __all__ = [
     "MLPRegressor",
     "NoDevice",
     "NotFinite",
+    "SearchResult",
     "Trainer",
     "devices",
     "fit_many",
     "nn",
     "optim",
+    "search",
 ]

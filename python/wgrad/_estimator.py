@@ -185,9 +185,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             rows, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify
         )
         if len(held_out) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-            )
+            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
         return np.sort(train), np.sort(held_out)
 
     def _batch_size(self, rows: int) -> int:
@@ -196,7 +194,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if self.batch_size > rows:
             warnings.warn(
                 f"batch_size={self.batch_size} is larger than the {rows} samples to train on. It is clipped to that.",
-                stacklevel=4,
+                stacklevel=5,
             )
         return int(min(self.batch_size, rows))
 
@@ -210,9 +208,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             "least_rate": 1e-6 * scale,
         }
 
-    def _make(
-        self, layers: list[Spec], loss: Spec, optimizer: Spec, seeds: list[int], device: Any, before: Any
-    ) -> None:
+    def _make(self, layers: list[Spec], loss: Spec, optimizer: Spec, seeds: list[int], device: Any, before: Any) -> None:
         """Makes the networks, on a device by name or on that of another trainer; those before give their parameters."""
         trainers: list[_wgrad.Trainer] = []
         for seed in seeds:

@@ -110,15 +110,23 @@ _FITTED = (
 def load(cls: Any, path: Any) -> Any:
     tensors, texts = read(path)
     if _KEY not in texts:
-        raise ValueError(f"{path} has a network, but no estimator: use Sequential's and Trainer's `load`, or PyTorch")
-    state = json.loads(texts[_KEY])
-    if state["class"] != cls.__name__:
-        raise ValueError(f"{path} is of a {state['class']}; call {state['class']}.load")
+        raise ValueError(f"{path} has a network, but no estimator: use Trainer.load, or PyTorch")
+    try:
+        state = json.loads(texts[_KEY])
+        if state["class"] != cls.__name__:
+            raise ValueError(f"{path} is of a {state['class']}; call {state['class']}.load")
+        return _rebuilt(cls, state, tensors)
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: {error!r}") from error
+
+
+def _rebuilt(cls: Any, state: dict[str, Any], tensors: dict[str, np.ndarray]) -> Any:
+    """The estimator of this state, with these tensors."""
     if isinstance(state["parameters"]["hidden_layer_sizes"], list):
         state["parameters"]["hidden_layer_sizes"] = tuple(state["parameters"]["hidden_layer_sizes"])
     estimator = cls(**state["parameters"])
-    for name, value in state["fitted"].items():
-        setattr(estimator, name, value)
+    for name in state["fitted"].keys() & set(_FITTED):
+        setattr(estimator, name, state["fitted"][name])
     if state["classes"] is not None:
         kind, values = state["classes"]
         estimator.classes_ = np.array(values, dtype=np.dtype(kind))

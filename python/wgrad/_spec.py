@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from ._checks import ACTIVATIONS, hidden_sizes
@@ -18,7 +19,7 @@ def layers_of(estimator: Any, inputs: int, outputs: int) -> list[Spec]:
     factor = 2.0 if estimator.activation == "logistic" else 6.0
     layers: list[Spec] = []
     sizes = [inputs, *(int(size) for size in hidden_sizes(estimator.hidden_layer_sizes)), outputs]
-    for number, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:])):
+    for number, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         if number > 0:
             layers.append(ACTIVATIONS[estimator.activation])
             if estimator.dropout > 0:

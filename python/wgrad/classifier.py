@@ -17,9 +17,9 @@ from ._spec import Spec
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     """A multi-layer perceptron for classes, or for several labels at once.
 
-    Parameters, attributes and their meaning are those of `sklearn.neural_network.MLPClassifier`, so that one can take the other's
-    place; numbers are single precision. Beyond it there are other solvers and activations, dropout, GPUs, an `eval_set`, and
-    ensembles.
+    Parameters, attributes and their meaning are those of `sklearn.neural_network.MLPClassifier`, so that one can stand for
+    the other; numbers are single precision. Beyond it there are other solvers and activations, dropout, GPUs, an `eval_set`,
+    and ensembles.
 
     {parameters}
 

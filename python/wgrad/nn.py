@@ -8,7 +8,8 @@ Sequential(Linear(2, 25), ReLU(), Linear(25, 1))
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 Spec = tuple[str, "dict[str, Any]"]
 

@@ -16,8 +16,8 @@ from ._spec import Spec
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """A multi-layer perceptron for numbers, one or several for each row.
 
-    Parameters, attributes and their meaning are those of `sklearn.neural_network.MLPRegressor`, so that one can take the other's
-    place; numbers are single precision. As there, standardise the inputs, and large targets, too. Beyond it there are other
+    Parameters, attributes and their meaning are those of `sklearn.neural_network.MLPRegressor`, so that one can stand for
+    the other; numbers are single precision. As there, standardise the inputs, and large targets, too. Beyond it there are other
     solvers, losses and activations, dropout, GPUs, an `eval_set`, and ensembles.
 
     {parameters}
@@ -116,9 +116,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         return self._fit(X, y, sample_weight, None, incremental=True)
 
     def _validate(self, X: Any, y: Any, *, reset: bool) -> tuple[np.ndarray, Any]:
-        X, y = validate_data(
-            self, X, y, dtype=np.float32, order="C", multi_output=True, y_numeric=True, reset=reset
-        )
+        X, y = validate_data(self, X, y, dtype=np.float32, order="C", multi_output=True, y_numeric=True, reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return X, y
