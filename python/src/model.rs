@@ -1,14 +1,12 @@
 //! Models, losses and optimizers from what Python says they are: a name, and options.
 
-use std::sync::Arc;
-
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use wgrad::nn::{
     Activation, BatchNorm1d, BceWithLogits, CrossEntropy, Dropout, Embedding, Huber, Init, LayerNorm, Linear,
     LogSoftmax, Loss, Mae, Module, Mse, Quantile, Reduction, Residual, Sequential, Softmax,
 };
-use wgrad::optim::{Adam, Algorithm, RmsProp, Schedule, Settings, Sgd};
+use wgrad::optim::{Adam, Algorithm, RmsProp, Schedule, Sgd};
 
 use crate::errors::invalid;
 
@@ -92,22 +90,18 @@ fn activation(name: &str, options: &Bound<'_, PyDict>) -> PyResult<Activation> {
     })
 }
 
-/// A loss, whatever its type.
-#[derive(Clone)]
-pub(crate) struct AnyLoss(Arc<dyn Loss>);
-
-pub(crate) fn loss((name, options): &Spec<'_>) -> PyResult<AnyLoss> {
+pub(crate) fn loss((name, options): &Spec<'_>) -> PyResult<Box<dyn Loss>> {
     let reduction = match option::<String>(options, "reduction")?.as_deref() {
         None | Some("mean") => Reduction::Mean,
         Some("sum") => Reduction::Sum,
         Some(other) => return Err(invalid(format!("reduction='{other}'; give 'mean' or 'sum'"))),
     };
-    Ok(AnyLoss(match name.as_str() {
-        "Mse" => Arc::new(Mse::new().reduction(reduction)),
-        "Mae" => Arc::new(Mae::new().reduction(reduction)),
-        "Huber" => Arc::new(Huber::new(needed(options, "delta")?).reduction(reduction)),
-        "Quantile" => Arc::new(Quantile::new(needed(options, "quantile")?).reduction(reduction)),
-        "BceWithLogits" => Arc::new(BceWithLogits::new().reduction(reduction)),
+    Ok(match name.as_str() {
+        "Mse" => Box::new(Mse::new().reduction(reduction)),
+        "Mae" => Box::new(Mae::new().reduction(reduction)),
+        "Huber" => Box::new(Huber::new(needed(options, "delta")?).reduction(reduction)),
+        "Quantile" => Box::new(Quantile::new(needed(options, "quantile")?).reduction(reduction)),
+        "BceWithLogits" => Box::new(BceWithLogits::new().reduction(reduction)),
         "CrossEntropy" => {
             let loss = CrossEntropy::new().reduction(reduction);
             let loss = loss.label_smoothing(option(options, "label_smoothing")?.unwrap_or(0.0));
@@ -116,57 +110,13 @@ pub(crate) fn loss((name, options): &Spec<'_>) -> PyResult<AnyLoss> {
                 None => loss,
             };
             match option::<Vec<f32>>(options, "class_weights")? {
-                Some(weights) => Arc::new(loss.class_weights(weights)),
-                None => Arc::new(loss),
+                Some(weights) => Box::new(loss.class_weights(weights)),
+                None => Box::new(loss),
             }
         }
         _ => return Err(invalid(format!("no loss is called {name}"))),
-    }))
+    })
 }
-
-impl Loss for AnyLoss {
-    fn forward(
-        &self,
-        graph: &mut wgrad::Graph,
-        prediction: wgrad::Var,
-        target: wgrad::Var,
-    ) -> wgrad::Result<wgrad::Var> {
-        self.0.forward(graph, prediction, target)
-    }
-
-    fn weighted(
-        &self,
-        graph: &mut wgrad::Graph,
-        prediction: wgrad::Var,
-        target: wgrad::Var,
-        weights: wgrad::Var,
-    ) -> wgrad::Result<wgrad::Var> {
-        self.0.weighted(graph, prediction, target, weights)
-    }
-
-    fn weighs_errors(&self) -> bool {
-        self.0.weighs_errors()
-    }
-
-    fn reduction(&self) -> Reduction {
-        self.0.reduction()
-    }
-
-    fn target_weight(&self, target: &[f32]) -> f32 {
-        self.0.target_weight(target)
-    }
-
-    fn decision(&self) -> wgrad::metrics::Decision {
-        self.0.decision()
-    }
-
-    fn check_targets(&self, data: &wgrad::data::Dataset, outputs: usize) -> wgrad::Result<()> {
-        self.0.check_targets(data, outputs)
-    }
-}
-
-/// An algorithm, whatever its type.
-pub(crate) struct AnyAlgorithm(Box<dyn Algorithm>);
 
 macro_rules! with_settings {
     ($algorithm:expr, $options:expr) => {{
@@ -192,9 +142,9 @@ macro_rules! with_settings {
     }};
 }
 
-pub(crate) fn algorithm((name, options): &Spec<'_>) -> PyResult<AnyAlgorithm> {
+pub(crate) fn algorithm((name, options): &Spec<'_>) -> PyResult<Box<dyn Algorithm>> {
     let rate: f32 = needed(options, "learning_rate")?;
-    Ok(AnyAlgorithm(match name.as_str() {
+    Ok(match name.as_str() {
         "Sgd" => {
             let momentum = option(options, "momentum")?.unwrap_or(0.0);
             let nesterov = option(options, "nesterov")?.unwrap_or(false);
@@ -212,7 +162,7 @@ pub(crate) fn algorithm((name, options): &Spec<'_>) -> PyResult<AnyAlgorithm> {
             with_settings!(RmsProp::new(rate).alpha(alpha).epsilon(epsilon).momentum(momentum), options)
         }
         _ => return Err(invalid(format!("no optimizer is called {name}"))),
-    }))
+    })
 }
 
 /// The product of the parts: `[("cosine", {"length": 100, "floor": 0.0}), ...]`.
@@ -236,31 +186,4 @@ fn schedule(options: &Bound<'_, PyDict>) -> PyResult<Schedule> {
         whole = whole.and(part);
     }
     Ok(if option(options, "per_step")?.unwrap_or(false) { whole.per_step() } else { whole })
-}
-
-impl Algorithm for AnyAlgorithm {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn settings(&self) -> &Settings {
-        self.0.settings()
-    }
-
-    fn states(&self) -> usize {
-        self.0.states()
-    }
-
-    fn update(&self) -> wgrad::ops::optim::Update {
-        self.0.update()
-    }
-
-    fn record(
-        &self,
-        recording: &mut wgrad::Recording,
-        update: wgrad::ops::optim::Update,
-        on: wgrad::ops::optim::Stretch<'_>,
-    ) -> wgrad::Result<()> {
-        self.0.record(recording, update, on)
-    }
 }

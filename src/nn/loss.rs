@@ -91,6 +91,37 @@ pub trait Loss: Send + Sync {
     }
 }
 
+/// One that is chosen when the program runs.
+impl Loss for Box<dyn Loss> {
+    fn forward(&self, graph: &mut Graph, prediction: Var, target: Var) -> Result<Var> {
+        (**self).forward(graph, prediction, target)
+    }
+
+    fn weighted(&self, graph: &mut Graph, prediction: Var, target: Var, weights: Var) -> Result<Var> {
+        (**self).weighted(graph, prediction, target, weights)
+    }
+
+    fn weighs_errors(&self) -> bool {
+        (**self).weighs_errors()
+    }
+
+    fn reduction(&self) -> Reduction {
+        (**self).reduction()
+    }
+
+    fn target_weight(&self, target: &[f32]) -> f32 {
+        (**self).target_weight(target)
+    }
+
+    fn decision(&self) -> Decision {
+        (**self).decision()
+    }
+
+    fn check_targets(&self, data: &Dataset, outputs: usize) -> Result<()> {
+        (**self).check_targets(data, outputs)
+    }
+}
+
 /// A loss that sums or averages elementwise errors.
 macro_rules! elementwise {
     ($(#[$doc:meta])* $name:ident, $error:expr, new($($field:ident)?), $decision:expr $(, check: $check:path)?) => {

@@ -33,6 +33,29 @@ pub trait Algorithm: Send + Sync {
     fn record(&self, recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()>;
 }
 
+/// One that is chosen when the program runs.
+impl Algorithm for Box<dyn Algorithm> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn settings(&self) -> &Settings {
+        (**self).settings()
+    }
+
+    fn states(&self) -> usize {
+        (**self).states()
+    }
+
+    fn update(&self) -> Update {
+        (**self).update()
+    }
+
+    fn record(&self, recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
+        (**self).record(recording, update, on)
+    }
+}
+
 /// The settings that all algorithms share. Each has a method for each of these.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 use wgrad::data::Dataset;
-use wgrad::metrics::Decision;
-use wgrad::nn::{BceWithLogits, CrossEntropy, Linear, Loss, Mse, Reduction, Sequential, Tanh};
+use wgrad::nn::{BceWithLogits, CrossEntropy, Linear, Loss, Mse, Sequential, Tanh};
 use wgrad::optim::Sgd;
-use wgrad::{Device, Graph, Result, Trainer, Var};
+use wgrad::{Device, Trainer};
 
 use super::oracle::{floats, number, text};
 
@@ -27,36 +26,12 @@ fn loss_of(case: &Value) -> Box<dyn Loss> {
     }
 }
 
-/// A loss that was chosen at run time.
-struct Chosen(Box<dyn Loss>);
-
-impl Loss for Chosen {
-    fn forward(&self, graph: &mut Graph, prediction: Var, target: Var) -> Result<Var> {
-        self.0.forward(graph, prediction, target)
-    }
-    fn weighted(&self, graph: &mut Graph, prediction: Var, target: Var, weights: Var) -> Result<Var> {
-        self.0.weighted(graph, prediction, target, weights)
-    }
-    fn weighs_errors(&self) -> bool {
-        self.0.weighs_errors()
-    }
-    fn reduction(&self) -> Reduction {
-        self.0.reduction()
-    }
-    fn target_weight(&self, target: &[f32]) -> f32 {
-        self.0.target_weight(target)
-    }
-    fn decision(&self) -> Decision {
-        self.0.decision()
-    }
-}
-
 /// A case's trainer, with PyTorch's initial parameters.
 pub(crate) fn trainer_of(device: &Device, file: &Value, case: &Value) -> Trainer {
     let outputs = number(&case["outputs"]) as usize;
     let model = Sequential::new().add(Linear::new(3, 5)).add(Tanh).add(Linear::new(5, outputs));
     let sgd = Sgd::new(number(&file["lr"]) as f32).momentum(number(&file["momentum"]) as f32);
-    let trainer = Trainer::new(device, model, Chosen(loss_of(case)), sgd, 0).unwrap();
+    let trainer = Trainer::new(device, model, loss_of(case), sgd, 0).unwrap();
     let mut initial = &floats(&case["initial"])[..];
     for (_, parameter) in trainer.parameters().named() {
         let value = parameter.value().unwrap();

@@ -1,9 +1,8 @@
 //! Optimizers and schedules, by hand.
 
 use wgrad::nn::{Linear, Loss, Module, Mse, Parameters, Sequential};
-use wgrad::ops::optim::{Stretch, Update};
 use wgrad::optim::{Adam, Algorithm, Optimizer, RmsProp, Schedule, Settings, Sgd};
-use wgrad::{Device, Graph, Recording, Result, lower};
+use wgrad::{Device, Graph, lower};
 
 use crate::Case;
 use crate::device::tensor;
@@ -38,29 +37,8 @@ fn schedules(d: &mut Draw) {
     }
 }
 
-/// One of the algorithms.
-pub(crate) struct AnyAlgorithm(Box<dyn Algorithm>);
-
-impl Algorithm for AnyAlgorithm {
-    fn settings(&self) -> &Settings {
-        self.0.settings()
-    }
-
-    fn states(&self) -> usize {
-        self.0.states()
-    }
-
-    fn update(&self) -> Update {
-        self.0.update()
-    }
-
-    fn record(&self, recording: &mut Recording, update: Update, on: Stretch<'_>) -> Result<()> {
-        self.0.record(recording, update, on)
-    }
-}
-
 /// An algorithm whose settings make sense mostly.
-pub(crate) fn algorithm(d: &mut Draw) -> AnyAlgorithm {
+pub(crate) fn algorithm(d: &mut Draw) -> Box<dyn Algorithm> {
     let rate = if d.chance(0.8) { 0.01 } else { d.real() };
     macro_rules! set {
         ($rule:expr) => {{
@@ -80,7 +58,7 @@ pub(crate) fn algorithm(d: &mut Draw) -> AnyAlgorithm {
                     }
                 };
             }
-            AnyAlgorithm(Box::new(rule))
+            Box::new(rule)
         }};
     }
     let number = if d.chance(0.6) { 0.5 } else { d.real() };

@@ -4,64 +4,32 @@ use std::sync::Arc;
 
 use pollster::block_on;
 use wgrad::data::Dataset;
-use wgrad::metrics::Decision;
-use wgrad::nn::{BatchNorm1d, CrossEntropy, Dropout, Linear, Loss, Module, Mse, Reduction, Sequential};
+use wgrad::nn::{BatchNorm1d, CrossEntropy, Dropout, Linear, Loss, Module, Mse, Sequential};
 use wgrad::ops::Activation;
+use wgrad::optim::Algorithm;
 use wgrad::{
-    Control, Device, EarlyStopping, Ensemble, Error, ErrorKind, Fit, Graph, LrFind, Monitor, Result, Session,
-    StepGradient, StepPath, Trainer, Var,
+    Control, Device, EarlyStopping, Ensemble, Error, ErrorKind, Fit, LrFind, Monitor, Session, StepGradient, StepPath,
+    Trainer,
 };
 
 use crate::draw::Draw;
 use crate::nn::{loss, model};
-use crate::optim::{AnyAlgorithm, algorithm};
+use crate::optim::algorithm;
 use crate::{Case, path};
 
 pub(crate) const CASES: &[Case] = &[("trainers", trainers), ("sessions", sessions), ("ensembles", ensembles)];
 
-struct AnyLoss(Box<dyn Loss>);
-
-impl Loss for AnyLoss {
-    fn forward(&self, graph: &mut Graph, prediction: Var, target: Var) -> Result<Var> {
-        self.0.forward(graph, prediction, target)
-    }
-
-    fn weighted(&self, graph: &mut Graph, prediction: Var, target: Var, weights: Var) -> Result<Var> {
-        self.0.weighted(graph, prediction, target, weights)
-    }
-
-    fn weighs_errors(&self) -> bool {
-        self.0.weighs_errors()
-    }
-
-    fn reduction(&self) -> Reduction {
-        self.0.reduction()
-    }
-
-    fn target_weight(&self, target: &[f32]) -> f32 {
-        self.0.target_weight(target)
-    }
-
-    fn decision(&self) -> Decision {
-        self.0.decision()
-    }
-
-    fn check_targets(&self, data: &Dataset, outputs: usize) -> Result<()> {
-        self.0.check_targets(data, outputs)
-    }
-}
-
 /// A model of two columns, its loss and its algorithm: mostly what goes with [`data`].
-fn parts(d: &mut Draw) -> (Arc<dyn Module>, AnyLoss, AnyAlgorithm) {
+fn parts(d: &mut Draw) -> (Arc<dyn Module>, Box<dyn Loss>, Box<dyn Algorithm>) {
     if d.chance(0.3) {
         let mut cols = 2;
-        return (Arc::new(model(d, &mut cols, 1)), AnyLoss(loss(d)), algorithm(d));
+        return (Arc::new(model(d, &mut cols, 1)), loss(d), algorithm(d));
     }
     let model = Sequential::new().add(Linear::new(2, 3)).add(Activation::Tanh);
     let model = if d.chance(0.3) { model.add(Dropout::new(0.5)) } else { model };
     let model = if d.chance(0.3) { model.add(BatchNorm1d::new(3)) } else { model };
     let loss: Box<dyn Loss> = if d.chance(0.5) { Box::new(Mse::new()) } else { Box::new(CrossEntropy::new()) };
-    (Arc::new(model.add(Linear::new(3, 2))), AnyLoss(loss), algorithm(d))
+    (Arc::new(model.add(Linear::new(3, 2))), loss, algorithm(d))
 }
 
 /// Of two columns of inputs and of outputs, mostly.

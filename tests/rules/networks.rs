@@ -118,26 +118,13 @@ fn every_loss_joins_its_step() {
             let name = format!("loss {i}, output {output:?}");
             let [plain, merged] = check(&device, &name, 0, |fused| {
                 let model = network(&DISK, Activation::Tanh, output);
-                train(&device, model, Boxed(loss()), Sgd::new(0.1), (32, [2, 2]), fused)
+                train(&device, model, loss(), Sgd::new(0.1), (32, [2, 2]), fused)
             });
             let activation = u64::from(output.is_some());
             // A cross-entropy takes logits, and goes through no activation.
             let own = u64::from(!goes_through) * activation;
             assert_eq!([plain, merged], [26 + 2 * activation, 14 + own], "{name}");
         }
-    }
-}
-
-/// A loss behind a pointer.
-struct Boxed(Box<dyn Loss>);
-
-impl Loss for Boxed {
-    fn forward(&self, graph: &mut Graph, prediction: Var, target: Var) -> Result<Var> {
-        self.0.forward(graph, prediction, target)
-    }
-
-    fn reduction(&self) -> Reduction {
-        self.0.reduction()
     }
 }
 
