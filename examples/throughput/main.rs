@@ -8,6 +8,8 @@
 //! `--predict` predicts `--batch` rows from host memory into host memory instead, again and again; with `--varied` 1 row, 2 rows,
 //! and so on up to `--batch`, as a service does whose requests are of any length.
 //!
+//! `--by-batch` calls `Trainer::step`, `--evaluate` has `Trainer::fit` measure the loss after every epoch.
+//!
 //! `--members` trains many networks at once, and prints the time of a member's step.
 //!
 //! `--scaling` prints the time of a step against width, depth and batch instead, with the fraction of the device's peak
@@ -21,9 +23,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use training::{Training, data, flops, network};
+use training::{Network, Training};
 use wgrad::nn::{Mse, Predictor};
-use wgrad::optim::Sgd;
 use wgrad::{Device, Ensemble, Fit, Recording, Result, StepPath, Trainer};
 
 /// Times training steps of a multi-layer perceptron.
@@ -54,6 +55,18 @@ struct Options {
     /// With `--predict`: of 1 row, of 2, and so on up to `--batch`, in turn
     #[arg(long, requires = "predict")]
     varied: bool,
+    /// Time epochs of `Trainer::fit`, of 32 steps each, and print what measuring the loss after each of them adds
+    #[arg(long, conflicts_with_all = ["members", "predict", "dispatches", "each", "scaling"])]
+    evaluate: bool,
+    /// Time `Trainer::step`, which is handed each mini-batch from host memory
+    #[arg(long, conflicts_with_all = ["members", "predict", "evaluate", "path", "dispatches", "each", "scaling"])]
+    by_batch: bool,
+    /// tanh in the hidden layers instead of ReLU
+    #[arg(long, conflicts_with = "scaling")]
+    tanh: bool,
+    /// Adam instead of SGD
+    #[arg(long, conflicts_with = "scaling")]
+    adam: bool,
     /// How steps become dispatches: fused (one for many steps), layered, or unmerged (one for each call)
     #[arg(long, default_value = "layered", value_parser = path)]
     path: StepPath,
@@ -75,6 +88,15 @@ struct Options {
     /// Skip points of --scaling that take longer than this many seconds per step
     #[arg(long, default_value_t = 2.0, requires = "scaling")]
     patience: f64,
+}
+
+/// Steps of an epoch.
+const EPOCH: usize = 32;
+
+impl Options {
+    fn network(&self) -> Network<'_> {
+        Network { sizes: &self.sizes, tanh: self.tanh, adam: self.adam }
+    }
 }
 
 fn main() -> ExitCode {
@@ -100,7 +122,14 @@ fn run(options: &Options) -> Result<()> {
     if options.predict {
         return time_predictions(&device, options);
     }
-    let training = Training::new(&device, &options.sizes, options.batch, options.steps, options.path)?;
+    if options.evaluate {
+        return time_evaluation(&device, options);
+    }
+    if options.by_batch {
+        return time_batches(&device, options);
+    }
+    let network = options.network();
+    let training = Training::new(&device, network, options.batch, options.steps, options.path)?;
     if options.dispatches {
         print!("{}", training.step);
     }
@@ -114,19 +143,14 @@ fn run(options: &Options) -> Result<()> {
         let loss = training.run(options.steps)?;
         let seconds = start.elapsed().as_secs_f64() / f64::from(options.steps);
         let dispatches = (device.counters().dispatches - before) as f64 / f64::from(options.steps);
-        let gflops = flops(&options.sizes, options.batch) / seconds / 1e9;
+        let gflops = network.flops(options.batch) / seconds / 1e9;
         let samples_per_s = options.batch as f64 / seconds;
         let us_per_step = seconds * 1e6;
         if options.json {
-            let line = serde_json::json!({
-                "peer": format!("wgrad-{}", env!("CARGO_PKG_VERSION")),
-                "device": about.name,
+            let figures = serde_json::json!({
                 "backend": about.backend.to_string(),
                 "driver": about.driver,
-                "sizes": options.sizes,
-                "batch": options.batch,
                 "steps": options.steps,
-                "repeat": repeat,
                 "us_per_step": rounded(us_per_step),
                 "samples_per_s": rounded(samples_per_s),
                 "gflops": rounded(gflops),
@@ -134,7 +158,7 @@ fn run(options: &Options) -> Result<()> {
                 "path": format!("{:?}", options.path).to_lowercase(),
                 "loss": loss,
             });
-            println!("{line}");
+            print_json(&device, options, repeat, figures);
         } else {
             println!(
                 "{us_per_step:.2} us a step of {dispatches:.4} dispatches, {samples_per_s:.0} samples/s, {gflops:.2} GFLOP/s, \
@@ -147,8 +171,8 @@ fn run(options: &Options) -> Result<()> {
 
 /// A prediction; `steps` are how many.
 fn time_predictions(device: &Device, options: &Options) -> Result<()> {
-    let data = data(&options.sizes, options.batch)?;
-    let predictor = Predictor::new(device, network(&options.sizes))?;
+    let data = options.network().data(options.batch)?;
+    let predictor = Predictor::new(device, options.network().model())?;
     predictor.predict(data.inputs(), data.input_cols())?;
     for repeat in 0..options.repeats {
         let (mut rows, mut predicted) = (options.batch, 0);
@@ -163,16 +187,8 @@ fn time_predictions(device: &Device, options: &Options) -> Result<()> {
         let us = start.elapsed().as_secs_f64() * 1e6 / f64::from(options.steps);
         let rows = predicted as f64 / f64::from(options.steps);
         if options.json {
-            let line = serde_json::json!({
-                "peer": format!("wgrad-{}", env!("CARGO_PKG_VERSION")),
-                "device": device.name(),
-                "sizes": options.sizes,
-                "batch": options.batch,
-                "varied": options.varied,
-                "repeat": repeat,
-                "us_per_step": rounded(us),
-            });
-            println!("{line}");
+            let figures = serde_json::json!({ "varied": options.varied, "us_per_step": rounded(us) });
+            print_json(device, options, repeat, figures);
         } else {
             println!("{us:.2} us a prediction of {rows:.0} rows on {}", device.describe());
         }
@@ -182,11 +198,10 @@ fn time_predictions(device: &Device, options: &Options) -> Result<()> {
 
 /// A member's step within an ensemble.
 fn time_ensemble(device: &Device, members: usize, options: &Options) -> Result<()> {
-    const STEPS: usize = 32;
-    let data = data(&options.sizes, STEPS * options.batch)?;
-    let trainer = |seed| Trainer::new(device, network(&options.sizes), Mse::new(), Sgd::new(0.1), seed);
+    let (network, data) = (options.network(), options.network().data(EPOCH * options.batch)?);
+    let trainer = |seed| Trainer::new(device, network.model(), Mse::new(), network.algorithm(), seed);
     let mut ensemble = Ensemble::new((0..members as u64).map(trainer))?;
-    let epochs = (options.steps as usize).div_ceil(STEPS);
+    let epochs = (options.steps as usize).div_ceil(EPOCH);
     for repeat in 0..options.repeats + 1 {
         let results = ensemble.fit(&data, |_| Fit::new(epochs, options.batch).evaluate_every(0))?;
         // The first is a warm-up.
@@ -197,20 +212,60 @@ fn time_ensemble(device: &Device, members: usize, options: &Options) -> Result<(
         for result in results {
             seconds = seconds.max(result?.seconds);
         }
-        let us = seconds * 1e6 / (epochs * STEPS * members) as f64;
+        let us = seconds * 1e6 / (epochs * EPOCH * members) as f64;
         if options.json {
-            let line = serde_json::json!({
-                "peer": format!("wgrad-{}", env!("CARGO_PKG_VERSION")),
-                "device": device.name(),
-                "sizes": options.sizes,
-                "batch": options.batch,
-                "members": members,
-                "repeat": repeat - 1,
-                "us_per_step": rounded(us),
-            });
-            println!("{line}");
+            let figures = serde_json::json!({ "members": members, "us_per_step": rounded(us) });
+            print_json(device, options, repeat - 1, figures);
         } else {
             println!("{us:.3} us a step, of each of {members} members on {}", device.describe());
+        }
+    }
+    Ok(())
+}
+
+/// A step within `Trainer::fit`, with nothing measured and with the loss after every epoch, in turn.
+fn time_evaluation(device: &Device, options: &Options) -> Result<()> {
+    let (network, data) = (options.network(), options.network().data(EPOCH * options.batch)?);
+    let epochs = (options.steps as usize).div_ceil(EPOCH);
+    let mut trainer = Trainer::new(device, network.model(), Mse::new(), network.algorithm(), 0)?;
+    let mut step = |evaluates| -> Result<f64> {
+        let fit = Fit::new(epochs, options.batch).evaluate(evaluates).path(options.path);
+        Ok(trainer.fit(&data, fit)?.seconds * 1e6 / (epochs * EPOCH) as f64)
+    };
+    step(true)?;
+    for repeat in 0..options.repeats {
+        let (without, with) = (step(false)?, step(true)?);
+        if options.json {
+            let figures = serde_json::json!({
+                "us_per_step": rounded(without),
+                "us_per_evaluated_step": rounded(with),
+            });
+            print_json(device, options, repeat, figures);
+        } else {
+            let more = 100.0 * (with / without - 1.0);
+            println!("{without:.2} us a step, {with:.2} with the loss after every epoch: {more:.1} % more");
+        }
+    }
+    Ok(())
+}
+
+/// A step on a mini-batch that has just arrived.
+fn time_batches(device: &Device, options: &Options) -> Result<()> {
+    let (network, data) = (options.network(), options.network().data(EPOCH * options.batch)?);
+    let mut trainer = Trainer::new(device, network.model(), Mse::new(), network.algorithm(), 0)?;
+    let inputs = data.inputs().chunks(options.batch * data.input_cols());
+    let batches: Vec<_> = inputs.zip(data.targets().chunks(options.batch * data.target_cols())).collect();
+    trainer.step(batches[0].0, batches[0].1, options.batch)?;
+    for repeat in 0..options.repeats {
+        let start = Instant::now();
+        for (inputs, targets) in batches.iter().cycle().take(options.steps as usize) {
+            trainer.step(inputs, targets, options.batch)?;
+        }
+        let us = start.elapsed().as_secs_f64() * 1e6 / f64::from(options.steps);
+        if options.json {
+            print_json(device, options, repeat, serde_json::json!({ "us_per_step": rounded(us) }));
+        } else {
+            println!("{us:.2} us a step by Trainer::step on {}", device.describe());
         }
     }
     Ok(())
@@ -232,6 +287,21 @@ fn time_each(device: &Device, step: &Recording, repeats: u32) -> Result<()> {
     }
     println!("{sum:10.2} us in total");
     Ok(())
+}
+
+/// A line of JSON: what was timed, and these figures.
+fn print_json(device: &Device, options: &Options, repeat: usize, figures: serde_json::Value) {
+    let mut line = serde_json::json!({
+        "peer": format!("wgrad-{}", env!("CARGO_PKG_VERSION")),
+        "device": device.name(),
+        "sizes": options.sizes,
+        "batch": options.batch,
+        "repeat": repeat,
+    });
+    if let (Some(line), serde_json::Value::Object(figures)) = (line.as_object_mut(), figures) {
+        line.extend(figures);
+    }
+    println!("{line}");
 }
 
 fn path(name: &str) -> std::result::Result<StepPath, String> {

@@ -7,7 +7,7 @@ use wgrad::ops::{matmul, matmul::Epilogue};
 use wgrad::plot::{self, Curve};
 use wgrad::{Device, ErrorKind, Recording, Result, StepPath, Tensor};
 
-use crate::training::{Training, flops};
+use crate::training::{Network, Training};
 
 /// What is held while something else grows.
 const WIDTH: usize = 128;
@@ -54,7 +54,7 @@ pub(crate) fn run(device: &Device, path: StepPath, patience: f64, figure: Option
                 }
                 Err(error) => return Err(error),
             };
-            let gflops = flops(&sizes(width, depth), batch) / seconds / 1e9;
+            let gflops = Network::of(&sizes(width, depth)).flops(batch) / seconds / 1e9;
             let (us, share) = (seconds * 1e6, gflops / peak * 100.0);
             println!("| {depth} | {width} | {batch} | {dispatches} | {us:.1} | {gflops:.2} | {share:.1} % |");
             curve.push(((varied([depth, width, batch]) as f64).log2(), us.log10()));
@@ -98,7 +98,7 @@ fn best_of(mut f: impl FnMut() -> Result<()>) -> Result<f64> {
 
 /// Seconds and dispatches of a step; `None` if it takes longer than `patience`.
 fn time(device: &Device, sizes: &[usize], batch: usize, path: StepPath, patience: f64) -> Result<Option<(f64, usize)>> {
-    let training = Training::new(device, sizes, batch, 1, path)?;
+    let training = Training::new(device, Network::of(sizes), batch, 1, path)?;
     training.run(1)?;
     let start = Instant::now();
     training.run(1)?;
@@ -107,7 +107,7 @@ fn time(device: &Device, sizes: &[usize], batch: usize, path: StepPath, patience
         return Ok(None);
     }
     let steps = (SECONDS / one).clamp(1.0, 2000.0) as u32;
-    let training = Training::new(device, sizes, batch, steps, path)?;
+    let training = Training::new(device, Network::of(sizes), batch, steps, path)?;
     training.run(steps.min(10))?;
     let start = Instant::now();
     training.run(steps)?;

@@ -1,12 +1,23 @@
 //! A training step, ready to be timed.
 
 use wgrad::data::Dataset;
-use wgrad::nn::{Linear, Loss, Module, Mse, Parameters, ReLU, Sequential, Sigmoid};
+use wgrad::nn::{Linear, Loss, Module, Mse, Parameters, ReLU, Sequential, Sigmoid, Tanh};
 use wgrad::ops::mlp::{self, Chain, Rule, Run};
 use wgrad::ops::optim::Update;
 use wgrad::ops::{Activation, RULES, Reduction, loss};
-use wgrad::optim::{Optimizer, Sgd};
+use wgrad::optim::{Adam, Algorithm, Optimizer, Sgd};
 use wgrad::{Device, Error, ErrorKind, Graph, Lowering, Recording, Result, StepPath, Tensor, ops};
+
+/// What is trained, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Network<'a> {
+    /// Columns of the input, of each hidden layer and of the output.
+    pub(crate) sizes: &'a [usize],
+    /// tanh in the hidden layers instead of ReLU.
+    pub(crate) tanh: bool,
+    /// Adam instead of SGD.
+    pub(crate) adam: bool,
+}
 
 /// A network in training, with the dispatches of a step.
 pub(crate) struct Training {
@@ -16,8 +27,9 @@ pub(crate) struct Training {
 }
 
 impl Training {
-    /// A network of these sizes with its data, for at most `steps` steps at a time.
-    pub(crate) fn new(device: &Device, sizes: &[usize], batch: usize, steps: u32, path: StepPath) -> Result<Self> {
+    /// A network with its data, for at most `steps` steps at a time.
+    pub(crate) fn new(device: &Device, network: Network<'_>, batch: usize, steps: u32, path: StepPath) -> Result<Self> {
+        let sizes = network.sizes;
         if sizes.len() < 2 || batch == 0 || steps == 0 {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -26,7 +38,7 @@ impl Training {
             ));
         }
         let rows = batch.max(1024);
-        let data = data(sizes, rows)?;
+        let data = network.data(rows)?;
         let (inputs, outputs) = (data.input_cols(), data.target_cols());
         // Side by side, so that one dispatch can bind both as one.
         let behind = data.inputs().len().next_multiple_of(64);
@@ -42,12 +54,19 @@ impl Training {
         let order = Tensor::new(device, 1, order.len(), &order)?;
         let mini_batch = [Tensor::zeros(device, batch, inputs)?, Tensor::zeros(device, batch, outputs)?];
 
-        let model = network(sizes);
+        let model = network.model();
         let parameters = Parameters::new(device, &model, 0)?;
         if path == StepPath::Fused {
+            if network.tanh || network.adam {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    "throughput",
+                    "one dispatch is timed with ReLU and SGD only; leave out --tanh, --adam or --path fused",
+                ));
+            }
             return Self::fused(&parameters, sizes, batch, &data, &order);
         }
-        let mut optimizer = Optimizer::new(&parameters, Sgd::new(0.1))?;
+        let mut optimizer = Optimizer::new(&parameters, network.algorithm())?;
         let mut graph = Graph::new(device);
         let (x, t) = (graph.input(&mini_batch[0])?, graph.input(&mini_batch[1])?);
         let y = model.forward(&mut graph, x)?;
@@ -103,21 +122,45 @@ impl Training {
     }
 }
 
-/// Random inputs, and targets of 0 and 1.
-pub(crate) fn data(sizes: &[usize], rows: usize) -> Result<Dataset> {
-    let (inputs, outputs) = (sizes[0], sizes[sizes.len() - 1]);
-    let mut random = random_numbers();
-    let x: Vec<f32> = (0..rows * inputs).map(|_| random()).collect();
-    let t: Vec<f32> = (0..rows * outputs).map(|_| random().round()).collect();
-    Dataset::new(x, inputs, t, outputs)
-}
-
-pub(crate) fn network(sizes: &[usize]) -> Sequential {
-    let mut model = Sequential::new();
-    for (i, layer) in sizes.windows(2).enumerate() {
-        model = model.add(Linear::new(layer[0], layer[1])).add(if i + 2 < sizes.len() { ReLU } else { Sigmoid });
+impl<'a> Network<'a> {
+    /// With ReLU and SGD.
+    pub(crate) fn of(sizes: &'a [usize]) -> Self {
+        Self { sizes, tanh: false, adam: false }
     }
-    model
+
+    pub(crate) fn model(self) -> Sequential {
+        let mut model = Sequential::new();
+        for (i, layer) in self.sizes.windows(2).enumerate() {
+            model = model.add(Linear::new(layer[0], layer[1]));
+            model = match (i + 2 < self.sizes.len(), self.tanh) {
+                (true, false) => model.add(ReLU),
+                (true, true) => model.add(Tanh),
+                (false, _) => model.add(Sigmoid),
+            };
+        }
+        model
+    }
+
+    pub(crate) fn algorithm(self) -> Box<dyn Algorithm> {
+        if self.adam { Box::new(Adam::new(0.001)) } else { Box::new(Sgd::new(0.1)) }
+    }
+
+    /// Random inputs, and targets of 0 and 1.
+    pub(crate) fn data(self, rows: usize) -> Result<Dataset> {
+        let (inputs, outputs) = (self.sizes[0], self.sizes[self.sizes.len() - 1]);
+        let mut random = random_numbers();
+        let x: Vec<f32> = (0..rows * inputs).map(|_| random()).collect();
+        let t: Vec<f32> = (0..rows * outputs).map(|_| random().round()).collect();
+        Dataset::new(x, inputs, t, outputs)
+    }
+
+    /// Multiplications and additions of a step's matrix products: forward, weight gradients, and input gradients except
+    /// the first layer's.
+    pub(crate) fn flops(self, batch: usize) -> f64 {
+        let products: usize = self.sizes.windows(2).map(|w| w[0] * w[1]).sum();
+        let first: usize = self.sizes.iter().take(2).product();
+        (2 * batch * (3 * products - first)) as f64
+    }
 }
 
 /// Numbers from 0 to 1, as `benches/peers/burn` draws them.
@@ -127,12 +170,4 @@ fn random_numbers() -> impl FnMut() -> f32 {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as f32 / (1u64 << 31) as f32
     }
-}
-
-/// Multiplications and additions of a step's matrix products: forward, weight gradients, and input gradients except
-/// the first layer's.
-pub(crate) fn flops(sizes: &[usize], batch: usize) -> f64 {
-    let products: usize = sizes.windows(2).map(|w| w[0] * w[1]).sum();
-    let first: usize = sizes.iter().take(2).product();
-    (2 * batch * (3 * products - first)) as f64
 }
