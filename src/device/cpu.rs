@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) struct Cpu {
     info: DeviceInfo,
-    /// Held for a step of a run at a time, or for a part of one.
+    /// Held for a step of a run at a time, or for a dispatch of a long one.
     memory: Fair<Memory>,
 }
 
@@ -172,7 +172,7 @@ impl Cpu {
             memory.counters.dispatches += recording.len() as u64;
             let end = steps.end.min(step.saturating_add(at_once));
             let steps = step as usize..end as usize;
-            if recording.lets_others_in() {
+            if recording.open_dispatches() > 0 {
                 memory = self.run_in_parts(memory, recording, steps)?;
             } else {
                 run_step(&mut memory.buffers, recording, steps)?;
@@ -181,23 +181,28 @@ impl Cpu {
         Ok(())
     }
 
-    /// [`run_step`], and between its parts whoever waits for the memory has it.
+    /// [`run_step`], and between its parts, as long as they are open, whoever waits for the memory has it.
     fn run_in_parts<'a>(
         &'a self,
         mut memory: MutexGuard<'a, Memory>,
         recording: &Recording,
         steps: Range<usize>,
     ) -> Result<MutexGuard<'a, Memory>> {
-        let dispatches = recording.dispatches();
+        let (dispatches, mut is_open) = (recording.dispatches(), true);
         for stage in recording.stages().unwrap_or_default() {
+            is_open &= stage.dispatches.iter().all(|number| *number < recording.open_dispatches());
             for part in stage.parts() {
-                memory = self.memory.yielded(memory);
+                if is_open {
+                    memory = self.memory.yielded(memory);
+                }
                 caught(recording, &steps, |at| run_stage(stage, part, dispatches, &mut memory.buffers, &steps, at))?;
             }
         }
         if recording.stages().is_none() {
             for (number, dispatch) in dispatches.iter().enumerate() {
-                memory = self.memory.yielded(memory);
+                if number < recording.open_dispatches() {
+                    memory = self.memory.yielded(memory);
+                }
                 caught(recording, &steps, |at| {
                     at.store(number, Ordering::Relaxed);
                     call(&mut memory.buffers, dispatch, &steps);

@@ -62,7 +62,8 @@ pub struct Recording {
     /// Whether a row's bits are to be the same among any number of rows: see [`Recording::keep_rows_apart`].
     rows_apart: bool,
     stages: OnceLock<Option<Vec<Stage>>>,
-    lets_others_in: bool,
+    /// Before how many of the first dispatches the CPU path's other users are let in.
+    open_dispatches: usize,
     #[cfg(feature = "gpu")]
     prepared: OnceLock<Prepared>,
 }
@@ -79,7 +80,7 @@ impl Recording {
             dispatches,
             rows_apart: false,
             stages: OnceLock::new(),
-            lets_others_in: false,
+            open_dispatches: 0,
             #[cfg(feature = "gpu")]
             prepared: OnceLock::new(),
         }
@@ -145,14 +146,20 @@ impl Recording {
         }
     }
 
-    /// Lets the CPU path's other users in not only between steps but within one, wherever it is: for long steps that write
-    /// nothing that others read.
-    pub(crate) fn let_others_in(&mut self) {
-        self.lets_others_in = true;
+    /// Lets the CPU path's other users in not only between steps but within one, if it is long: before each dispatch up to the
+    /// first that writes one of these tensors, so that others find what a whole step has left there.
+    pub(crate) fn let_others_in_until_written(&mut self, tensors: &[Tensor]) {
+        /// Multiplications and additions, some hundreds of microseconds.
+        const LONG: u64 = 1 << 24;
+        let writes =
+            |dispatch: &Dispatch| dispatch.outputs.iter().any(|out| tensors.iter().any(|tensor| out.overlaps(tensor)));
+        let is_long = self.dispatches.iter().map(|dispatch| dispatch.work).sum::<u64>() >= LONG;
+        let first = self.dispatches.iter().position(writes).unwrap_or(self.dispatches.len());
+        self.open_dispatches = if is_long { first } else { 0 };
     }
 
-    pub(super) fn lets_others_in(&self) -> bool {
-        self.lets_others_in
+    pub(super) fn open_dispatches(&self) -> usize {
+        self.open_dispatches
     }
 
     /// How many steps its dispatches run at once: as many as all of them can.

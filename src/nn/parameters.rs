@@ -203,6 +203,11 @@ impl Parameters {
         self.named.iter().map(|(name, parameter)| (name.as_str(), parameter))
     }
 
+    /// The tensors of the parameters and buffers.
+    pub(crate) fn values(&self) -> Result<Vec<Tensor>> {
+        self.named().map(|(_, parameter)| parameter.value()).collect()
+    }
+
     /// The parameters with their names, and where each lies in the list's own layout.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = (&str, &Parameter, Range<usize>)> {
         self.named.iter().scan(0, |end, (name, parameter)| {

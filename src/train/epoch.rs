@@ -120,8 +120,9 @@ impl<'a> Epoch<'a> {
         let mut pass = Pass::new(sources, step_rows, |member, source, rows| {
             let session = sessions[member];
             let (average, tables) = (session.average.as_ref(), &tables[member]);
-            let (recording, update, how) =
+            let (mut recording, update, how) =
                 session.recorded(source, rows, &traces[member].losses, (tables, average), fit)?;
+            recording.let_others_in_until_written(&session.parameters.values()?);
             log::debug!("mini-batches of {rows}: {how}");
             if updates.len() == member {
                 updates.extend(update);

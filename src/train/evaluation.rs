@@ -101,7 +101,7 @@ impl<'a> Evaluation<'a> {
             }
             let mut recording = lower(&graph, &wanted)?.into_recording();
             // A prediction elsewhere need not wait for thousands of rows.
-            recording.let_others_in();
+            recording.let_others_in_until_written(&[]);
             Ok(recording)
         })?;
         Ok(Self { pass, measured })

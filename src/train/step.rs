@@ -122,14 +122,17 @@ impl Session {
         wanted.extend(self.optimizer.train(&mut graph, loss)?.into_iter().map(|(_, updated)| updated));
         let lowered = lower(&graph, &wanted)?;
         let missing = || Error::input("step", "the loss is no value of its graph");
+        let loss = lowered.tensor(loss).cloned().ok_or_else(missing)?;
+        let mut recording = lowered.into_recording();
+        recording.let_others_in_until_written(&self.parameters.values()?);
         Ok(BatchStep {
             shape,
             outputs,
             frozen,
             inputs,
             targets,
-            loss: lowered.tensor(loss).cloned().ok_or_else(missing)?,
-            recording: lowered.into_recording(),
+            loss,
+            recording,
             before: Snapshots::new(&self.parameters, &self.optimizer, None, 1).await?,
         })
     }

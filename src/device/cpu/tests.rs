@@ -116,9 +116,8 @@ fn cpu() -> &'static Cpu {
     cpu
 }
 
-/// Between two dispatches a thread that waits writes what the second one reads.
-#[test]
-fn others_come_in_between_the_parts_of_a_step() {
+/// What a copy of x has, if another thread waits to write 7 there while the dispatch before runs.
+fn copied_after_waiting(parameters_are_written: bool) -> f32 {
     static STARTED: AtomicBool = AtomicBool::new(false);
     static WAIT: Kernel = Kernel::new("test.wait", "", "wait", [1, 1, 1], |_| {
         STARTED.store(true, Ordering::Relaxed);
@@ -130,12 +129,14 @@ fn others_come_in_between_the_parts_of_a_step() {
         call.outputs[0].copy_from_slice(call.inputs[0]);
     })
     .inputs(1);
+    STARTED.store(false, Ordering::Relaxed);
     let device = DEVICE.get_or_init(Device::cpu);
-    let [x, y, unused] = [(); 3].map(|()| Tensor::zeros(device, 1, 1).unwrap());
+    let [x, y, parameters, others] = [(); 4].map(|()| Tensor::zeros(device, 1, 1).unwrap());
     let mut recording = Recording::new(device);
-    recording.dispatch(&WAIT, [1, 1], (), &[], &[&unused], 1).unwrap();
+    let written = if parameters_are_written { &parameters } else { &others };
+    recording.dispatch(&WAIT, [1, 1], (), &[], &[written], 1 << 24).unwrap();
     recording.dispatch(&COPY, [1, 1], (), &[&x], &[&y], 1).unwrap();
-    recording.let_others_in();
+    recording.let_others_in_until_written(&[parameters]);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !STARTED.load(Ordering::Relaxed) {
@@ -145,5 +146,11 @@ fn others_come_in_between_the_parts_of_a_step() {
         });
         recording.run().unwrap();
     });
-    assert_eq!(y.read().unwrap(), [7.0]);
+    y.read().unwrap()[0]
+}
+
+#[test]
+fn others_come_in_within_a_long_step_until_it_writes_parameters() {
+    assert_eq!(copied_after_waiting(false), 7.0);
+    assert_eq!(copied_after_waiting(true), 0.0);
 }
