@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 
-use super::Dataset;
+use super::{Dataset, with_room};
 use crate::device::MAX_ELEMENTS;
 use crate::error::{Error, Result};
 use crate::random;
@@ -35,7 +35,7 @@ pub enum Labels {
 /// ```
 ///
 /// # Errors
-/// `n` is 0, or more than fit in a matrix.
+/// `n` is 0, or more than fit in a matrix, or in memory.
 pub fn disk(n: usize, seed: u64, labels: Labels) -> Result<Dataset> {
     if n > MAX_ELEMENTS / 2 {
         return Err(Error::input("disk", format!("{n} points; give at most {}", MAX_ELEMENTS / 2)));
@@ -43,21 +43,21 @@ pub fn disk(n: usize, seed: u64, labels: Labels) -> Result<Dataset> {
     if n == 0 {
         return Err(Error::input("disk", "0 points; give at least 1"));
     }
+    let too_large = || format!("{n} points do not fit in memory; give fewer");
+    let mut inputs = with_room("disk", 2 * n, too_large)?;
     let mut rng = random::disk(seed);
-    let inputs: Vec<f32> = (0..2 * n).map(|_| rng.random()).collect();
+    inputs.extend((0..2 * n).map(|_| rng.random::<f32>()));
     let (target_cols, [outside, inside]): (usize, [[f32; 2]; 2]) = match labels {
         Labels::OneHot => (2, [[1.0, 0.0], [0.0, 1.0]]),
         Labels::ZeroOne => (1, [[0.0; 2], [1.0; 2]]),
         Labels::PlusMinusOne => (1, [[-1.0; 2], [1.0; 2]]),
         Labels::PlusMinusOneHot => (2, [[1.0, -1.0], [-1.0, 1.0]]),
     };
-    let targets = inputs
-        .chunks_exact(2)
-        .flat_map(|point| {
-            let (x, y) = (point[0] - 0.5, point[1] - 0.5);
-            let target = if x * x + y * y < 0.5 * std::f32::consts::FRAC_1_PI { inside } else { outside };
-            target.into_iter().take(target_cols)
-        })
-        .collect();
+    let mut targets = with_room("disk", target_cols * n, too_large)?;
+    targets.extend(inputs.chunks_exact(2).flat_map(|point| {
+        let (x, y) = (point[0] - 0.5, point[1] - 0.5);
+        let target = if x * x + y * y < 0.5 * std::f32::consts::FRAC_1_PI { inside } else { outside };
+        target.into_iter().take(target_cols)
+    }));
     Dataset::new(inputs, 2, targets, target_cols)
 }

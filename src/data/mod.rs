@@ -137,17 +137,10 @@ impl Dataset {
     /// Targets of several columns, or that are not whole numbers from 0 to `classes - 1`; more values than fit a matrix.
     pub fn one_hot(&self, classes: usize) -> Result<Self> {
         let numbers = self.class_numbers("one_hot", classes)?;
-        let len = numbers.len().checked_mul(classes).filter(|len| *len <= MAX_ELEMENTS);
-        let too_large = || {
-            let detail = format!(
-                "{} rows of {classes} classes do not fit in memory; CrossEntropy takes class numbers",
-                self.len()
-            );
-            Error::new(ErrorKind::OutOfMemory, "one_hot", detail)
-        };
-        let len = len.ok_or_else(too_large)?;
-        let mut targets = Vec::new();
-        targets.try_reserve_exact(len).map_err(|_| too_large())?;
+        let len = numbers.len().saturating_mul(classes);
+        let mut targets = with_room("one_hot", len, || {
+            format!("{} rows of {classes} classes do not fit in memory; CrossEntropy takes class numbers", self.len())
+        })?;
         targets.resize(len, 0.0);
         for (row, class) in targets.chunks_exact_mut(classes).zip(numbers) {
             row[class] = 1.0;
@@ -260,4 +253,13 @@ pub(crate) fn rows(operation: &str, what: &str, values: &[f32], cols: usize) -> 
         ));
     }
     Ok(values.len() / cols)
+}
+
+/// An empty vector with room for so many values; without it, an error with this detail.
+fn with_room(operation: &str, len: usize, detail: impl FnOnce() -> String) -> Result<Vec<f32>> {
+    let mut values = Vec::new();
+    if len > MAX_ELEMENTS || values.try_reserve_exact(len).is_err() {
+        return Err(Error::new(ErrorKind::OutOfMemory, operation, detail()));
+    }
+    Ok(values)
 }

@@ -1,7 +1,7 @@
 //! Time series as samples.
 
-use super::Dataset;
-use crate::error::{Error, ErrorKind, Result};
+use super::{Dataset, with_room};
+use crate::error::{Error, Result};
 
 impl Dataset {
     /// A time series cut into windows: each sample's inputs are `length` values in a row, its targets the `horizon` values
@@ -44,13 +44,9 @@ impl Dataset {
             return Err(Error::input("windows", detail));
         }
         let count = series.len() - window + 1;
-        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
-        for (values, cols) in [(&mut inputs, length), (&mut targets, horizon)] {
-            values.try_reserve_exact(count.saturating_mul(cols)).map_err(|_| {
-                let detail = format!("{count} windows of {window} values do not fit in memory; give shorter ones");
-                Error::new(ErrorKind::OutOfMemory, "windows", detail)
-            })?;
-        }
+        let too_large = || format!("{count} windows of {window} values do not fit in memory; give shorter ones");
+        let mut inputs = with_room("windows", count.saturating_mul(length), too_large)?;
+        let mut targets = with_room("windows", count.saturating_mul(horizon), too_large)?;
         for window in series.windows(window) {
             inputs.extend_from_slice(&window[..length]);
             targets.extend_from_slice(&window[length..]);

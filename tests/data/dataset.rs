@@ -40,8 +40,31 @@ fn classes_that_begin_with_1_are_shifted() {
 #[test]
 fn sizes_that_no_memory_holds_are_errors() {
     let data = Dataset::from_rows(&[[0.0]; 3], &[[1.0], [0.0], [2.0]]).unwrap();
-    for classes in [1 << 45, 1 << 62, 1 << 63, usize::MAX, usize::MAX / 3 + 1] {
+    let power_of_2 = |bits| 1_usize.checked_shl(bits).unwrap_or(usize::MAX);
+    for classes in [power_of_2(45), power_of_2(62), power_of_2(63), usize::MAX, usize::MAX / 3 + 1] {
         let error = data.one_hot(classes).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{classes}: {error}");
+    }
+}
+
+#[test]
+fn windows_of_a_series() {
+    let series = [1.0, 2.0, 3.0, 4.0, 5.0];
+    let data = Dataset::windows(&series, 2, 2).unwrap();
+    assert_eq!((data.inputs(), data.targets()), (&[1.0, 2.0, 2.0, 3.0][..], &[3.0, 4.0, 4.0, 5.0][..]));
+    // As long as the series: one.
+    let data = Dataset::windows(&series, 3, 2).unwrap();
+    assert_eq!((data.inputs(), data.targets()), (&[1.0, 2.0, 3.0][..], &[4.0, 5.0][..]));
+    for (series, length, horizon, words) in [
+        (&series[..], 4, 2, "a series of 5 values has no window of 4 + 2"),
+        (&series, usize::MAX, 2, "a series of 5 values"),
+        (&[], 1, 1, "a series of 0 values has no window of 1 + 1"),
+        (&series, 0, 1, "a length of 0 and a horizon of 1; give at least 1 of each"),
+        (&series, 1, 0, "a length of 1 and a horizon of 0"),
+        (&[1.0, f32::NAN, 3.0], 1, 1, "value 1 of the series is NaN"),
+        (&[1.0, 2.0, f32::INFINITY], 1, 1, "value 2 of the series is inf"),
+    ] {
+        let error = Dataset::windows(series, length, horizon).unwrap_err().to_string();
+        assert!(error.contains(words), "'{words}' is not in: {error}");
     }
 }

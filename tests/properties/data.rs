@@ -36,7 +36,8 @@ fn new(d: &mut Draw) {
     let from = Dataset::from_arrays(views[0], views[1]);
     d.see(from);
     // A number of points that fits into memory, or into none.
-    let points = if d.chance(0.1) { usize::MAX >> d.below(30) } else { d.small() };
+    let most = if usize::BITS == 64 { 30 } else { 3 };
+    let points = if d.chance(0.1) { usize::MAX >> d.below(most) } else { d.small() };
     let (seed, labels) = (d.seed(), d.pick(&[Labels::OneHot, Labels::ZeroOne, Labels::PlusMinusOneHot]));
     let made = disk(points, seed, labels);
     d.see(made);
