@@ -89,6 +89,9 @@ pub struct Capabilities {
     /// Whether tiles in workgroup memory are faster than loads from buffers. Not on software drivers, where both are the
     /// same memory and a barrier is dear. The CPU path records what hardware would.
     pub fast_workgroup_memory: bool,
+    /// Whether its compiler copes with long unrolled kernels: of software drivers llvmpipe's does, in two seconds.
+    /// SwiftShader's takes minutes and gigabytes.
+    pub compiles_long_kernels: bool,
     /// The number of workgroups that keeps it busy; 1 on the CPU path, which shares out rows instead.
     pub busy_workgroups: usize,
     /// The overhead of a dispatch in microseconds; like the next field a pessimistic estimate, to a factor of a few.
@@ -113,6 +116,7 @@ impl Capabilities {
             max_tensor_bytes: 128 << 20,
             workgroup_memory: 16 << 10,
             fast_workgroup_memory: kind != DeviceKind::Software,
+            compiles_long_kernels: kind != DeviceKind::Software,
             busy_workgroups,
             dispatch_microseconds,
             work_per_microsecond,

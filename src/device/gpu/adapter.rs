@@ -76,7 +76,7 @@ fn describe(info: &wgpu::AdapterInfo, limits: &wgpu::Limits) -> DeviceInfo {
         kind,
         backend,
         driver: if driver.trim().is_empty() { "unnamed driver".into() } else { driver.trim().into() },
-        capabilities: capabilities(kind, backend, limits),
+        capabilities: capabilities(&info.name, kind, backend, limits),
     }
 }
 
@@ -85,12 +85,13 @@ fn is_software(name: &str) -> bool {
     ["llvmpipe", "softpipe", "swiftshader", "basic render"].iter().any(|s| name.contains(s))
 }
 
-fn capabilities(kind: DeviceKind, backend: Backend, limits: &wgpu::Limits) -> Capabilities {
+fn capabilities(name: &str, kind: DeviceKind, backend: Backend, limits: &wgpu::Limits) -> Capabilities {
     let binding = limits.max_storage_buffer_binding_size;
     Capabilities {
         // What the adapter and the kernels take.
         max_tensor_bytes: binding.min(limits.max_buffer_size).min(MAX_ELEMENTS as u64 * 4),
         workgroup_memory: limits.max_compute_workgroup_storage_size,
+        compiles_long_kernels: kind.is_hardware() || name.to_lowercase().contains("llvmpipe"),
         ..Capabilities::of(kind, backend)
     }
 }
@@ -181,7 +182,8 @@ pub(super) async fn request_device(
             format!("{} ({}) can't be opened: {error}; name another, or use Device::cpu()", info.name, info.backend),
         )
     })?;
-    let info = DeviceInfo { capabilities: capabilities(info.kind, info.backend, &limits), ..info };
+    let capabilities = capabilities(&info.name, info.kind, info.backend, &limits);
+    let info = DeviceInfo { capabilities, ..info };
     Ok((device, queue, info))
 }
 
@@ -202,8 +204,9 @@ mod tests {
         assert!(hardware.capabilities.work_per_microsecond > 10_000.0, "{hardware:?}");
         let fallback = about(wgpu::DeviceType::Cpu, wgpu::Backend::BrowserWebGpu, "google swiftshader");
         assert_eq!(fallback.kind, DeviceKind::Software);
-        assert!(!fallback.capabilities.fast_workgroup_memory);
+        assert!(!fallback.capabilities.fast_workgroup_memory && !fallback.capabilities.compiles_long_kernels);
         let silent = about(wgpu::DeviceType::Other, wgpu::Backend::Gl, "llvmpipe (LLVM 15.0.6, 256 bits)");
         assert_eq!(silent.kind, DeviceKind::Software);
+        assert!(silent.capabilities.compiles_long_kernels);
     }
 }

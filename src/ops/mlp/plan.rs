@@ -77,7 +77,7 @@ impl Plan {
         let tiles = chain.layers.iter().map(|(outputs, _)| fours(*outputs) * blocks / high).max().unwrap_or(1);
         let lanes = if software { SOFTWARE_LANES } else { tiles.next_power_of_two().clamp(32, MAX_LANES) };
         // Where one tile after the other would be done, larger ones need fewer loads.
-        let wide = if software && tiles > lanes { 2 } else { 1 };
+        let wide = if software && capabilities.compiles_long_kernels && tiles > lanes { 2 } else { 1 };
         let how = How {
             placement,
             high: high as u32,
