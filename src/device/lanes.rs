@@ -68,6 +68,12 @@ impl<'a> LaneCall<'a> {
         self.params.map(bytemuck::pod_read_unaligned)
     }
 
+    /// The parameters of a kernel whose members have the same.
+    #[inline(always)]
+    pub(crate) fn common_params<P: bytemuck::AnyBitPattern>(&self) -> P {
+        bytemuck::pod_read_unaligned(self.params[0])
+    }
+
     /// Calls the function for a single member with all numbers of all members: for those that treat every element alike.
     pub(crate) fn elementwise(self, cpu: fn(Call<'_>)) {
         if !self.inputs.iter().all(|input| matches!(input, Values::Own(_) | Values::Shared([]))) {

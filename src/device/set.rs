@@ -12,7 +12,7 @@ mod unit;
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::device::cpu::Cpu;
 use crate::device::{Recording, Runner};
@@ -87,7 +87,7 @@ impl RecordingSet {
     /// Members whose recordings go side by side.
     #[cfg(test)]
     pub(crate) fn side_by_side(&self) -> usize {
-        let members = |unit: &Mutex<Unit>| unit.lock().map(|unit| unit.members.len()).unwrap_or_default();
+        let members = |unit: &Mutex<Unit>| lock(unit).members.len();
         let members = self.units.iter().map(members).filter(|members| *members > 1);
         let members = members.chain(self.stacks.iter().map(|stack| stack.members.len()));
         members.sum()
@@ -95,30 +95,24 @@ impl RecordingSet {
 
     /// The device's memory is copied to and from, so that nobody waits for it meanwhile.
     fn run_units(&self, cpu: &Cpu, steps: Range<u32>) -> Result<()> {
-        let mut units: Vec<_> =
-            self.units.iter().map(|unit| unit.lock().unwrap_or_else(PoisonError::into_inner)).collect();
-        cpu.with_memory(|buffers| {
-            let mut shared = HashMap::new();
-            units.iter_mut().for_each(|unit| unit.load(buffers, &mut shared));
-        });
+        let shared = Mutex::new(HashMap::new());
         let fault = Mutex::new(None);
-        {
-            let units: Vec<_> = units.iter_mut().map(|unit| Mutex::new(&mut **unit)).collect();
-            simd::share(simd::threads(), units.len(), &|number| {
-                let mut unit = units[number].lock().unwrap_or_else(PoisonError::into_inner);
-                if let Err(error) = unit.run(&self.recordings, steps.clone()) {
-                    *fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                }
-            });
-        }
-        if let Some(error) = fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(error);
-        }
+        simd::share(simd::threads(), self.units.len(), &|number| {
+            let mut unit = lock(&self.units[number]);
+            cpu.with_memory(|buffers| unit.load(buffers, &mut lock(&shared)));
+            match unit.run(&self.recordings, steps.clone()) {
+                Ok(()) => cpu.with_memory(|buffers| unit.store(buffers, false)),
+                Err(error) => *lock(&fault) = Some(error),
+            }
+        });
         let dispatches = self.recordings.iter().map(Recording::len).sum::<usize>() as u64 * steps.len() as u64;
-        cpu.with_memory(|buffers| units.iter().for_each(|unit| unit.store(buffers, false)));
         cpu.count(dispatches);
-        Ok(())
+        lock(&fault).take().map_or(Ok(()), Err)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The first dispatch of each recording that a GPU runs step by step, the second of each, and so on. They are alone no more.

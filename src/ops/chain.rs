@@ -3,7 +3,7 @@
 mod operation;
 
 use crate::device::{
-    Call, Constants, Cut, Kernel, LaneCall, MAX_INPUTS, MEMBERS, Recording, Shader, Tensor, kernel, params, shader,
+    Call, Constants, Cut, Kernel, LaneCall, MAX_INPUTS, Recording, Shader, Tensor, kernel, params, shader,
 };
 use crate::error::{Error, Result};
 use crate::ops::activation::{dispatch, for_kind, table};
@@ -228,7 +228,7 @@ fn reference(call: Call<'_>) {
 }
 
 fn lanes(call: LaneCall<'_>, cpu: fn(Call<'_>)) {
-    let [params, ..]: [Params; MEMBERS] = call.params();
+    let params: Params = call.common_params();
     if params.broadcasts == 0 { call.elementwise(cpu) } else { call.one_by_one(cpu) }
 }
 

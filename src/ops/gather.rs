@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use crate::device::{
-    Call, Cut, Dispatch, Kernel, LaneCall, MEMBERS, Recording, Shader, Share, Tensor, kernel, params, shader,
+    Call, Cut, Dispatch, Kernel, LaneCall, Lanes, MEMBERS, Recording, Shader, Share, Tensor, Values, kernel, params,
+    shader,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Operation, Shape};
@@ -112,23 +113,38 @@ fn copy_rows(rows: impl Iterator<Item = usize>, cols: usize, from: &[f32], to: &
 
 /// Members side by side, each with an order of its own.
 fn lanes(call: LaneCall<'_>, _cpu: fn(Call<'_>)) {
-    let [params, ..]: [Params; MEMBERS] = call.params();
+    let params: Params = call.common_params();
     let [order, inputs, targets, ..] = call.inputs;
     let [batch_inputs, batch_targets, ..] = call.outputs;
     let [rows, entries, input_cols, target_cols] =
         [params.rows, params.entries, params.input_cols, params.target_cols].map(|n| n as usize);
-    for member in 0..MEMBERS {
-        let mut entry = call.step * params.stride as usize % entries;
-        for to in 0..rows {
-            let row = order.of(member, entry).to_bits().min(params.last_row) as usize;
-            for (values, batch, cols) in
-                [(&inputs, &mut *batch_inputs, input_cols), (&targets, &mut *batch_targets, target_cols)]
-            {
-                for (col, to) in batch[to * cols..][..cols].iter_mut().enumerate() {
-                    to[member] = values.of(member, row * cols + col);
+    let mut entry = call.step * params.stride as usize % entries;
+    for to in 0..rows {
+        let rows = order.at(entry).map(|row| row.to_bits().min(params.last_row) as usize);
+        copy_row(&inputs, rows, &mut batch_inputs[to * input_cols..][..input_cols]);
+        copy_row(&targets, rows, &mut batch_targets[to * target_cols..][..target_cols]);
+        entry = if entry + 1 == entries { 0 } else { entry + 1 };
+    }
+}
+
+/// Each member's row of its data.
+#[inline(always)]
+fn copy_row(from: &Values<'_>, rows: [usize; MEMBERS], to: &mut [Lanes]) {
+    let cols = to.len();
+    match from {
+        Values::Shared(values) => {
+            let rows = rows.map(|row| &values[row * cols..][..cols]);
+            for (col, to) in to.iter_mut().enumerate() {
+                *to = rows.map(|row| row[col]);
+            }
+        }
+        Values::Own(values) => {
+            let rows = rows.map(|row| &values[row * cols..][..cols]);
+            for (col, to) in to.iter_mut().enumerate() {
+                for (member, to) in to.iter_mut().enumerate() {
+                    *to = rows[member][col][member];
                 }
             }
-            entry = if entry + 1 == entries { 0 } else { entry + 1 };
         }
     }
 }
@@ -150,5 +166,54 @@ impl Operation for Gather {
 
     fn record(&self, recording: &mut Recording, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<()> {
         gather(recording, inputs[0], [inputs[1], inputs[2]], [outputs[0], outputs[1]], self.stride)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gather;
+    use crate::device::{Device, Recording, RecordingSet, Tensor};
+    use crate::error::Result;
+
+    /// Eight members with the same data, or each with its own, and mini-batches that go over an order's end.
+    #[test]
+    fn orders_wrap_around_side_by_side_as_alone() -> Result<()> {
+        let device = Device::cpu();
+        let matrix = |rows: usize, cols: usize, first: usize| {
+            let values: Vec<f32> = (first..first + rows * cols).map(|value| value as f32).collect();
+            Tensor::new(&device, rows, cols, &values)
+        };
+        let common = [matrix(7, 3, 0)?, matrix(7, 2, 100)?];
+        for shared in [true, false] {
+            let (mut recordings, mut batches, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+            for member in 0..8 {
+                let first = 1000 * member;
+                let own = if shared { common.clone() } else { [matrix(7, 3, first)?, matrix(7, 2, first + 100)?] };
+                let [inputs, targets] = &own;
+                let order: [u32; 5] = std::array::from_fn(|i| ((3 * i + member) % 8) as u32);
+                let numbers = Tensor::new(&device, 1, 5, bytemuck::cast_slice(&order))?;
+                let batch = [matrix(4, 3, 0)?, matrix(4, 2, 0)?];
+                let mut recording = Recording::new(&device);
+                gather(&mut recording, &numbers, [inputs, targets], [&batch[0], &batch[1]], 4)?;
+                recordings.push(recording);
+                // Step 2 takes the order's entries 8 to 11: 3, 4, 0, 1. A row beyond the data is its last.
+                let rows = [3, 4, 0, 1].map(|entry: usize| (order[entry] as usize).min(6));
+                let first = if shared { 0 } else { first };
+                let values = |cols: usize, first: usize| {
+                    rows.iter().flat_map(|row| (0..cols).map(move |col| (first + row * cols + col) as f32)).collect()
+                };
+                let both: [Vec<f32>; 2] = [values(3, first), values(2, first + 100)];
+                expected.push(both);
+                batches.push(batch);
+            }
+            let set = RecordingSet::new(recordings)?;
+            assert_eq!(set.side_by_side(), 8);
+            pollster::block_on(set.run_steps(0..3))?;
+            set.into_recordings();
+            for (batch, expected) in batches.iter().zip(&expected) {
+                assert_eq!([batch[0].read()?, batch[1].read()?], *expected, "shared {shared}");
+            }
+        }
+        Ok(())
     }
 }

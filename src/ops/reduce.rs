@@ -2,7 +2,7 @@
 
 mod operation;
 
-use crate::device::{Call, Cut, Kernel, LaneCall, MEMBERS, Recording, Shader, Tensor, Values, kernel, params, shader};
+use crate::device::{Call, Cut, Kernel, LaneCall, Recording, Shader, Tensor, Values, kernel, params, shader};
 use crate::error::{Error, Result};
 use crate::ops::elementary::{self, clip, sum_of_pairs_by_member};
 use crate::ops::{GROUP, LOAD, expect_shape, grid, longest_loop, put, size};
@@ -133,7 +133,7 @@ fn reference(call: Call<'_>) {
 
 /// The sums of members side by side.
 fn lanes(call: LaneCall<'_>, cpu: fn(Call<'_>)) {
-    let [params, ..]: [Params; MEMBERS] = call.params();
+    let params: Params = call.common_params();
     let Values::Own(x) = call.inputs[0] else { return call.one_by_one(cpu) };
     let [sums, ..] = call.outputs;
     let slot = call.step.min(params.last_slot as usize);

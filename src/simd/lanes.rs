@@ -20,7 +20,7 @@ impl<const FUSED: bool, const N: usize> Lanes<FUSED, N> {
 
 impl<const FUSED: bool, const N: usize> Vector for Lanes<FUSED, N> {
     const LANES: usize = N;
-    const ROWS: usize = 4;
+    const ROWS: usize = 6;
     type Part = usize;
 
     #[inline(always)]

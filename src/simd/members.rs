@@ -84,11 +84,27 @@ pub(crate) fn take_lane(from: &[Element], lane: usize, to: &mut [f32]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to = from[lane]);
 }
 
-/// `len` shared out evenly to tiles of at most `most`: where each begins, and its length.
-fn tiles(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
-    let count = len.div_ceil(most);
-    let (each, longer) = (len / count, len % count);
-    (0..count).map(move |tile| (tile * each + tile.min(longer), each + usize::from(tile < longer)))
+/// Rows or columns, shared out evenly to tiles.
+#[derive(Clone, Copy)]
+struct Tiles {
+    count: usize,
+    each: usize,
+    /// How many tiles have one more.
+    longer: usize,
+}
+
+impl Tiles {
+    /// Of at most `most`.
+    fn new(len: usize, most: usize) -> Self {
+        let count = len.div_ceil(most);
+        Self { count, each: len / count, longer: len % count }
+    }
+
+    /// Where it begins, and its length.
+    #[inline(always)]
+    fn at(self, tile: usize) -> (usize, usize) {
+        (tile * self.each + tile.min(self.longer), self.each + usize::from(tile < self.longer))
+    }
 }
 
 impl Job<'_> {
@@ -98,11 +114,14 @@ impl Job<'_> {
     /// V's instructions must be the processor's, and the matrices must have the elements.
     #[inline(always)]
     unsafe fn run<V: Vector>(&self) {
-        let (rows, cols) = (tiles(self.m, ROWS), tiles(self.n, COLS));
+        let (rows, cols) = (Tiles::new(self.m, ROWS), Tiles::new(self.n, COLS));
         let by_rows = self.n <= self.m;
         let (outer, inner) = if by_rows { (rows, cols) } else { (cols, rows) };
-        for outer in outer {
-            for inner in inner.clone() {
+        for turn in 0..outer.count {
+            for tile in 0..inner.count {
+                // To and fro: what the last tile read is still in the first cache.
+                let tile = if turn % 2 == 0 { tile } else { inner.count - 1 - tile };
+                let (outer, inner) = (outer.at(turn), inner.at(tile));
                 let ((i, rows), (j, cols)) = if by_rows { (outer, inner) } else { (inner, outer) };
                 // SAFETY: handed on.
                 unsafe { self.one::<V>([i, j], [rows, cols]) };

@@ -7,8 +7,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 
 use super::threads::threads;
 
-/// A thread looks this many times, some 20 microseconds, before it goes to sleep: the next step's work comes sooner.
-const LOOKS: usize = 1_000;
+/// A thread looks this many times, some 200 microseconds, before it goes to sleep: the next step's work comes sooner.
+const LOOKS: usize = 10_000;
 
 /// What the threads share. One job at a time: a second caller does its work alone.
 struct Pool {

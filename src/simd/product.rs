@@ -207,11 +207,12 @@ impl Job<'_> {
     unsafe fn copy<V: Vector>(&self, rows: Range<usize>, mut to: *mut f32) {
         let mut from = self.a.values.as_ptr().wrapping_add(rows.start);
         for count in even(rows.len(), V::ROWS) {
-            for first in (0..count).step_by(V::LANES) {
-                // SAFETY: by the caller's word. What a store writes too much is written again, or is behind the end.
-                unsafe {
-                    let part = V::part((count - first).min(V::LANES));
-                    for p in 0..self.k {
+            for p in 0..self.k {
+                for first in (0..count).step_by(V::LANES) {
+                    // SAFETY: by the caller's word. What a store writes too much is behind the end, or written again: later,
+                    // as all go by rising places.
+                    unsafe {
+                        let part = V::part((count - first).min(V::LANES));
                         V::load_part(from.add(p * self.a.col + first), part).store(to.add(p * count + first));
                     }
                 }

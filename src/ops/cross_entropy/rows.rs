@@ -103,7 +103,7 @@ impl<'a> Rows<'a> {
 /// [`forward`](super::forward) of each member.
 pub(super) fn forward(call: LaneCall<'_>, cpu: fn(Call<'_>)) {
     let [Values::Own(logits), Values::Own(target), ..] = call.inputs else { return call.one_by_one(cpu) };
-    let [params, ..]: [Params; MEMBERS] = call.params();
+    let params: Params = call.common_params();
     let [sums, ..] = call.outputs;
     run(&params, [logits, target], &mut sums[call.step.min(params.last_slot as usize)..], None);
 }
@@ -111,7 +111,7 @@ pub(super) fn forward(call: LaneCall<'_>, cpu: fn(Call<'_>)) {
 /// [`both`](super::both) of each member.
 pub(super) fn both(call: LaneCall<'_>, cpu: fn(Call<'_>)) {
     let [Values::Own(logits), Values::Own(target), d_loss, ..] = call.inputs else { return call.one_by_one(cpu) };
-    let [params, ..]: [Params; MEMBERS] = call.params();
+    let params: Params = call.common_params();
     let [sums, gradient, ..] = call.outputs;
     let factor = d_loss.at(0).map(|d_loss| d_loss * params.scale);
     run(&params, [logits, target], &mut sums[call.step.min(params.last_slot as usize)..], Some((factor, gradient)));

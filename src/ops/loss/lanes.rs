@@ -7,7 +7,7 @@ use crate::ops::elementary::sum_of_pairs_by_member;
 use crate::simd::{element, widest};
 
 pub(super) fn forward(call: LaneCall<'_>, cpu: fn(Call<'_>)) {
-    let [params, ..]: [Params; MEMBERS] = call.params();
+    let params: Params = call.common_params();
     let [Values::Own(prediction), Values::Own(target), ..] = call.inputs else { return call.one_by_one(cpu) };
     let [sums, ..] = call.outputs;
     put_sums(&params, prediction, target, &mut sums[call.step.min(params.last_slot as usize)..]);
@@ -31,7 +31,7 @@ fn put_sums(params: &Params, prediction: &[Lanes], target: &[Lanes], sums: &mut 
 }
 
 pub(super) fn both(call: LaneCall<'_>, cpu: fn(Call<'_>)) {
-    let [params, ..]: [Params; MEMBERS] = call.params();
+    let params: Params = call.common_params();
     let [Values::Own(prediction), Values::Own(target), d_loss, before, ..] = call.inputs else {
         return call.one_by_one(cpu);
     };
@@ -50,7 +50,10 @@ pub(super) fn both(call: LaneCall<'_>, cpu: fn(Call<'_>)) {
         || {
             for_each_error!(error => for ((gradient, p), t) in gradient.iter_mut().zip(prediction).zip(target) {
                 element();
-                *gradient = std::array::from_fn(|i| factor[i] * error.derivative(p[i], t[i]));
+                // Not `from_fn`, which is not made part of this loop.
+                for i in 0..MEMBERS {
+                    gradient[i] = factor[i] * error.derivative(p[i], t[i]);
+                }
             });
             if activation != Activation::Identity {
                 activation.multiply_by_derivative(gradient.as_flattened_mut(), at.as_flattened());
