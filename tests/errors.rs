@@ -8,6 +8,7 @@ use common::{cpu_and_gpus, gpus, opened_anew, signed};
 use wgrad::ErrorKind::{InvalidInput, NoDevice, NotFinite, OutOfMemory, Shape};
 use wgrad::data::{Dataset, Labels, disk};
 use wgrad::nn::{Backprop, Init, Linear, Module, Mse, Parameters, ReLU, Sequential};
+use wgrad::ops::matmul::Epilogue;
 use wgrad::ops::{self, Reduction};
 use wgrad::optim::{Optimizer, Sgd};
 use wgrad::{Call, Device, DeviceKind, ErrorKind, Fit, Graph, Kernel, Recording, Result as Recorded, Tensor, Trainer};
@@ -108,13 +109,72 @@ fn operations() {
     let out = tensor(&device, 2, 2);
     let product = ops::matmul(&mut recording, &a, a.t(), &row, Default::default());
     assert_error(product, Shape, &["out is 1 x 4", "must be 2 x 2"]);
-    let epilogue = ops::matmul::Epilogue { bias: Some(&row), ..Default::default() };
+    let epilogue = Epilogue { bias: Some(&row), ..Default::default() };
     assert_error(ops::matmul(&mut recording, &a, a.t(), &out, epilogue), Shape, &["bias is 1 x 4", "must be 1 x 2"]);
     let twice = ops::activation::forward(&mut recording, ReLU, &a, &a);
     assert_error(twice, InvalidInput, &["bound twice", "separate tensor"]);
     let other = ops::activation::forward(&mut recording, ReLU, &a, &b);
     assert_error(other, Shape, &["x is 2 x 3", "out is 4 x 5", "the same shape"]);
     assert!(recording.is_empty());
+}
+
+/// Each setting of an epilogue that does not go with another one, alone.
+#[test]
+fn epilogues() {
+    let device = Device::cpu();
+    let (x, dy) = (tensor(&device, 2, 3), tensor(&device, 2, 4));
+    let (out, keep, at) = (tensor(&device, 4, 3), tensor(&device, 4, 3), tensor(&device, 4, 3));
+    let (sums, bias) = (tensor(&device, 1, 4), tensor(&device, 1, 3));
+    let plain = Epilogue::default();
+    let with_sums = Epilogue { row_sums: Some(&sums), ..plain };
+    let mut recording = Recording::new(&device);
+    let mut refused = |epilogue, words: &[&str]| {
+        assert_error(ops::matmul(&mut recording, dy.t(), &x, &out, epilogue), InvalidInput, words);
+    };
+    let words = &["matmul", "row sums", "transposed first factor, alpha 1, beta 0 or 1 and no bias"];
+    refused(Epilogue { alpha: 2.0, ..with_sums }, words);
+    for beta in [0.5, 2.0, -1.0, f32::NAN, f32::INFINITY] {
+        refused(Epilogue { beta, ..with_sums }, words);
+    }
+    refused(Epilogue { bias: Some(&bias), ..with_sums }, words);
+    let derivative = Epilogue { derivative: Some((ReLU, &at)), ..plain };
+    let words = &["matmul", "a derivative goes with neither"];
+    refused(Epilogue { bias: Some(&bias), ..derivative }, words);
+    refused(Epilogue { keep: Some(&keep), ..derivative }, words);
+    refused(Epilogue { activation: ReLU, ..derivative }, words);
+    let words = &["matmul", "can't be an epilogue", "ops::activation"];
+    let log = ops::Activation::Log;
+    refused(Epilogue { activation: log, ..plain }, words);
+    refused(Epilogue { derivative: Some((log, &at)), ..plain }, words);
+    let straight = ops::matmul(&mut recording, &out, x.t(), &tensor(&device, 4, 2), with_sums);
+    assert_error(straight, InvalidInput, &["row sums"]);
+    assert!(recording.is_empty());
+    for beta in [0.0, 1.0] {
+        let accepted = Epilogue { beta, ..with_sums };
+        ops::matmul(&mut recording, dy.t(), &x, &out, accepted).unwrap();
+    }
+}
+
+/// An invocation's loops have so many rounds that a software driver goes through all of them.
+#[test]
+fn widths_beyond_a_kernels_loops() {
+    let device = Device::cpu();
+    let mut recording = Recording::new(&device);
+    let zeros = |rows, cols| Tensor::zeros(&device, rows, cols).unwrap();
+    let one = zeros(1, 1);
+    let mut softmax = |cols| ops::softmax::forward(&mut recording, &zeros(1, cols), false, &zeros(1, cols));
+    softmax(1_344_000).unwrap();
+    assert_error(softmax(1_344_001), Shape, &["softmax", "1344001 columns", "at most 1344000"]);
+    let mut loss = |classes| ops::cross_entropy::forward(&mut recording, [&zeros(1, classes), &zeros(1, 1)], 1.0, &one);
+    loss(13_000).unwrap();
+    assert_error(loss(13_001), Shape, &["cross_entropy", "13001 classes", "2 to 13000"]);
+    assert_error(loss(1), Shape, &["1 classes", "2 to 13000"]);
+    let mut correct = |cols| {
+        let (prediction, target) = (zeros(1, cols), zeros(1, cols));
+        ops::metrics::count_correct(&mut recording, &prediction, &target, None, [0.5, 0.5], &one)
+    };
+    correct(65_000).unwrap();
+    assert_error(correct(65_001), Shape, &["accuracy", "65001 columns", "at most 65000"]);
 }
 
 #[test]

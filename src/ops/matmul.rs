@@ -101,7 +101,6 @@ macro_rules! entry_point {
         Kernel {
             cpu: quick::$function,
             cut: cut::$function,
-            lanes: Some(lanes::$function),
             ..kernel!(
                 "matmul", $entry, $shader, $workgroup, Params, inputs: 3, outputs: 2, step: false, reference::$function,
                 $constants
@@ -110,11 +109,14 @@ macro_rules! entry_point {
     };
 }
 
-pub(crate) static SMALL: Kernel = entry_point!("small", BY_ONE, [8, 8, 1], product, constants);
-pub(crate) static DIRECT: Kernel = entry_point!("direct", BY_BLOCK, [8, 1, 1], product, constants);
-pub(crate) static DIRECT4: Kernel = entry_point!("direct4", BY_FOURS, [8, 1, 1], product, constants4);
-pub(crate) static TILED: Kernel = entry_point!("tiled", BY_TILE, [256, 1, 1], product, constants);
-pub(crate) static WIDE: Kernel = entry_point!("wide", BY_WIDE_TILE, [256, 1, 1], product, constants);
+pub(crate) static SMALL: Kernel = entry_point!("small", BY_ONE, [8, 8, 1], product, constants).lanes(lanes::product);
+pub(crate) static DIRECT: Kernel =
+    entry_point!("direct", BY_BLOCK, [8, 1, 1], product, constants).lanes(lanes::product);
+pub(crate) static DIRECT4: Kernel =
+    entry_point!("direct4", BY_FOURS, [8, 1, 1], product, constants4).lanes(lanes::product);
+pub(crate) static TILED: Kernel = entry_point!("tiled", BY_TILE, [256, 1, 1], product, constants).lanes(lanes::product);
+pub(crate) static WIDE: Kernel =
+    entry_point!("wide", BY_WIDE_TILE, [256, 1, 1], product, constants).lanes(lanes::product);
 pub(crate) static ADD_PARTS: Kernel = entry_point!("add_parts", ADDED, [GROUP, 1, 1], add_parts, constants);
 
 /// A factor of a product: a tensor (`&x`) or its transpose (`x.t()`), which only changes how it is read.
@@ -201,7 +203,7 @@ impl Epilogue<'_> {
         }
         if let Some(sums) = self.row_sums {
             expect_shape("matmul", "the row sums", sums, [1, m], "to have an entry for each row of the first factor")?;
-            if !a.transposed || self.alpha != 1.0 || self.beta.fract() != 0.0 || self.bias.is_some() {
+            if !a.transposed || self.alpha != 1.0 || ![0.0, 1.0].contains(&self.beta) || self.bias.is_some() {
                 let detail = "row sums go with a transposed first factor, alpha 1, beta 0 or 1 and no bias";
                 return Err(Error::input("matmul", detail));
             }

@@ -9,14 +9,9 @@ use crate::device::{Call, LaneCall, Lanes, MEMBERS, Values};
 use crate::ops::Activation;
 use crate::simd::{Activate, End, Level, Matrix, element, multiply_members, widest};
 
-/// Of the sizes that go side by side no product is summed in parts.
-pub(super) fn add_parts(call: LaneCall<'_>, cpu: fn(Call<'_>)) {
-    call.one_by_one(cpu);
-}
-
 /// small, direct, direct4, tiled, wide.
 pub(super) fn product(call: LaneCall<'_>, cpu: fn(Call<'_>)) {
-    let [params, ..]: [Params; MEMBERS] = call.params();
+    let params: Params = call.common_params();
     let [Values::Own(a), Values::Own(b), extra, ..] = call.inputs else { return call.one_by_one(cpu) };
     let extra = match extra {
         Values::Own(extra) => extra,
