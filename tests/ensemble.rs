@@ -114,6 +114,20 @@ fn members_are_bit_equal_to_the_same_training_alone(devices: &Devices) {
     }
 }
 
+/// On the CPU path, gradients of so many rows are summed in parts.
+#[test]
+fn large_mini_batches_are_summed_alike() {
+    let (data, device) = (disk(600, 0, Labels::OneHot).unwrap(), Device::cpu());
+    let build = |seed| Trainer::new(&device, network(&[2, 10, 2]), Mse::new(), Sgd::new(0.5), seed);
+    let mut ensemble = Ensemble::new((0..8).map(build)).unwrap();
+    ensemble.fit(&data, |_| Fit::new(3, 600)).unwrap();
+    for (seed, member) in ensemble.members().iter().enumerate() {
+        let mut alone = build(seed as u64).unwrap();
+        alone.fit(&data, Fit::new(3, 600)).unwrap();
+        assert_alike(&format!("member {seed}"), member, &alone);
+    }
+}
+
 fn members_differ_in_rates_decay_and_rows(devices: &Devices) {
     let data = data();
     for (name, device) in devices {

@@ -86,6 +86,11 @@ fn a_loss_that_explodes_ends_the_search() {
     let before = values(&trainer);
     let found = trainer.lr_find(&data, LrFind::new(20).rates(1e-3, 1e30).steps(100)).unwrap();
     assert!((10..60).contains(&found.rates.len()), "{found:?}");
+    // It ends with the first smoothed loss above four times the smallest so far.
+    let has_exploded =
+        |losses: &[f32]| losses.last() > losses.iter().map(|loss| 4.0 * loss).min_by(f32::total_cmp).as_ref();
+    let ends: Vec<_> = (1..=found.smoothed.len()).filter(|end| has_exploded(&found.smoothed[..*end])).collect();
+    assert_eq!(ends, [found.smoothed.len()], "{found:?}");
     assert_eq!(values(&trainer), before);
     // From the first step on there is nothing to find.
     let huge = values(&trainer).iter().map(|_| 3e38).collect::<Vec<_>>();

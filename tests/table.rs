@@ -118,6 +118,14 @@ fn what_can_not_be_learnt_says_where_and_what_to_do() {
             assert!(error.contains(part), "{part}: {error}");
         }
     }
+    // Numbers that never were text.
+    let infinite = vec![1.0, f64::INFINITY, 3.0];
+    for (column, other) in [("a", "y"), ("y", "a")] {
+        let numbers = Table::new().with_column(column, infinite.clone()).unwrap();
+        let numbers = numbers.with_column(other, vec![2.0, 3.0, 5.0]).unwrap();
+        let error = Regressor::fit(&device, &numbers, quick("y")).unwrap_err().to_string();
+        assert!(error.contains(&format!("row 1, column '{column}': inf is infinite; correct it")), "{error}");
+    }
     let known = table("a,y\n1,yes\n2,NA\n3,no\n").drop_missing("y").unwrap();
     let known = Classifier::fit(&device, &known, quick("y")).unwrap();
     assert!(known.summary().contains("fitted to 2 rows"));

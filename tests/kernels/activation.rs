@@ -6,7 +6,7 @@ use wgrad::ops::activation;
 use wgrad::{Recording, Tensor};
 
 use crate::case::Case;
-use crate::common::{CPU, EPSILON, SHAPES, WGSL, assert_close, exponents, gpus, signed};
+use crate::common::{CPU, EPSILON, SHAPES, TINY, WGSL, assert_close, exponents, flushed, gpus, signed};
 
 /// Those that can end a product.
 pub(crate) const EPILOGUES: [Activation; 11] = [
@@ -71,7 +71,8 @@ pub(crate) const MANY_GROUPS: [usize; 2] = [65_537, 64];
 /// How far a GPU's activation of x and the reference's may lie apart.
 pub(crate) fn error(activation: Activation, x: f32) -> f64 {
     let y = f64::from(activation.apply(x));
-    WGSL.value(activation, x.into(), y) + CPU.value(activation, x.into(), y)
+    let flushed = (y - f64::from(activation.apply(flushed(x)))).abs();
+    WGSL.value(activation, x.into(), y) + CPU.value(activation, x.into(), y) + flushed
 }
 
 /// Inputs of both signs over all exponents of f32, as far as the function's value and derivative fit f32.
@@ -147,7 +148,7 @@ pub(crate) fn backward() -> Vec<Case> {
             let tolerances: Vec<f64> = (0..len)
                 .map(|i| {
                     let (dy, added) = (f64::from(dy[i].abs()), before.as_ref().map_or(0.0, |b| f64::from(b[i].abs())));
-                    derivative_error(activation, x[i], y[i]) * dy
+                    TINY + derivative_error(activation, x[i], y[i]) * dy
                         + 2.0 * EPSILON * (dy * slope(activation, x[i], y[i]).abs() + added)
                 })
                 .collect();
@@ -168,7 +169,7 @@ pub(crate) fn derivative_error(activation: Activation, x: f32, y: f32) -> f64 {
     let at = derived_at(activation, x, y);
     let d = f64::from(activation.derivative(at));
     let off = |accuracy: crate::common::Accuracy| accuracy.derivative_at(activation, at.into(), d);
-    off(WGSL) + off(CPU)
+    off(WGSL) + off(CPU) + (d - f64::from(activation.derivative(flushed(at)))).abs()
 }
 
 /// What the derivative is computed from.

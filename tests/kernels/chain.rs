@@ -69,5 +69,17 @@ pub(crate) fn run() -> Vec<Case> {
         });
         cases.push(case.input([1, len], at).input([1, len], dy).close([1, len], move |i, _| off[i]));
     }
+    // Where WGSL leaves powers undefined.
+    for exponent in [0.0, 1.0, 2.0, 3.0] {
+        let x = [0.0, -1.0, -2.0, -3.5, 0.5, 4.0];
+        let power = Activation::Pow { exponent };
+        let apply = [step(What::Apply(power), From::Input(0), From::Input(0))];
+        let case =
+            Case::new(format!("{power:?} of numbers that are not positive"), move |recording, inputs, outputs| {
+                chain::run(recording, &apply, inputs, outputs[0])
+            });
+        let off = move |i: usize, _: f64| if x[i] == 0.0 || exponent == 0.0 { 0.0 } else { error(power, x[i]) };
+        cases.push(case.input([1, 6], x.to_vec()).close([1, 6], off));
+    }
     cases
 }

@@ -37,6 +37,25 @@ pub(crate) fn count_correct() -> Vec<Case> {
         });
         case.input(*shape, p).input(*shape, t).input([shape[0], 1], weights).exact([1, 1])
     };
+    // Thresholds that values are equal to, values that are infinite or no numbers, and numbers of no class.
+    let odd = |(i, [rows, cols]): (usize, &[usize; 2])| {
+        const ODD: [f32; 4] = [f32::NAN, f32::INFINITY, -1.0, f32::NEG_INFINITY];
+        let spread = |mut values: Vec<f32>, every: usize| {
+            values.iter_mut().step_by(every).zip(ODD.iter().cycle()).for_each(|(value, odd)| *value = *odd);
+            values
+        };
+        let predictions = spread(small_integers(i as u64, rows * cols, 2), 11);
+        let targets = spread(small_integers(50 + i as u64, rows * cols, 2), 13);
+        let classes = spread((0..*rows).map(|row| ((row * 7) % (cols + 2)) as f32).collect(), 17);
+        let case = |targets: Vec<f32>, target_cols: usize| {
+            let name = format!("count correct {rows} x {cols}, odd values in {target_cols} columns of targets");
+            let case = Case::new(name, |recording, inputs, outputs| {
+                metrics::count_correct(recording, inputs[0], inputs[1], None, [0.0, 1.0], outputs[0])
+            });
+            case.input([*rows, *cols], predictions.clone()).input([*rows, target_cols], targets).exact([1, 1])
+        };
+        [case(targets, *cols), case(classes, 1)]
+    };
     let wide = shapes.iter().filter(|[_, cols]| *cols > 1).enumerate();
     shapes
         .iter()
@@ -44,5 +63,6 @@ pub(crate) fn count_correct() -> Vec<Case> {
         .map(case)
         .chain(wide.map(numbers))
         .chain(shapes.iter().enumerate().map(weighted))
+        .chain(shapes[..7].iter().enumerate().flat_map(odd))
         .collect()
 }

@@ -22,6 +22,8 @@ struct Setup {
     target_cols: usize,
     entries: usize,
     steps: Range<u32>,
+    /// What initial values are multiplied by.
+    gain: f32,
 }
 
 /// As many as there are rows of rates and slots of losses; later steps take the last.
@@ -42,7 +44,7 @@ fn setup(sizes: &[usize], functions: &[Activation], rows: usize) -> Setup {
         rows,
         stride: rows,
     };
-    Setup { chain, members: 1, samples: 2 * rows + 3, target_cols: outputs, entries: 3 * rows, steps: 0..2 }
+    Setup { chain, members: 1, samples: 2 * rows + 3, target_cols: outputs, entries: 3 * rows, steps: 0..2, gain: 1.0 }
 }
 
 impl Setup {
@@ -103,13 +105,13 @@ impl Setup {
         rows.flat_map(|(row, weight)| row.iter().copied().chain([weight.max(0.0)])).collect()
     }
 
-    /// U(±1/√inputs), as layers are initialised; zeros between the parameters.
+    /// U(±gain/√inputs), with a gain of 1 as layers are initialised; zeros between the parameters.
     fn values(&self, seed: u64) -> Vec<f32> {
         let mut values = Vec::new();
         let mut inputs = self.chain.inputs;
         for (seed, (outputs, _)) in (seed..).zip(&self.chain.layers) {
             for len in [inputs * outputs, *outputs] {
-                let bound = 1.0 / (inputs as f32).sqrt();
+                let bound = self.gain / (inputs as f32).sqrt();
                 values.extend(signed(seed, len).iter().map(|v| v * bound));
                 values.resize(values.len().next_multiple_of(64), 0.0);
             }
@@ -242,7 +244,7 @@ impl Setup {
 
 pub(crate) fn train() -> Vec<Case> {
     // Drivers compile each of them for seconds: so each has several things to show.
-    let disk = setup(&[2, 25, 25, 25, 2], &[ReLU, ReLU, ReLU, Sigmoid], 32);
+    let disk = setup(&[2, 25, 12, 25, 2], &[ReLU, ReLU, Tanh, Sigmoid], 32);
     let chain = |functions: [Activation; 3], error| {
         setup(&[4, 9, 6, 3], &functions, 14).loss(Loss::Elementwise(error)).steps(4..7)
     };
@@ -256,25 +258,28 @@ pub(crate) fn train() -> Vec<Case> {
     // A mini-batch that is smaller than the others, and an order that wraps around within one.
     let mut short = small(ReLU).steps(0..4);
     (short.chain.rows, short.chain.stride, short.entries) = (5, 9, 11);
-    // Weights of some rows, in a mini-batch that is smaller than the others.
+    // Weights of some rows, in a mini-batch that is smaller than the others, of more rows than an invocation sums at once.
     let mut weighted = small(Tanh).classes().weights(Weights::Mean).steps(0..3);
-    (weighted.chain.rows, weighted.chain.stride, weighted.chain.scale) = (5, 9, 1.0);
+    (weighted.chain.rows, weighted.chain.stride, weighted.chain.scale) = (37, 41, 1.0);
+    // Whose exponentials are infinite.
+    let mut large_logits = small(ReLU).classes().rule(Rule::Sgd, everything);
+    large_logits.gain = 32.0;
     let mut members = small(Tanh).rule(Rule::Momentum, |update| update.momentum = 0.5);
     members.members = 3;
     let setups = [
         setup(&[1, 1], &[Identity], 1),
         setup(&[3, 2], &[ReLU], 5).steps(0..5),
         disk,
-        setup(&[5, 1, 9, 4, 6, 7, 8, 3, 2], &[Tanh, Sigmoid, ReLU], 7),
+        setup(&[5, 1, 9, 4, 6, 7, 8, 3, 2], &[SiLU, Sigmoid, ReLU], 7),
         // Weights, then nothing fits in a workgroup's memory.
-        setup(&[8, 64, 64, 1], &[ReLU, ReLU, Identity], 64),
+        setup(&[8, 64, 64, 1], &[ReLU, ReLU, Identity], 64).rule(Rule::Adam, betas),
         setup(&[64, 128, 128, 10], &[Tanh, Tanh, Identity], 64).classes().steps(0..1),
-        chain([Sigmoid, GELU, GELUTanh], Elementwise::Absolute).rule(Rule::Momentum, everything),
+        chain([GELU, GELUTanh, Sigmoid], Elementwise::Absolute).rule(Rule::Momentum, everything),
         chain([SiLU, Softplus, ELU { alpha: 0.5 }], Elementwise::Huber { delta: 0.5 }).rule(Rule::Adam, everything),
         chain([LeakyReLU { slope: 0.5 }, LeakyReLU { slope: -0.25 }, Identity], Elementwise::BceWithLogits)
             .rule(Rule::RmsProp, everything),
-        small(Tanh).loss(Loss::CrossEntropy).rule(Rule::Adam, betas),
-        small(ReLU).classes().rule(Rule::Sgd, everything),
+        setup(&[4, 16, 2], &[Tanh, Identity], 16).loss(Loss::CrossEntropy).rule(Rule::Adam, betas),
+        large_logits,
         short,
         small(ReLU).weights(Weights::Sum),
         weighted,

@@ -1,10 +1,11 @@
 //! Whether the kernels' tests notice a mistake in a shader: small changes of the WGSL, one at a time, each of which must make
 //! a case of a kernel that uses the file fail.
 //!
-//! `cargo test --test kernels -- --ignored --nocapture mutants` tries all of them; `WGRAD_MUTANTS=softmax` those of files of
-//! that name. It prints the changes that no case has noticed; `EQUIVALENT` says which of these make no difference.
+//! `cargo test --test kernels -- --ignored --nocapture mutants` tries all of them; `WGRAD_MUTANTS=softmax` those of files
+//! of that name, `WGRAD_MUTANTS=softmax.wgsl:12` those of a line. It prints the changes that no case has noticed;
+//! `equivalent.txt` says which of these make no difference, and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use wgrad::{Device, KERNELS, Kernel};
@@ -51,8 +52,10 @@ const CHANGES: &[(&str, &str)] = &[
     ("break;", ""),
 ];
 
-/// A line of a file with one change, and the reason why no result can differ.
-const EQUIVALENT: &[(&str, &str, &str)] = &[];
+/// Lines with a change that no case can notice, each behind its file.
+fn equivalent() -> HashSet<&'static str> {
+    include_str!("equivalent.txt").lines().filter(|line| !line.starts_with('#')).collect()
+}
 
 struct File {
     name: String,
@@ -129,21 +132,23 @@ fn mutants(file: &File) -> Vec<Mutant> {
     all
 }
 
-/// A kernel with its cases and what they give on the CPU.
-struct Tested {
+/// A kernel with the cases that dispatch it, and what they give on the CPU.
+struct Tested<'a> {
     kernel: &'static Kernel,
-    cases: Vec<(Case, Vec<Vec<f32>>)>,
+    cases: Vec<(&'a Case, Vec<Vec<f32>>)>,
 }
 
-fn tested((name, cases): &Row) -> Tested {
-    let kernel = KERNELS.iter().copied().find(|kernel| kernel.name == *name).unwrap();
-    let expected = |case: Case| {
-        let values = case.run(name, &Device::cpu()).unwrap();
-        (case, values)
-    };
-    // What only a large case shows, the end of a loop of thousands of rounds, is not looked for: it takes a minute each.
-    let small = cases().into_iter().filter(|case| case.elements() <= 50_000);
-    Tested { kernel, cases: small.map(expected).collect() }
+/// The cases of rows. What only a large case shows, the end of a loop of thousands of rounds, is not looked for: it takes a
+/// minute each.
+fn small_cases(rows: &[Row]) -> Vec<Case> {
+    rows.iter().flat_map(|(_, cases)| cases()).filter(|case| case.elements() <= 50_000).collect()
+}
+
+fn tested<'a>(name: &str, cases: &'a [Case]) -> Tested<'a> {
+    let kernel = KERNELS.iter().copied().find(|kernel| kernel.name == name).unwrap();
+    // The others do not dispatch it.
+    let cases = cases.iter().filter_map(|case| Some((case, case.run(name, &Device::cpu()).ok()?)));
+    Tested { kernel, cases: cases.collect() }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -153,7 +158,7 @@ enum Fate {
     Survived,
 }
 
-fn fate(mutant: &Mutant, file: &File, kernels: &[&Tested], device: &Device) -> Fate {
+fn fate(mutant: &Mutant, file: &File, kernels: &[&Tested<'_>], device: &Device) -> Fate {
     for Tested { kernel, cases } in kernels {
         let module = kernel.wgsl.replacen(&file.text, &mutant.text, 1);
         let changed: &'static Kernel = Box::leak(Box::new(kernel.with_wgsl(module.leak())));
@@ -178,13 +183,15 @@ fn a_kernel_that_does_not_know_where_to_stop_is_noticed() {
         ("activation.forward", "activation.wgsl", "i < params.len"),
         ("bias.forward", "bias.wgsl", "i < params.rows * params.cols"),
     ] {
-        let tested = tested(ROWS.iter().find(|(name, _)| *name == row).unwrap());
+        let row = ROWS.iter().find(|(name, _)| *name == row).unwrap();
+        let cases = small_cases(std::slice::from_ref(row));
+        let tested = tested(row.0, &cases);
         let file = files.iter().find(|other| other.name == file).unwrap();
-        assert!(file.text.contains(bound), "{row} has another bound by now");
+        assert!(file.text.contains(bound), "{} has another bound by now", row.0);
         let text = file.text.replace(bound, &bound.replace('<', "<="));
         let mutant = Mutant { line: 0, becomes: String::new(), text, function: None };
         for gpu in gpus().iter().filter(|gpu| gpu.checked_shaders) {
-            assert_eq!(fate(&mutant, file, &[&tested], &gpu.device), Fate::Noticed, "{row} on {}", gpu.label);
+            assert_eq!(fate(&mutant, file, &[&tested], &gpu.device), Fate::Noticed, "{} on {}", row.0, gpu.label);
         }
     }
 }
@@ -193,13 +200,18 @@ fn a_kernel_that_does_not_know_where_to_stop_is_noticed() {
 #[ignore = "takes long: every change of a shader runs the kernels that use it"]
 fn mutants_of_shaders_are_noticed() {
     let only = std::env::var("WGRAD_MUTANTS").unwrap_or_default();
+    let (name, line) = only.split_once(':').unwrap_or((&only, ""));
+    let line: Option<usize> = line.parse().ok();
     let gpu = gpus().iter().find(|gpu| gpu.checked_shaders).unwrap();
-    let (mut counts, mut survivors) = (BTreeMap::new(), Vec::new());
-    for file in files().iter().filter(|file| file.name.contains(&only)) {
-        let rows =
-            ROWS.iter().filter(|(name, _)| KERNELS.iter().any(|k| k.name == *name && k.wgsl.contains(&file.text)));
-        let tested: Vec<_> = rows.map(tested).collect();
-        for mutant in mutants(file) {
+    let (equivalent, mut counts, mut survivors) = (equivalent(), BTreeMap::new(), Vec::new());
+    let cases = small_cases(ROWS);
+    for file in files().iter().filter(|file| file.name.contains(name)) {
+        let used_by = ROWS
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| KERNELS.iter().any(|kernel| kernel.name == *name && kernel.wgsl.contains(&file.text)));
+        let tested: Vec<_> = used_by.map(|name| tested(name, &cases)).collect();
+        for mutant in mutants(file).into_iter().filter(|mutant| line.is_none_or(|line| line == mutant.line)) {
             let own = |t: &&Tested| mutant.function.as_deref() == Some(t.kernel.entry_point);
             let mut kernels: Vec<_> = tested.iter().filter(own).collect();
             if kernels.is_empty() {
@@ -211,7 +223,7 @@ fn mutants_of_shaders_are_noticed() {
             *counts.entry(fate).or_insert(0) += 1;
             if fate == Fate::Survived {
                 let Mutant { line, becomes, .. } = mutant;
-                let known = EQUIVALENT.iter().any(|(name, of, _)| *name == file.name && *of == becomes);
+                let known = equivalent.contains(format!("{}: {becomes}", file.name).trim_end());
                 let survivor =
                     format!("{}:{line}: {becomes}{}", file.name, if known { "    (equivalent)" } else { "" });
                 println!("{survivor}");

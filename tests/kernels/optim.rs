@@ -27,7 +27,7 @@ fn updates() -> Vec<Update> {
     let [mut grouped, mut clamped, mut clipped, mut all] = [plain; 4];
     (grouped.rate_factor, grouped.decay) = (0.25, 0.5);
     (clamped.decoupled_decay, clamped.clip_value) = (0.5, 0.3);
-    (clipped.shrink, clipped.clip_norm, clipped.nesterov) = (0.25, 2.0, 1);
+    (clipped.shrink, clipped.clip_norm, clipped.nesterov) = (0.25, 0.75, 1);
     (all.decay, all.clip_value, all.clip_norm, all.epsilon, all.nesterov) = (0.1, 0.5, 100.0, 1e-3, 1);
     vec![plain, grouped, clamped, clipped, all]
 }
