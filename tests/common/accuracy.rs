@@ -12,6 +12,12 @@ pub(crate) const ROUNDING: f64 = EPSILON / 2.0;
 /// The smallest normal number: WGSL lets what is smaller become 0.
 pub(crate) const TINY: f64 = f32::MIN_POSITIVE as f64;
 
+/// What a GPU may take a number for: WGSL lets it flush subnormal ones to zero ("Differences from IEEE-754"), as SwiftShader
+/// does.
+pub(crate) fn flushed(x: f32) -> f32 {
+    if x.is_subnormal() { 0.0_f32.copysign(x) } else { x }
+}
+
 /// The errors of the functions that everything else is made of.
 #[derive(Clone, Copy)]
 pub(crate) struct Accuracy {

@@ -1,24 +1,15 @@
 //! Which devices the tests run on: the CPU path, and every GPU adapter of the machine.
 //!
 //! Adapters are those of `Device::list()` and the one that `gl` opens (a second one of the same name and backend is left
-//! out); where Chromium is installed, its SwiftShader joins them as one more Vulkan driver. Each is opened twice: with the
-//! checks that wgrad leaves out of its shaders, and without.
+//! out). Each is opened twice: with the checks that wgrad leaves out of its shaders, and without. `tests/swiftshader` adds
+//! a second Vulkan driver.
 //!
 //! A machine without any adapter fails the GPU tests and says what to install. To go without GPU tests, say so:
 //! `RUSTFLAGS="--cfg skip_gpu_tests" cargo test` lists them as ignored, as does `--no-default-features`.
 
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use wgrad::{Device, DeviceInfo, DeviceKind, DeviceOptions, Error};
-
-/// Where systems keep the driver file of Chromium's SwiftShader.
-const SWIFTSHADER: &[&str] = &[
-    "/usr/lib/chromium/vk_swiftshader_icd.json",
-    "/usr/lib/chromium-browser/vk_swiftshader_icd.json",
-    "/usr/lib64/chromium-browser/vk_swiftshader_icd.json",
-    "/opt/google/chrome/vk_swiftshader_icd.json",
-];
 
 /// An opened adapter.
 pub(crate) struct Gpu {
@@ -53,7 +44,6 @@ pub(crate) fn cpu_and_gpus() -> Vec<(String, Device)> {
 }
 
 fn open_all() -> Vec<Gpu> {
-    add_swiftshader();
     let mut gpus: Vec<Gpu> = Vec::new();
     let mut seen = Vec::new();
     for (name, info) in adapters() {
@@ -95,19 +85,6 @@ pub(crate) fn opened_anew(
     let place = Device::list().iter().position(|other| (&other.name, other.backend) == (&info.name, info.backend));
     let name = place.map_or_else(|| info.backend.to_string(), |number| number.to_string());
     options(DeviceOptions::new(name)).open()
-}
-
-/// Makes the Vulkan loader list SwiftShader in addition to the system's drivers, where the user named no drivers.
-#[expect(unsafe_code, reason = "setting a variable is unsafe while another thread may read it outside of Rust")]
-fn add_swiftshader() {
-    let named = |name| std::env::var_os(name).is_some();
-    if named("VK_DRIVER_FILES") || named("VK_ICD_FILENAMES") || named("VK_ADD_DRIVER_FILES") {
-        return;
-    }
-    if let Some(file) = SWIFTSHADER.iter().find(|file| Path::new(file).exists()) {
-        // SAFETY: only GPU drivers read variables outside of Rust's lock, and none is loaded yet.
-        unsafe { std::env::set_var("VK_ADD_DRIVER_FILES", file) };
-    }
 }
 
 /// The devices of a test: labelled, opened.

@@ -12,7 +12,7 @@ mod losses;
 mod oracle;
 mod trainings;
 
-pub(crate) use accuracy::{Accuracy, CPU, ROUNDING, TINY, WGSL, sigmoid_error, tanh_error};
+pub(crate) use accuracy::{Accuracy, CPU, ROUNDING, TINY, WGSL, flushed, sigmoid_error, tanh_error};
 pub(crate) use compare::{EPSILON, assert_close, assert_same_bits, assert_same_training, compare};
 pub(crate) use data::{SHAPES, exponents, rng, signed, small_integers};
 pub(crate) use devices::{Devices, Gpu, cpu_and_gpus, gpus, on_every_device, opened_anew};
