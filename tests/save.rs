@@ -273,7 +273,7 @@ fn descriptions_that_make_no_sense_are_errors() {
         ("Sequential(Linear(2, -1))", "'-1' is not the number"),
         ("Sequential(Conv2d(2, 1))", "no module 'Conv2d'"),
         ("Sequential(,)", "no module ''"),
-        ("Sequential(Linear(18446744073709551615, 18446744073709551615))", "missing: 0.weight, 0.bias"),
+        (&format!("Sequential(Linear({0}, {0}))", usize::MAX), "missing: 0.weight, 0.bias"),
         ("Sequential)(", "at the end"),
         ("", "not a Sequential"),
         (&deep, "deep"),

@@ -22,9 +22,9 @@ const SIZES: &[usize] = &[
     (1 << 16) + 1,
     1 << 31,
     (1 << 31) + 1,
-    1 << 32,
-    1 << 40,
-    1 << 62,
+    1 << (usize::BITS / 2),
+    1 << (usize::BITS / 8 * 5),
+    1 << (usize::BITS - 2),
     usize::MAX / 2,
     usize::MAX,
 ];
