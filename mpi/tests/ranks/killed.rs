@@ -9,7 +9,7 @@ use wgrad::nn::{Linear, Mse, Sequential, Tanh};
 use wgrad::optim::Adam;
 use wgrad::{Device, Fit, Trainer};
 
-use crate::launch::{folder, mpirun, rank, turn};
+use crate::launch::{folder, mpirun, rank, remove, turn};
 
 fn trainer() -> Trainer {
     let model = Sequential::new().add(Linear::new(2, 64)).add(Tanh).add(Linear::new(64, 1));
@@ -78,7 +78,7 @@ fn signalled(test: &str, signal: &str, options: &[&str]) {
     let epochs = resumed.history().epochs.len();
     assert!(epochs > 0);
     resumed.fit(&disk(90, 0, Labels::PlusMinusOne).unwrap(), Fit::until(epochs + 1, 10)).unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
+    remove(&folder);
 }
 
 #[test]

@@ -14,7 +14,11 @@ const FOLDER: &str = "WGRAD_MPI_TEST";
 
 /// A command that starts this test on so many ranks.
 pub(crate) fn mpirun(ranks: usize, test: &str, folder: &Path) -> Command {
+    // Of its own: two that begin and end in the same one at once get in each other's way.
+    let session = folder.join("session");
+    std::fs::create_dir_all(&session).unwrap();
     let mut command = Command::new("mpirun");
+    command.arg("--mca").arg("orte_tmpdir_base").arg(session);
     // In a container, as root, with fewer processors than ranks; nothing listens on another interface than this machine's
     // own.
     command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "--tag-output"]);
@@ -44,6 +48,17 @@ pub(crate) fn folder(test: &str) -> PathBuf {
     let folder = env::temp_dir().join(format!("wgrad-mpi-{}-{}", std::process::id(), test.replace("::", "-")));
     std::fs::create_dir_all(&folder).unwrap();
     folder
+}
+
+/// Removes the folder of a test, from which processes that are about to end may still take their files.
+pub(crate) fn remove(folder: &Path) {
+    for _ in 0..100 {
+        if std::fs::remove_dir_all(folder).is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{} can't be removed", folder.display());
 }
 
 /// One test at a time starts ranks, which share the machine.
@@ -76,6 +91,6 @@ pub(crate) fn on_ranks(sizes: &[usize], test: &str, body: impl Fn(&mut World, &P
         (0..*size).map(said).collect()
     };
     let all = sizes.iter().map(run).collect();
-    std::fs::remove_dir_all(&folder).unwrap();
+    remove(&folder);
     all
 }
