@@ -31,7 +31,8 @@ export const server = http.createServer((request, response) => {
 await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
 export const origin = `http://127.0.0.1:${server.address().port}`;
 
-const GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan', '--use-vulkan=swiftshader'];
+/** By SwiftShader, whose work on a busy machine is no reason to end its process. */
+const GPU = ['--disable-gpu-watchdog', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan', '--use-vulkan=swiftshader'];
 const QUIET = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
 /** A browser with WebGPU on SwiftShader, or without WebGPU. */
@@ -46,13 +47,15 @@ export const wrong = [];
 /** A page of the playground with these settings. */
 export async function open(browser, hash = '', { width = 1360, height = 900, dark = false } = {}) {
   const page = await browser.newPage();
+  // On a busy machine all takes long; what never comes is a fault.
+  page.setDefaultTimeout(240_000);
   await page.setViewport({ width, height });
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: dark ? 'dark' : 'light' }]);
   page.on('console', (message) => { if (['error', 'warn'].includes(message.type())) wrong.push(`console: ${message.text()}`); });
   page.on('pageerror', (error) => wrong.push(`page: ${error.message}`));
   page.on('request', (request) => { if (!request.url().startsWith(origin) && !/^(blob|data):/.test(request.url())) wrong.push(`request: ${request.url()}`); });
   await page.goto(`${origin}/#${hash}`);
-  await page.waitForSelector('body[data-ready]', { timeout: 120_000 });
+  await page.waitForSelector('body[data-ready]');
   return page;
 }
 
@@ -66,7 +69,7 @@ export async function train(page) {
 }
 
 export async function ended(page) {
-  await page.waitForFunction(() => document.querySelector('#run').textContent.includes('Run'), { timeout: 240_000, polling: 50 });
+  await page.waitForFunction(() => document.querySelector('#run').textContent.includes('Run'), { polling: 50 });
 }
 
 /** A worker of its own in a page, without the page around it: gives what the last call gives. */

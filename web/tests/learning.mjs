@@ -98,12 +98,12 @@ export function learning(browser) {
     // More epochs than any machine trains meanwhile.
     const page = await open(browser, 'data=moons&seed=7&speed=full&epochs=1000000000&device=cpu');
     await page.click('#run');
-    await page.waitForFunction(async () => (await (await import('/store.js')).kept())?.going, { timeout: 60_000, polling: 100 });
+    await page.waitForFunction(async () => (await (await import('/store.js')).kept())?.going, { polling: 100 });
     await page.reload();
     await page.waitForSelector('body[data-ready]');
     const start = await epochs(page);
     assert.ok(start > 0);
-    await page.waitForFunction((start) => Number(document.querySelector('#epochs').textContent.replace(/\D/g, '')) > start, { timeout: 60_000 }, start);
+    await page.waitForFunction((start) => Number(document.querySelector('#epochs').textContent.replace(/\D/g, '')) > start, {}, start);
     await page.close();
   });
 

@@ -17,8 +17,9 @@ async function saved(page, format) {
   const client = await page.createCDPSession();
   await client.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: downloads });
   await page.click(`[data-format="${format}"]`);
-  for (let wait = 0; wait < 200; wait++) {
-    const [name] = fs.readdirSync(downloads).filter((name) => !name.endsWith('.crdownload'));
+  for (let wait = 0; wait < 2400; wait++) {
+    // Until it is whole it has another name, hidden or with this ending.
+    const [name] = fs.readdirSync(downloads).filter((name) => !name.startsWith('.') && !name.endsWith('.crdownload'));
     if (name) return path.join(downloads, name);
     await new Promise((resolve) => { setTimeout(resolve, 50); });
   }
@@ -44,7 +45,8 @@ export function page(browser) {
     await page.waitForSelector('dialog[open]');
     assert.deepEqual(await page.$$eval('dialog select', (selects) => selects.map((select) => select.value)), ['input', 'input', 'ignored', 'class']);
     await page.click('dialog .primary');
-    await page.waitForFunction(() => document.querySelector('#run').textContent.includes('Pause'));
+    // It trains by itself, at times to the end before anybody could see it run.
+    await page.waitForFunction(() => document.querySelector('#epochs').textContent === 'epoch 600');
     await ended(page);
     assert.ok(Number.parseFloat(await text(page, '#test-accuracy')) >= 95, await text(page, '#test-accuracy'));
     assert.match(await text(page, '#table-name'), /flowers\.csv: 80 rows/);
@@ -88,7 +90,7 @@ export function page(browser) {
     await page.waitForFunction(() => document.querySelector('#epochs').textContent === 'epoch 0');
     const input = await page.$('#file');
     await input.uploadFile(file);
-    await page.waitForFunction((before) => document.querySelector('#plane').toDataURL() === before, { timeout: 20_000 }, before);
+    await page.waitForFunction((before) => document.querySelector('#plane').toDataURL() === before, {}, before);
     await drop(page, 'torn.safetensors', fs.readFileSync(file).toString('latin1').slice(0, 40));
     await page.waitForFunction(() => /torn\.safetensors: .*(damaged|cut short)/.test(document.querySelector('#message').textContent));
     await page.close();
@@ -198,11 +200,11 @@ export function page(browser) {
       };
       requestAnimationFrame(frame);
     }));
-    const done = await epochs(page);
+    await page.waitForFunction(() => document.querySelector('#epochs').textContent !== 'epoch 0');
     console.log(`      milliseconds between frames: median ${gaps[60].toFixed(1)}, 95 of 100 below ${gaps[113].toFixed(1)}, longest ${gaps[119].toFixed(1)}`);
     // How fast frames come depends on the machine; that they do not wait for training does not: a step on the page's own thread
     // would hold each for a slice.
-    assert.ok(gaps[60] < 100 && done > 0, `${gaps[60]} ms, ${done} epochs`);
+    assert.ok(gaps[60] < 100, `${gaps[60]} ms`);
     await page.close();
   });
 }
