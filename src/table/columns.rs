@@ -207,8 +207,8 @@ mod tests {
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(mean_and_std([1.0, 3.0].into_iter()), (2.0, 1.0));
         assert_eq!(mean_and_std([0.1, 0.1, 0.1].into_iter()), (0.1, 1.0));
-        // Whose squares are infinite, or 0.
-        let (huge, tiny) = (2_f64.powi(1023), 2_f64.powi(-1060));
+        // Whose squares are infinite, or 0: 2^1023 and, as a subnormal number, 2^-1060 (which powi may take for 1 / 2^1060).
+        let (huge, tiny) = (2_f64.powi(1023), f64::from_bits(1 << 14));
         assert_eq!(mean_and_std([huge, -huge, huge, -huge].into_iter()), (0.0, huge));
         assert_eq!(mean_and_std([huge, huge, 0.0, 0.0].into_iter()), (huge / 2.0, huge / 2.0));
         assert_eq!(mean_and_std([tiny, 3.0 * tiny].into_iter()), (2.0 * tiny, tiny));
