@@ -51,6 +51,7 @@ struct Allocated {
     _free: [usize; 2],
 }
 
+// SAFETY: glibc's declaration; it takes nothing, and any thread may call it.
 unsafe extern "C" {
     safe fn mallinfo2() -> Allocated;
 }
